@@ -1,0 +1,40 @@
+// The exceptions of sslmeme. Every message says what was wrong, shows the values and names the remedy, in one line:
+// programs print it on stderr and return 1.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace sslmeme {
+
+/// Base of everything that sslmeme throws on purpose.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// An argument or option that cannot work: a shape, a range, an unknown name.
+class InvalidArgument : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A file whose content cannot be used: a malformed line, a corrupt picture, weights that do not fit.
+class DataError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// The operating system refused: a missing folder, no permission, no space left.
+class IoError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A loss or gradient stopped being finite. Parameters are left as they were before the step.
+class NonFiniteError : public Error {
+ public:
+  using Error::Error;
+};
+
+}  // namespace sslmeme

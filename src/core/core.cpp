@@ -1,0 +1,96 @@
+#include <sslmeme/core/batch.hpp>
+#include <sslmeme/core/image.hpp>
+#include <sslmeme/core/precision.hpp>
+#include <sslmeme/core/random.hpp>
+#include <sslmeme/core/tensor.hpp>
+
+#include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/Generator.h>
+
+#include <cmath>
+#include <mutex>
+#include <utility>
+
+namespace sslmeme {
+
+std::string shape_string(const Tensor& tensor) {
+  if (!tensor.defined()) return "undefined";
+  std::string text = "(";
+  for (std::int64_t i = 0; i < tensor.dim(); ++i) {
+    if (i > 0) text += ", ";
+    text += std::to_string(tensor.size(i));
+  }
+  return text + ")";
+}
+
+Tensor l2_normalize(const Tensor& x) {
+  const auto type = x.scalar_type();
+  const auto wide = type == torch::kHalf || type == torch::kBFloat16 ? x.to(torch::kFloat) : x;
+  return wide / wide.norm(2, -1, true).clamp_min(1e-12);
+}
+
+double Rng::normal() {
+  const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
+  return radius * std::cos(2.0 * std::numbers::pi * uniform());
+}
+
+struct TorchSeedScope::State {
+  at::Generator generator;
+  Tensor state;
+};
+
+TorchSeedScope::TorchSeedScope(std::uint64_t seed, c10::Device device)
+    : state_{std::make_unique<State>(at::globalContext().defaultGenerator(device), Tensor{})} {
+  const std::lock_guard lock{state_->generator.mutex()};
+  state_->state = state_->generator.get_state();
+  state_->generator.set_current_seed(seed);
+}
+
+TorchSeedScope::~TorchSeedScope() {
+  const std::lock_guard lock{state_->generator.mutex()};
+  state_->generator.set_state(state_->state);
+}
+
+Tensor Image::to_tensor() const {
+  auto tensor = torch::empty({height, width, 3}, torch::kByte);
+  std::copy(pixels.begin(), pixels.end(), tensor.data_ptr<std::uint8_t>());
+  return tensor.permute({2, 0, 1});
+}
+
+Batch Batch::to(torch::Device device) const {
+  Batch moved;
+  moved.views.reserve(views.size());
+  for (const auto& view : views) moved.views.push_back(view.to(device));
+  const auto move = [&](const Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
+  moved.tokens = move(tokens);
+  moved.mask = move(mask);
+  moved.labels = move(labels);
+  moved.ids = ids;
+  return moved;
+}
+
+Autocast::Autocast(Precision precision, torch::DeviceType device) : active_{precision != Precision::fp32}, device_{device} {
+  if (!active_) return;
+  was_enabled_ = at::autocast::is_autocast_enabled(device_);
+  was_dtype_ = at::autocast::get_autocast_dtype(device_);
+  at::autocast::set_autocast_enabled(device_, true);
+  at::autocast::set_autocast_dtype(device_, torch::kBFloat16);
+  at::autocast::increment_nesting();
+}
+
+Autocast::~Autocast() {
+  if (!active_) return;
+  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(device_, was_enabled_);
+  at::autocast::set_autocast_dtype(device_, was_dtype_);
+}
+
+FullPrecision::FullPrecision(torch::DeviceType device)
+    : device_{device}, was_enabled_{at::autocast::is_autocast_enabled(device)} {
+  at::autocast::set_autocast_enabled(device_, false);
+}
+
+FullPrecision::~FullPrecision() { at::autocast::set_autocast_enabled(device_, was_enabled_); }
+
+}  // namespace sslmeme

@@ -1,0 +1,87 @@
+#include "core/files.hpp"
+
+#include <sslmeme/core/error.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+namespace sslmeme::detail {
+namespace {
+
+[[noreturn]] void refuse(const char* doing, const std::filesystem::path& path) {
+  throw IoError(fmt::format("cannot {} {}: {}", doing, path.string(), std::strerror(errno)));
+}
+
+class File {
+ public:
+  File(const std::filesystem::path& path, int flags, const char* doing) : fd_{::open(path.c_str(), flags | O_CLOEXEC, 0644)} {
+    if (fd_ < 0) refuse(doing, path);
+  }
+  ~File() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  int get() const { return fd_; }
+  int close() { return ::close(std::exchange(fd_, -1)); }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+void write_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& body) {
+  const auto temporary = std::filesystem::path{path.string() + fmt::format(".tmp{}", ::getpid())};
+  try {
+    File file{temporary, O_WRONLY | O_CREAT | O_TRUNC, "create"};
+    body([&](std::span<const std::byte> bytes) {
+      while (!bytes.empty()) {
+        const auto written = ::write(file.get(), bytes.data(), bytes.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) refuse("write", path);
+        bytes = bytes.subspan(static_cast<std::size_t>(written));
+      }
+    });
+    if (::fsync(file.get()) != 0) refuse("write", path);
+    if (file.close() != 0) refuse("write", path);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) refuse("write", path);
+  } catch (...) {
+    std::error_code ignored;
+    std::filesystem::remove(temporary, ignored);
+    throw;
+  }
+  sync_directory(path.has_parent_path() ? path.parent_path() : ".");
+}
+
+void write_atomically(const std::filesystem::path& path, std::string_view content) {
+  write_atomically(path, [&](const ByteSink& sink) { sink(std::as_bytes(std::span{content})); });
+}
+
+std::string read_file(const std::filesystem::path& path, std::uintmax_t max_bytes) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) {
+    throw IoError(fmt::format("cannot read {}: {}", path.string(), error ? error.message() : "no such file"));
+  }
+  const auto size = std::filesystem::file_size(path);
+  if (size > max_bytes) throw DataError(fmt::format("{} holds {} bytes; at most {} are read", path.string(), size, max_bytes));
+  std::ifstream in{path, std::ios::binary};
+  std::string content(size, '\0');
+  if (!in.read(content.data(), static_cast<std::streamsize>(size))) {
+    throw IoError(fmt::format("cannot read {}: {} of {} bytes came", path.string(), in.gcount(), size));
+  }
+  return content;
+}
+
+void sync_directory(const std::filesystem::path& directory) {
+  const File file{directory, O_RDONLY | O_DIRECTORY, "open"};
+  if (::fsync(file.get()) != 0 && errno != EINVAL) refuse("sync", directory);
+}
+
+}  // namespace sslmeme::detail

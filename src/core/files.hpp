@@ -1,0 +1,26 @@
+// Writing files so that nothing is lost: the new file appears whole under its name, or the old one stays.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace sslmeme::detail {
+
+/// Appends bytes to the file that is being written; throws IoError when the system refuses (no space left).
+using ByteSink = std::function<void(std::span<const std::byte>)>;
+
+/// Writes `path` through a temporary in the same directory: full writes, fsync, close, rename, fsync of the directory. On any
+/// exception, the body's own included, the temporary is removed and a former file stays as it was. Throws IoError naming the path.
+void write_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& body);
+void write_atomically(const std::filesystem::path& path, std::string_view content);
+
+/// The whole file. Throws IoError when it cannot be read, DataError when it is larger than `max_bytes`.
+std::string read_file(const std::filesystem::path& path, std::uintmax_t max_bytes = std::uintmax_t{1} << 30U);
+
+/// fsync of a directory, so that names made in it last. Throws IoError.
+void sync_directory(const std::filesystem::path& directory);
+
+}  // namespace sslmeme::detail
