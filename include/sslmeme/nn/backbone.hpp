@@ -1,0 +1,115 @@
+// Backbones: networks that turn a picture or a text into one feature vector, made by name.
+#pragma once
+
+#include <sslmeme/core/tensor.hpp>
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sslmeme {
+
+/// Options of image_encoder(). A zero means "as the name says"; setting one gives a smaller or larger member of the family.
+struct ImageEncoderOptions {
+  std::int64_t image_size = 0;   ///< side of the square input in pixels (ViT: fixes the positions; ResNet: any size runs)
+  std::int64_t patch_size = 0;   ///< ViT: side of a patch in pixels; image_size must be a multiple of it
+  std::int64_t width = 0;        ///< ViT: embedding size; ResNet: channels of the stem (64 in the family)
+  std::int64_t depth = 0;        ///< ViT: number of blocks; ResNet: blocks in each of the four stages
+  std::int64_t num_classes = 0;  ///< timm's meaning: 0 gives pooled features, n > 0 the n logits of a linear classifier
+  std::uint64_t seed = 0;        ///< of the initial weights
+
+  bool operator==(const ImageEncoderOptions&) const = default;
+};
+
+enum class Pooling { mean, first };
+
+/// Options of text_encoder(). A zero means "as the name says".
+struct TextEncoderOptions {
+  std::int64_t vocabulary_size = 0;  ///< ids 0 … n − 1
+  std::int64_t max_tokens = 0;       ///< longest text, special tokens included
+  std::int64_t width = 0;            ///< hidden size; must be a multiple of the number of heads
+  std::int64_t depth = 0;            ///< number of layers
+  double dropout = 0.1;              ///< after embeddings, attention output and MLP, when training
+  std::uint64_t seed = 0;            ///< of the initial weights
+
+  bool operator==(const TextEncoderOptions&) const = default;
+};
+
+/// What every backbone has in common. Modules keep the parameter names of timm (pictures) and transformers (text).
+class Backbone : public torch::nn::Module {
+ public:
+  /// D of the features that forward() returns.
+  virtual std::int64_t feature_dim() const = 0;
+  /// A JSON object {"modality", "name", "options"} from which encoder_from_json() makes the same architecture again.
+  const std::string& description() const { return description_; }
+  void set_description(std::string json) { description_ = std::move(json); }
+
+ private:
+  std::string description_;
+};
+
+class ImageBackbone : public Backbone {
+ public:
+  /// images: f32 (N, 3, H, W), normalised. Returns features (N, D).
+  virtual Tensor forward(const Tensor& images) = 0;
+};
+
+class TextBackbone : public Backbone {
+ public:
+  /// tokens: i64 (N, L); mask: bool (N, L), true on real tokens. Returns features (N, D).
+  virtual Tensor forward(const Tensor& tokens, const Tensor& mask) = 0;
+};
+
+using ImageEncoder = std::shared_ptr<ImageBackbone>;
+using TextEncoder = std::shared_ptr<TextBackbone>;
+
+/// Makers of backbones by name. A plain value: copy the built-in one and add your own.
+///
+///     auto registry = sm::BackboneRegistry::built_in();
+///     registry.add_image("my_net", [](const sm::ImageEncoderOptions& o) { return std::make_shared<MyNet>(o); });
+///     auto encoder = sm::image_encoder("my_net", {}, registry);
+class BackboneRegistry {
+ public:
+  using ImageMaker = std::function<ImageEncoder(const ImageEncoderOptions&)>;
+  using TextMaker = std::function<TextEncoder(const TextEncoderOptions&)>;
+
+  /// resnet18/34/50, vit_{tiny,small,base}_patch16_{224,384}, bert_base, minilm_l6.
+  static BackboneRegistry built_in();
+
+  /// Adds a maker; a name that is there already is an InvalidArgument.
+  void add_image(std::string name, ImageMaker maker);
+  void add_text(std::string name, TextMaker maker);
+
+  std::vector<std::string> image_names() const;
+  std::vector<std::string> text_names() const;
+
+  /// Throws InvalidArgument, with the nearest names, for a name that nobody added.
+  ImageEncoder make_image(const std::string& name, const ImageEncoderOptions& options) const;
+  TextEncoder make_text(const std::string& name, const TextEncoderOptions& options) const;
+
+ private:
+  std::map<std::string, ImageMaker> image_;
+  std::map<std::string, TextMaker> text_;
+};
+
+/// A picture encoder by its timm name, with fresh weights drawn from options.seed.
+///
+///     auto vit = sm::image_encoder("vit_small_patch16_224", {.image_size = 384});
+ImageEncoder image_encoder(const std::string& name, const ImageEncoderOptions& options = {},
+                           const BackboneRegistry& registry = BackboneRegistry::built_in());
+
+/// A text encoder by name ("bert_base", "minilm_l6"), with fresh weights drawn from options.seed.
+TextEncoder text_encoder(const std::string& name, const TextEncoderOptions& options = {},
+                         const BackboneRegistry& registry = BackboneRegistry::built_in());
+
+/// The same architecture again from Backbone::description(), with fresh weights. Throws DataError for other JSON.
+ImageEncoder image_encoder_from_json(std::string_view json, const BackboneRegistry& registry = BackboneRegistry::built_in());
+TextEncoder text_encoder_from_json(std::string_view json, const BackboneRegistry& registry = BackboneRegistry::built_in());
+
+}  // namespace sslmeme

@@ -1,0 +1,46 @@
+// Fusion heads: from picture features u and text features v to one logit, "is this meme harmful".
+#pragma once
+
+#include <sslmeme/core/tensor.hpp>
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+namespace sslmeme {
+
+enum class FusionKind {
+  concat,  ///< [u; v]
+  align,   ///< u ⊙ v (Hate-CLIPper, Kumar & Nandakumar 2022, arXiv:2210.05916, "align-fusion")
+  cross,   ///< flatten(u vᵀ) (Hate-CLIPper, "cross-fusion")
+};
+
+/// "concat", "align" or "cross"; throws InvalidArgument for another name.
+FusionKind fusion_kind(std::string_view name);
+
+struct FusionOptions {
+  FusionKind kind = FusionKind::align;
+  std::int64_t dim = 256;          ///< d: both features are mapped to it
+  std::int64_t hidden = 0;         ///< width of the layers before the logit; 0 takes dim
+  std::int64_t layers = 1;         ///< number of [Linear, ReLU, dropout] before the logit
+  double map_dropout = 0.1;        ///< after each map
+  double fusion_dropout = 0.4;     ///< of the fused features
+  double layer_dropout = 0.1;      ///< of the layers
+  std::uint64_t seed = 0;          ///< of the initial weights
+};
+
+/// u = normalise(dropout(W_i x_i)), v = normalise(dropout(W_t x_t)), fused as `kind` says, then an MLP to one logit.
+/// Departs from the published heads: u and v are scaled by √d, so that an entry is of the order 1 whatever d is.
+/// With one modality alone (the other size 0) the fused features are u or v themselves.
+class FusionHead : public torch::nn::Module {
+ public:
+  /// image (N, D_i) and text (N, D_t); the one that the head was made without is ignored. Returns logits (N).
+  virtual Tensor forward(const Tensor& image, const Tensor& text) = 0;
+};
+
+/// Builds a head for features of these sizes; 0 means that the modality is absent. Throws InvalidArgument when both are.
+std::shared_ptr<FusionHead> make_fusion_head(std::int64_t image_dim, std::int64_t text_dim, const FusionOptions& options = {});
+
+}  // namespace sslmeme

@@ -1,0 +1,41 @@
+// Projection heads: from a backbone's features to the space in which losses compare.
+#pragma once
+
+#include <sslmeme/core/tensor.hpp>
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+
+namespace sslmeme {
+
+enum class ProjectionKind {
+  linear,    ///< one Linear without bias (CLIP)
+  mlp,       ///< Linear → BatchNorm → ReLU → Linear (SimCLR)
+  residual,  ///< p = Linear(x); LayerNorm(dropout₀.₁(Linear(GELU(p))) + p): the tutorial CLIP of the source document
+  none,      ///< features as they are
+};
+
+/// What projection() returns; node() and Siamese build it once they know the encoder's feature size.
+struct Projection {
+  std::int64_t out = 256;                          ///< d of the compared vectors; ignored by none
+  ProjectionKind kind = ProjectionKind::linear;
+  std::int64_t hidden = 0;                         ///< of mlp; 0 takes the encoder's feature size
+  std::uint64_t seed = 0;                          ///< of the initial weights
+};
+
+/// Reads well where a head is named: `sm::projection({.out = 256})`.
+inline Projection projection(const Projection& options = {}) { return options; }
+
+class ProjectionHead : public torch::nn::Module {
+ public:
+  /// features (N, D) → (N, d).
+  virtual Tensor forward(const Tensor& features) = 0;
+  virtual std::int64_t out_dim() const = 0;
+};
+
+/// Builds the head for features of size `in`. Throws InvalidArgument for sizes that are not positive.
+std::shared_ptr<ProjectionHead> make_projection(std::int64_t in, const Projection& options);
+
+}  // namespace sslmeme

@@ -1,0 +1,21 @@
+// ResNet (He et al. 2015, arXiv:1512.03385) with timm's parameter names and initialisation.
+#pragma once
+
+#include <sslmeme/nn/backbone.hpp>
+
+#include <array>
+
+namespace sslmeme {
+
+struct ResNetOptions {
+  std::array<std::int64_t, 4> blocks = {2, 2, 2, 2};  ///< residual blocks in each stage
+  bool bottleneck = false;                            ///< 1×1–3×3–1×1 blocks with 4× expansion (ResNet-50 and up)
+  std::int64_t width = 64;                            ///< channels of the stem and of the first stage
+  std::int64_t num_classes = 0;                       ///< 0: pooled features
+};
+
+/// A ResNet. D = 8 · width (basic blocks) or 32 · width (bottleneck), or num_classes.
+/// Departs from torchvision as timm does: the last norm of every block starts at zero.
+ImageEncoder make_resnet(const ResNetOptions& options);
+
+}  // namespace sslmeme

@@ -1,0 +1,84 @@
+#include <sslmeme/nn/heads.hpp>
+
+#include <sslmeme/core/random.hpp>
+
+#include "nn/layers.hpp"
+
+#include <torch/nn.h>
+
+namespace sslmeme {
+namespace {
+
+class NoHead final : public ProjectionHead {
+ public:
+  explicit NoHead(std::int64_t in) : in_{in} {}
+  Tensor forward(const Tensor& features) override { return features; }
+  std::int64_t out_dim() const override { return in_; }
+
+ private:
+  std::int64_t in_;
+};
+
+class LinearHead final : public ProjectionHead {
+ public:
+  LinearHead(std::int64_t in, std::int64_t out)
+      : linear_{register_module("proj", torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(false)))} {
+    detail::init_linear(*linear_, 1.0 / std::sqrt(static_cast<double>(in)));
+  }
+  Tensor forward(const Tensor& features) override { return linear_->forward(features); }
+  std::int64_t out_dim() const override { return linear_->options.out_features(); }
+
+ private:
+  torch::nn::Linear linear_;
+};
+
+class MlpHead final : public ProjectionHead {
+ public:
+  MlpHead(std::int64_t in, std::int64_t hidden, std::int64_t out)
+      : fc1_{register_module("fc1", torch::nn::Linear(torch::nn::LinearOptions(in, hidden).bias(false)))},
+        bn1_{register_module("bn1", torch::nn::BatchNorm1d(hidden))},
+        fc2_{register_module("fc2", torch::nn::Linear(hidden, out))} {}
+  Tensor forward(const Tensor& features) override {
+    return fc2_->forward(torch::relu(bn1_->forward(fc1_->forward(features))));
+  }
+  std::int64_t out_dim() const override { return fc2_->options.out_features(); }
+
+ private:
+  torch::nn::Linear fc1_;
+  torch::nn::BatchNorm1d bn1_;
+  torch::nn::Linear fc2_;
+};
+
+class ResidualHead final : public ProjectionHead {
+ public:
+  ResidualHead(std::int64_t in, std::int64_t out)
+      : projection_{register_module("projection", torch::nn::Linear(in, out))},
+        fc_{register_module("fc", torch::nn::Linear(out, out))},
+        norm_{register_module("layer_norm", detail::layer_norm(out, 1e-5))} {}
+  Tensor forward(const Tensor& features) override {
+    const auto projected = projection_->forward(features);
+    const auto x = torch::dropout(fc_->forward(torch::gelu(projected)), 0.1, is_training());
+    return norm_->forward(x + projected);
+  }
+  std::int64_t out_dim() const override { return projection_->options.out_features(); }
+
+ private:
+  torch::nn::Linear projection_, fc_;
+  torch::nn::LayerNorm norm_;
+};
+
+}  // namespace
+
+std::shared_ptr<ProjectionHead> make_projection(std::int64_t in, const Projection& options) {
+  detail::require_positive(in, "the feature size of an encoder");
+  if (options.kind == ProjectionKind::none) return std::make_shared<NoHead>(in);
+  detail::require_positive(options.out, "Projection::out");
+  const TorchSeedScope seeded{options.seed};
+  switch (options.kind) {
+    case ProjectionKind::mlp: return std::make_shared<MlpHead>(in, options.hidden > 0 ? options.hidden : in, options.out);
+    case ProjectionKind::residual: return std::make_shared<ResidualHead>(in, options.out);
+    default: return std::make_shared<LinearHead>(in, options.out);
+  }
+}
+
+}  // namespace sslmeme

@@ -1,0 +1,114 @@
+#include <sslmeme/nn/resnet.hpp>
+
+#include <sslmeme/core/error.hpp>
+
+#include "nn/layers.hpp"
+
+#include <fmt/format.h>
+#include <torch/nn.h>
+
+namespace sslmeme {
+namespace {
+
+torch::nn::Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
+  auto layer = torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
+  torch::nn::init::kaiming_normal_(layer->weight, 0.0, torch::kFanOut, torch::kReLU);
+  return layer;
+}
+
+torch::nn::BatchNorm2d last_norm(std::int64_t channels) {
+  auto norm = torch::nn::BatchNorm2d(channels);
+  torch::nn::init::zeros_(norm->weight);
+  return norm;
+}
+
+/// One residual block; `convs` holds its 2 (basic) or 3 (bottleneck) convolutions.
+class Block : public torch::nn::Module {
+ public:
+  Block(std::int64_t in, std::int64_t width, std::int64_t stride, bool bottleneck) {
+    const auto out = bottleneck ? 4 * width : width;
+    if (bottleneck) {
+      add(conv(in, width, 1, 1), torch::nn::BatchNorm2d(width));
+      add(conv(width, width, 3, stride), torch::nn::BatchNorm2d(width));
+      add(conv(width, out, 1, 1), last_norm(out));
+    } else {
+      add(conv(in, width, 3, stride), torch::nn::BatchNorm2d(width));
+      add(conv(width, out, 3, 1), last_norm(out));
+    }
+    if (stride != 1 || in != out) {
+      downsample_ = register_module("downsample", torch::nn::Sequential(conv(in, out, 1, stride), torch::nn::BatchNorm2d(out)));
+    }
+  }
+
+  Tensor forward(const Tensor& x) {
+    auto y = x;
+    for (std::size_t i = 0; i < convs_.size(); ++i) {
+      y = norms_[i]->forward(convs_[i]->forward(y));
+      if (i + 1 < convs_.size()) y = y.relu_();
+    }
+    return y.add_(downsample_ ? downsample_->forward(x) : x).relu_();
+  }
+
+ private:
+  void add(torch::nn::Conv2d conv_layer, torch::nn::BatchNorm2d norm) {
+    const auto number = std::to_string(convs_.size() + 1);
+    convs_.push_back(register_module("conv" + number, std::move(conv_layer)));
+    norms_.push_back(register_module("bn" + number, std::move(norm)));
+  }
+
+  std::vector<torch::nn::Conv2d> convs_;
+  std::vector<torch::nn::BatchNorm2d> norms_;
+  torch::nn::Sequential downsample_{nullptr};
+};
+
+class ResNet final : public ImageBackbone {
+ public:
+  explicit ResNet(const ResNetOptions& options) {
+    detail::require_positive(options.width, "ResNetOptions::width");
+    conv1_ = register_module("conv1", conv(3, options.width, 7, 2));
+    bn1_ = register_module("bn1", torch::nn::BatchNorm2d(options.width));
+    auto channels = options.width;
+    for (std::size_t stage = 0; stage < 4; ++stage) {
+      detail::require_positive(options.blocks[stage], "ResNetOptions::blocks");
+      const auto width = options.width << stage;
+      torch::nn::Sequential layer;
+      for (std::int64_t block = 0; block < options.blocks[stage]; ++block) {
+        const auto stride = block == 0 && stage > 0 ? 2 : 1;
+        layer->push_back(Block(channels, width, stride, options.bottleneck));
+        channels = options.bottleneck ? 4 * width : width;
+      }
+      stages_.push_back(register_module("layer" + std::to_string(stage + 1), layer));
+    }
+    feature_dim_ = channels;
+    if (options.num_classes > 0) {
+      fc_ = register_module("fc", torch::nn::Linear(channels, options.num_classes));
+      feature_dim_ = options.num_classes;
+    }
+  }
+
+  std::int64_t feature_dim() const override { return feature_dim_; }
+
+  Tensor forward(const Tensor& images) override {
+    if (images.dim() != 4 || images.size(1) != 3) {
+      throw InvalidArgument(fmt::format("a ResNet takes pictures (N, 3, H, W), got {}", shape_string(images)));
+    }
+    auto x = bn1_->forward(conv1_->forward(images)).relu_();
+    x = torch::max_pool2d(x, 3, 2, 1);
+    for (auto& stage : stages_) x = stage->forward(x);
+    x = x.mean({2, 3});
+    return fc_ ? fc_->forward(x) : x;
+  }
+
+ private:
+  torch::nn::Conv2d conv1_{nullptr};
+  torch::nn::BatchNorm2d bn1_{nullptr};
+  std::vector<torch::nn::Sequential> stages_;
+  torch::nn::Linear fc_{nullptr};
+  std::int64_t feature_dim_ = 0;
+};
+
+}  // namespace
+
+ImageEncoder make_resnet(const ResNetOptions& options) { return std::make_shared<ResNet>(options); }
+
+}  // namespace sslmeme

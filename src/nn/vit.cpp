@@ -1,0 +1,144 @@
+#include <sslmeme/nn/vit.hpp>
+
+#include <sslmeme/core/error.hpp>
+
+#include "nn/layers.hpp"
+
+#include <fmt/format.h>
+#include <torch/nn.h>
+
+namespace sslmeme {
+namespace {
+
+constexpr double norm_eps = 1e-6;
+
+torch::nn::Linear linear(std::int64_t in, std::int64_t out) {
+  auto layer = torch::nn::Linear(in, out);
+  detail::init_linear(*layer);
+  return layer;
+}
+
+class Attention : public torch::nn::Module {
+ public:
+  Attention(std::int64_t width, std::int64_t heads)
+      : heads_{heads},
+        qkv_{register_module("qkv", linear(width, 3 * width))},
+        proj_{register_module("proj", linear(width, width))} {}
+
+  Tensor forward(const Tensor& x) {
+    const auto n = x.size(0), length = x.size(1), width = x.size(2);
+    const auto qkv = qkv_->forward(x).reshape({n, length, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
+    const auto mixed = detail::attention(qkv[0], qkv[1], qkv[2]);
+    return proj_->forward(mixed.transpose(1, 2).reshape({n, length, width}));
+  }
+
+ private:
+  std::int64_t heads_;
+  torch::nn::Linear qkv_, proj_;
+};
+
+class Mlp : public torch::nn::Module {
+ public:
+  Mlp(std::int64_t width, std::int64_t hidden)
+      : fc1_{register_module("fc1", linear(width, hidden))}, fc2_{register_module("fc2", linear(hidden, width))} {}
+
+  Tensor forward(const Tensor& x) { return fc2_->forward(torch::gelu(fc1_->forward(x))); }
+
+ private:
+  torch::nn::Linear fc1_, fc2_;
+};
+
+class Block : public torch::nn::Module {
+ public:
+  Block(std::int64_t width, std::int64_t heads)
+      : norm1_{register_module("norm1", detail::layer_norm(width, norm_eps))},
+        attn_{register_module("attn", std::make_shared<Attention>(width, heads))},
+        norm2_{register_module("norm2", detail::layer_norm(width, norm_eps))},
+        mlp_{register_module("mlp", std::make_shared<Mlp>(width, 4 * width))} {}
+
+  Tensor forward(const Tensor& x) {
+    const auto y = x + attn_->forward(norm1_->forward(x));
+    return y + mlp_->forward(norm2_->forward(y));
+  }
+
+ private:
+  torch::nn::LayerNorm norm1_;
+  std::shared_ptr<Attention> attn_;
+  torch::nn::LayerNorm norm2_;
+  std::shared_ptr<Mlp> mlp_;
+};
+
+class PatchEmbed : public torch::nn::Module {
+ public:
+  PatchEmbed(std::int64_t patch, std::int64_t width)
+      : proj_{register_module("proj", torch::nn::Conv2d(torch::nn::Conv2dOptions(3, width, patch).stride(patch)))} {}
+
+  /// (N, 3, S, S) → (N, patches, width)
+  Tensor forward(const Tensor& images) { return proj_->forward(images).flatten(2).transpose(1, 2); }
+
+ private:
+  torch::nn::Conv2d proj_;
+};
+
+void check(const VitOptions& options) {
+  detail::require_positive(options.image_size, "VitOptions::image_size");
+  detail::require_positive(options.patch_size, "VitOptions::patch_size");
+  detail::require_positive(options.width, "VitOptions::width");
+  detail::require_positive(options.depth, "VitOptions::depth");
+  detail::require_positive(options.heads, "VitOptions::heads");
+  if (options.image_size % options.patch_size != 0) {
+    throw InvalidArgument(fmt::format("image_size {} is no multiple of patch_size {}: choose {} or {}", options.image_size,
+                                      options.patch_size, options.image_size / options.patch_size * options.patch_size,
+                                      (options.image_size / options.patch_size + 1) * options.patch_size));
+  }
+  if (options.width % options.heads != 0) {
+    throw InvalidArgument(fmt::format("width {} is no multiple of the {} heads", options.width, options.heads));
+  }
+}
+
+class VisionTransformer final : public ImageBackbone {
+ public:
+  explicit VisionTransformer(const VitOptions& options) : image_size_{options.image_size}, feature_dim_{options.width} {
+    check(options);
+    const auto side = options.image_size / options.patch_size;
+    cls_token_ = register_parameter("cls_token", torch::randn({1, 1, options.width}) * 1e-6);
+    pos_embed_ = register_parameter("pos_embed", torch::randn({1, 1 + side * side, options.width}) * 0.02);
+    patch_embed_ = register_module("patch_embed", std::make_shared<PatchEmbed>(options.patch_size, options.width));
+    torch::nn::Sequential blocks;
+    for (std::int64_t i = 0; i < options.depth; ++i) blocks->push_back(Block(options.width, options.heads));
+    blocks_ = register_module("blocks", blocks);
+    norm_ = register_module("norm", detail::layer_norm(options.width, norm_eps));
+    if (options.num_classes > 0) {
+      head_ = register_module("head", linear(options.width, options.num_classes));
+      feature_dim_ = options.num_classes;
+    }
+  }
+
+  std::int64_t feature_dim() const override { return feature_dim_; }
+
+  Tensor forward(const Tensor& images) override {
+    if (images.dim() != 4 || images.size(1) != 3 || images.size(2) != image_size_ || images.size(3) != image_size_) {
+      throw InvalidArgument(fmt::format("this ViT takes pictures (N, 3, {0}, {0}), got {1}: make the views of that size, or the "
+                                        "encoder with {{.image_size = {2}}}",
+                                        image_size_, shape_string(images), images.dim() == 4 ? images.size(3) : 0));
+    }
+    const auto patches = patch_embed_->forward(images);
+    const auto tokens = torch::cat({cls_token_.expand({images.size(0), -1, -1}).to(patches.scalar_type()), patches}, 1);
+    const auto x = norm_->forward(blocks_->forward(tokens + pos_embed_)).select(1, 0);
+    return head_ ? head_->forward(x) : x;
+  }
+
+ private:
+  std::int64_t image_size_, feature_dim_;
+  Tensor cls_token_, pos_embed_;
+  std::shared_ptr<PatchEmbed> patch_embed_;
+  torch::nn::Sequential blocks_{nullptr};
+  torch::nn::LayerNorm norm_{nullptr};
+  torch::nn::Linear head_{nullptr};
+};
+
+}  // namespace
+
+ImageEncoder make_vit(const VitOptions& options) { return std::make_shared<VisionTransformer>(options); }
+
+}  // namespace sslmeme
