@@ -1,0 +1,118 @@
+// Losses compose: `CosineLoss{} + 0.5 * InfoNce{}` is a loss whose parts are reported by name.
+#pragma once
+
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/loss/any_pair_loss.hpp>
+
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sslmeme {
+
+/// Σ wᵢ · lossᵢ(z_a, z_b). Made by `+` and `*`; the parts keep their names, a repeated name gets a number.
+class WeightedSum {
+ public:
+  void add(double weight, AnyPairLoss loss) {
+    if (!std::isfinite(weight)) throw InvalidArgument("the weight of " + loss.name() + " is not finite");
+    terms_.push_back({weight, std::move(loss)});
+  }
+
+  LossOutput operator()(const Tensor& z_a, const Tensor& z_b) const {
+    LossOutput sum;
+    for (const auto& term : terms_) {
+      auto output = term.loss(z_a, z_b);
+      const auto weighted = output.total * term.weight;
+      sum.total = sum.total.defined() ? sum.total + weighted : weighted;
+      for (auto& [name, value] : output.parts) sum.parts.emplace_back(unused_name(sum, name), value);
+    }
+    return sum;
+  }
+
+  void update(const StepContext& context) {
+    for (auto& term : terms_) term.loss.update(context);
+  }
+
+  /// The states of all terms, by position; null when none has state.
+  std::shared_ptr<torch::nn::Module> module() const {
+    std::shared_ptr<torch::nn::Module> all;
+    for (std::size_t i = 0; i < terms_.size(); ++i) {
+      if (const auto state = terms_[i].loss.module()) {
+        if (!all) all = std::make_shared<States>();
+        all->register_module(std::to_string(i), state);
+      }
+    }
+    return all;
+  }
+
+  std::string name() const {
+    std::string text;
+    for (const auto& term : terms_) text += (text.empty() ? "" : "+") + term.loss.name();
+    return text;
+  }
+
+  WeightedSum scaled(double factor) const {
+    WeightedSum copy;
+    for (const auto& term : terms_) copy.add(term.weight * factor, term.loss);
+    return copy;
+  }
+
+  void append(const WeightedSum& other) { terms_.insert(terms_.end(), other.terms_.begin(), other.terms_.end()); }
+
+ private:
+  struct Term {
+    double weight;
+    AnyPairLoss loss;
+  };
+  struct States : torch::nn::Module {};
+
+  static std::string unused_name(const LossOutput& output, const std::string& name) {
+    auto candidate = name;
+    const auto taken = [&] {
+      for (const auto& [used, value] : output.parts) {
+        if (used == candidate) return true;
+      }
+      return false;
+    };
+    for (int number = 2; taken(); ++number) candidate = name + "_" + std::to_string(number);
+    return candidate;
+  }
+
+  std::vector<Term> terms_;
+};
+
+namespace detail {
+template <class L>
+WeightedSum as_sum(const L& loss) {
+  if constexpr (std::same_as<L, WeightedSum>) {
+    return loss;
+  } else {
+    WeightedSum sum;
+    sum.add(1.0, loss);
+    return sum;
+  }
+}
+}  // namespace detail
+
+/// weight · loss. For a loss of your own namespace say `using sslmeme::operator*;`, or C++ does not look here for it (likewise +).
+template <PairLoss L>
+WeightedSum operator*(double weight, const L& loss) {
+  return detail::as_sum(loss).scaled(weight);
+}
+template <PairLoss L>
+WeightedSum operator*(const L& loss, double weight) {
+  return weight * loss;
+}
+
+/// The sum of two losses.
+template <PairLoss A, PairLoss B>
+WeightedSum operator+(const A& a, const B& b) {
+  auto sum = detail::as_sum(a);
+  sum.append(detail::as_sum(b));
+  return sum;
+}
+
+static_assert(PairLoss<WeightedSum>);
+
+}  // namespace sslmeme

@@ -1,0 +1,72 @@
+// What a loss is. A PairLoss compares two batches of vectors and returns a 0-d tensor, or a LossOutput with named parts.
+// It is maths only: no views, no encoders, no time.
+#pragma once
+
+#include <sslmeme/core/tensor.hpp>
+
+#include <concepts>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace sslmeme {
+
+/// When a step happens, for whoever needs time: schedules, running state, logs.
+struct StepContext {
+  std::int64_t step = 0;         ///< optimizer steps done so far in this run
+  std::int64_t total_steps = 0;  ///< of the whole run
+  std::int64_t epoch = 0;        ///< starting from 0
+};
+
+/// A loss with the parts it is made of.
+struct LossOutput {
+  Tensor total;                                       ///< 0-d, with gradient
+  std::vector<std::pair<std::string, Tensor>> parts;  ///< 0-d each, for logs; weights not applied
+  std::vector<std::pair<std::string, Tensor>> features;  ///< (N, d) each, detached: what the collapse monitor looks at
+};
+
+namespace detail {
+
+template <class L>
+concept callable_on_pair = requires(const L& loss, const Tensor& z) { loss(z, z); };
+
+template <class L>
+concept returns_loss = requires(const L& loss, const Tensor& z) {
+  requires std::same_as<std::remove_cvref_t<decltype(loss(z, z))>, Tensor> ||
+               std::same_as<std::remove_cvref_t<decltype(loss(z, z))>, LossOutput>;
+};
+
+/// States in our own words what is wrong with a type that should be a PairLoss.
+template <class L>
+constexpr void require_pair_loss() {
+  static_assert(callable_on_pair<L>,
+                "sslmeme: this is no PairLoss: it must be callable as `loss(z_a, z_b) const` with two const Tensor&, (N, D) each");
+  if constexpr (callable_on_pair<L>) {
+    static_assert(returns_loss<L>,
+                  "sslmeme: this is no PairLoss: it must return a 0-d sslmeme::Tensor (or a LossOutput), so that gradients can flow; "
+                  "a float or double has none: return the tensor, without .item()");
+  }
+}
+
+}  // namespace detail
+
+/// loss(z_a, z_b) const → 0-d Tensor or LossOutput; z_a, z_b: (N, D) float, row i of one belongs to row i of the other.
+/// Optional members: `module()` → shared_ptr<torch::nn::Module> with learned or running state (so that it reaches optimizer and
+/// checkpoint), `update(const StepContext&)` called once after each optimizer step, `name()` → a string for logs.
+template <class L>
+concept PairLoss = detail::callable_on_pair<L> && detail::returns_loss<L>;
+
+namespace detail {
+
+/// Throws InvalidArgument unless z_a and z_b are both floating (N, D) of equal shape with N ≥ 1. `who` begins the message.
+void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who);
+
+/// In fp32 where the input is a half type; fp32 and fp64 stay.
+inline Tensor at_least_fp32(const Tensor& x) {
+  return x.scalar_type() == torch::kHalf || x.scalar_type() == torch::kBFloat16 ? x.to(torch::kFloat) : x;
+}
+
+}  // namespace detail
+
+}  // namespace sslmeme

@@ -1,0 +1,72 @@
+// InfoNce: the contrastive loss of CLIP.
+#pragma once
+
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/loss/concepts.hpp>
+
+#include <torch/nn/module.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+
+namespace sslmeme {
+
+struct InfoNceOptions {
+  double temperature = 0.07;  ///< initial temperature; the scale of the logits is its inverse
+  bool learned = true;        ///< the logarithm of the scale is a parameter
+  double max_scale = 100.0;   ///< after each optimizer step the scale is clamped to [1, max_scale]
+};
+
+/// Symmetric InfoNCE (CLIP, Radford et al. 2021, arXiv:2103.00020, figure 3; van den Oord et al. 2018, arXiv:1807.03748):
+/// ½ [CE(s·A·Bᵀ, arange) + CE(s·B·Aᵀ, arange)], mean over N, A and B the L2-normalised rows, s = exp(log_scale).
+/// Copies of an InfoNce share their scale, as torch modules do. A batch of one has no negatives: the loss is 0.
+class InfoNce {
+ public:
+  explicit InfoNce(const InfoNceOptions& options = {}) : options_{options} {
+    if (!(options.temperature > 0)) {
+      throw InvalidArgument("InfoNce: temperature is " + std::to_string(options.temperature) + "; it must be positive");
+    }
+    if (!(options.max_scale >= 1)) {
+      throw InvalidArgument("InfoNce: max_scale is " + std::to_string(options.max_scale) + "; it must be at least 1");
+    }
+    if (options.learned) state_ = std::make_shared<State>(options.temperature);
+  }
+
+  /// z_a, z_b: (N, D) float, halves computed in fp32. Returns a 0-d mean. Throws InvalidArgument on other shapes.
+  Tensor operator()(const Tensor& z_a, const Tensor& z_b) const {
+    detail::check_pair(z_a, z_b, "InfoNce");
+    auto logits = torch::matmul(l2_normalize(z_a), l2_normalize(z_b).t());
+    logits = state_ ? logits * state_->log_scale.exp().to(logits.scalar_type()) : logits / options_.temperature;
+    const auto positives = logits.diagonal();
+    return 0.5 * ((logits.logsumexp(1) - positives).mean() + (logits.logsumexp(0) - positives).mean());
+  }
+
+  /// Clamps the learned scale; the trainer calls it after each optimizer step.
+  void update(const StepContext& /*context*/) {
+    if (!state_) return;
+    const torch::NoGradGuard no_grad;
+    state_->log_scale.clamp_(0.0, std::log(options_.max_scale));
+  }
+
+  /// The factor s of the logits.
+  double scale() const { return state_ ? std::exp(state_->log_scale.item<double>()) : 1.0 / options_.temperature; }
+
+  /// Holds log_scale; null when the temperature is fixed.
+  std::shared_ptr<torch::nn::Module> module() const { return state_; }
+  std::string name() const { return "info_nce"; }
+
+ private:
+  struct State : torch::nn::Module {
+    explicit State(double temperature)
+        : log_scale{register_parameter("log_scale", torch::tensor(std::log(1.0 / temperature), torch::kFloat))} {}
+    Tensor log_scale;
+  };
+
+  InfoNceOptions options_;
+  std::shared_ptr<State> state_;
+};
+
+static_assert(PairLoss<InfoNce>);
+
+}  // namespace sslmeme

@@ -1,0 +1,25 @@
+#include <sslmeme/loss/concepts.hpp>
+
+#include <sslmeme/core/error.hpp>
+
+#include <fmt/format.h>
+
+namespace sslmeme::detail {
+
+void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who) {
+  const auto a = shape_string(z_a), b = shape_string(z_b);
+  if (!z_a.defined() || !z_b.defined() || z_a.dim() != 2 || z_b.dim() != 2 || z_a.size(0) != z_b.size(0)) {
+    throw InvalidArgument(fmt::format("{}: z_a is {}, z_b is {}; both must be (N, D)", who, a, b));
+  }
+  if (z_a.size(1) != z_b.size(1)) {
+    throw InvalidArgument(
+        fmt::format("{}: z_a is {}, z_b is {}; both must be (N, D): give both projections the same .out", who, a, b));
+  }
+  if (z_a.size(0) == 0) throw InvalidArgument(fmt::format("{}: z_a is {}; a batch must hold at least one pair", who, a));
+  if (!z_a.is_floating_point() || !z_b.is_floating_point()) {
+    throw InvalidArgument(fmt::format("{}: z_a is {}, z_b is {}; both must be floating point", who, toString(z_a.scalar_type()),
+                                      toString(z_b.scalar_type())));
+  }
+}
+
+}  // namespace sslmeme::detail

@@ -1,0 +1,118 @@
+#include <sslmeme/testing/loss_contract.hpp>
+
+#include <sslmeme/core/random.hpp>
+
+#include <fmt/format.h>
+#include <torch/autograd.h>
+
+#include <ostream>
+
+namespace sslmeme::testing {
+namespace {
+
+constexpr double law_tolerance = 1e-9;
+constexpr double gradient_tolerance = 1e-5;
+
+bool near(double a, double b, double tolerance) { return std::abs(a - b) <= tolerance * std::max({1.0, std::abs(a), std::abs(b)}); }
+
+class Checker {
+ public:
+  Checker(const AnyPairLoss& loss, const LossClaims& claims) : loss_{loss}, claims_{claims} {
+    const TorchSeedScope seeded{claims.seed};
+    a_ = torch::randn({claims.n, claims.d}, torch::kDouble);
+    b_ = torch::randn({claims.n, claims.d}, torch::kDouble);
+    order_ = torch::randperm(claims.n);
+  }
+
+  ContractReport run() {
+    try {
+      if (!shape_and_value()) return report_;
+      gradients();
+      laws();
+      half_precision();
+    } catch (const std::exception& error) {
+      fail(fmt::format("it throws on ({0}, {1}) vectors: {2}", claims_.n, claims_.d, error.what()));
+    }
+    return report_;
+  }
+
+ private:
+  double value(const Tensor& a, const Tensor& b) const { return loss_(a, b).total.item<double>(); }
+  void fail(std::string what) { report_.failures.push_back(std::move(what)); }
+
+  bool shape_and_value() {
+    const auto a = a_.clone(), b = b_.clone();
+    const auto total = loss_(a, b).total;
+    if (!torch::equal(a, a_) || !torch::equal(b, b_)) fail("it changes the vectors it is given: a call must have no side effect");
+    if (!total.defined() || total.dim() != 0) {
+      fail(fmt::format("it returns {}; it must be 0-d: take the mean over the batch", shape_string(total)));
+      return false;
+    }
+    value_ = total.item<double>();
+    if (!std::isfinite(value_)) fail(fmt::format("its value is {} on random vectors", value_));
+    if (!near(value(a_, b_), value_, 0)) fail("a second call gives another value: a call must have no side effect");
+    return report_.failures.empty();
+  }
+
+  /// Central differences along random directions, for each argument by itself.
+  void gradients() {
+    const TorchSeedScope seeded{claims_.seed + 1};
+    constexpr double h = 1e-5;
+    bool flows = false;
+    for (const bool first : {true, false}) {
+      const auto x = (first ? a_ : b_).clone().requires_grad_();
+      const auto total = (first ? loss_(x, b_) : loss_(a_, x)).total;
+      if (!total.requires_grad()) continue;
+      const auto gradient = torch::autograd::grad({total}, {x}, {}, std::nullopt, false, true)[0];
+      if (!gradient.defined()) continue;
+      flows = true;
+      for (int trial = 0; trial < 4; ++trial) {
+        const torch::NoGradGuard no_grad;
+        const auto direction = torch::randn_like(x);
+        const auto at = [&](double t) { return first ? value(x + t * direction, b_) : value(a_, x + t * direction); };
+        const auto expected = (at(h) - at(-h)) / (2 * h);
+        const auto actual = (gradient * direction).sum().item<double>();
+        if (!near(actual, expected, gradient_tolerance)) {
+          fail(fmt::format("its gradient along a direction of z_{} is {}, differences give {}", first ? 'a' : 'b', actual, expected));
+          break;
+        }
+      }
+    }
+    // A loss may stop the gradient on one side, as a loss with a teacher does; not on both.
+    if (!flows) fail("no gradient flows to z_a or z_b");
+  }
+
+  void laws() {
+    const auto hold = [&](const char* law, double other) {
+      if (!near(other, value_, law_tolerance)) fail(fmt::format("it is not {}: {} instead of {}", law, other, value_));
+    };
+    if (claims_.batch_independent) hold("blind to the order of the batch", value(a_.index_select(0, order_), b_.index_select(0, order_)));
+    if (claims_.symmetric) hold("symmetric", value(b_, a_));
+    if (claims_.scale_invariant) hold("scale invariant", value(3.0 * a_, 0.5 * b_));
+  }
+
+  void half_precision() {
+    const auto from_bf16 = value(a_.to(torch::kBFloat16), b_.to(torch::kBFloat16));
+    if (!near(from_bf16, value_, 0.05)) fail(fmt::format("from bf16 vectors it gives {} instead of {}: compute in fp32", from_bf16, value_));
+  }
+
+  const AnyPairLoss& loss_;
+  LossClaims claims_;
+  Tensor a_, b_, order_;
+  double value_ = 0;
+  ContractReport report_;
+};
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, const ContractReport& report) {
+  if (report.failures.empty()) return out << "keeps the contract of a pair loss";
+  for (const auto& failure : report.failures) out << "breaks the contract: " << failure << '\n';
+  return out;
+}
+
+namespace detail {
+ContractReport check(const AnyPairLoss& loss, const LossClaims& claims) { return Checker{loss, claims}.run(); }
+}  // namespace detail
+
+}  // namespace sslmeme::testing
