@@ -1,0 +1,99 @@
+// ModalityGraph: nodes are encoders with a projection, edges are pair losses with a weight. CLIP, CASS and CASS-MM are graphs.
+#pragma once
+
+#include <sslmeme/loss/any_pair_loss.hpp>
+#include <sslmeme/method/concepts.hpp>
+#include <sslmeme/nn/backbone.hpp>
+#include <sslmeme/nn/heads.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace sslmeme {
+
+/// A node before it is part of a graph; made by node().
+struct NodeSpec {
+  std::string name;
+  ImageEncoder image;  ///< either this
+  TextEncoder text;    ///< or this
+  Projection projection;
+  int view = 0;  ///< which view a picture encoder sees; nodes with the same view share the very same tensor
+};
+
+/// An edge before it is part of a graph; made by edge().
+struct EdgeSpec {
+  std::string from, to;
+  AnyPairLoss loss;
+  double weight = 1.0;
+};
+
+inline NodeSpec node(std::string name, ImageEncoder encoder, const Projection& head = {}, int view = 0) {
+  return {std::move(name), std::move(encoder), nullptr, head, view};
+}
+inline NodeSpec node(std::string name, TextEncoder encoder, const Projection& head = {}) {
+  return {std::move(name), nullptr, std::move(encoder), head, 0};
+}
+
+/// `loss` between the projections of two nodes. Throws at compile time, in our own words, for what is no PairLoss.
+template <class L>
+EdgeSpec edge(std::string from, std::string to, L loss, double weight = 1.0) {
+  detail::require_pair_loss<L>();
+  return {std::move(from), std::move(to), AnyPairLoss{std::move(loss)}, weight};
+}
+
+/// total = Σ over edges of weight · loss(z_from, z_to); parts are named "from-to". A graph is a handle, as torch modules are:
+/// copies share their encoders. Throws InvalidArgument for names used twice, unknown or unconnected, and for projections of
+/// different size at the two ends of an edge.
+///
+///     auto clip = sm::ModalityGraph{sm::node("image", vit), sm::node("text", bert), sm::edge("image", "text", sm::InfoNce{})};
+class ModalityGraph {
+ public:
+  template <class... Parts>
+    requires(sizeof...(Parts) >= 3 && ((std::same_as<Parts, NodeSpec> || std::same_as<Parts, EdgeSpec>) && ...))
+  explicit ModalityGraph(Parts... parts) : ModalityGraph{} {
+    (add(std::move(parts)), ...);
+    finish();
+  }
+
+  LossOutput step(const Batch& batch, const StepContext& context);
+  void after_step(const StepContext& context);
+  std::shared_ptr<torch::nn::Module> module() const { return root_; }
+  int views_required() const;
+  /// {"method": "modality_graph", "nodes": {NAME: {"encoder": …, "projection": …}}, "edges": […]}.
+  std::string describe() const;
+
+  /// Projections z (N, d) of one node for a batch.
+  Tensor project(std::string_view node_name, const Batch& batch) const;
+  /// The encoder of a node, to fine-tune or to export; null when the node is of the other modality.
+  ImageEncoder image_encoder(std::string_view node_name) const;
+  TextEncoder text_encoder(std::string_view node_name) const;
+
+ private:
+  struct Node;
+  struct Edge {
+    std::size_t from, to;
+    std::string name;
+    AnyPairLoss loss;
+    double weight;
+  };
+  struct Root : torch::nn::Module {};
+
+  ModalityGraph();
+  void add(NodeSpec spec);
+  void add(EdgeSpec spec);
+  void finish();
+  std::size_t find(std::string_view name) const;
+
+  std::shared_ptr<Root> root_;
+  std::shared_ptr<torch::nn::Module> nodes_module_, losses_module_;
+  std::vector<std::shared_ptr<const Node>> nodes_;
+  std::vector<Edge> edges_;
+};
+
+static_assert(Method<ModalityGraph>);
+
+}  // namespace sslmeme

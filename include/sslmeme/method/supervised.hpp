@@ -1,0 +1,47 @@
+// Supervised: "is this meme harmful" from picture, words or both, with binary cross-entropy.
+#pragma once
+
+#include <sslmeme/method/concepts.hpp>
+#include <sslmeme/nn/backbone.hpp>
+#include <sslmeme/nn/fusion.hpp>
+
+#include <memory>
+#include <string>
+
+namespace sslmeme {
+
+struct SupervisedOptions {
+  FusionOptions fusion = {};
+  bool train_encoders = true;  ///< false: only the fusion head learns, encoders run without gradient and in evaluation mode
+};
+
+/// Encoders (either may be null), a fusion head and BCE on its logit. A handle: copies share their modules. Module names:
+/// "image", "text", "fusion".
+class Supervised {
+ public:
+  /// Throws InvalidArgument when both encoders are null.
+  Supervised(ImageEncoder image, TextEncoder text, const SupervisedOptions& options = {});
+
+  /// Mean binary cross-entropy over the batch. Throws InvalidArgument for a batch with a missing label or one that is not 0 or 1.
+  LossOutput step(const Batch& batch, const StepContext& context);
+  std::shared_ptr<torch::nn::Module> module() const { return root_; }
+  int views_required() const { return image_ ? 1 : 0; }
+  std::string describe() const;
+
+  /// Logits (N) of a batch, fp32; the probability of "harmful" is their sigmoid.
+  Tensor logits(const Batch& batch);
+
+  ImageEncoder image() const { return image_; }
+  TextEncoder text() const { return text_; }
+
+ private:
+  std::shared_ptr<torch::nn::Module> root_;
+  ImageEncoder image_;
+  TextEncoder text_;
+  std::shared_ptr<FusionHead> head_;
+  SupervisedOptions options_;
+};
+
+static_assert(Method<Supervised>);
+
+}  // namespace sslmeme

@@ -1,0 +1,17 @@
+// From a batch to features, with an error that tells which node lacks what.
+#pragma once
+
+#include <sslmeme/core/batch.hpp>
+#include <sslmeme/nn/backbone.hpp>
+
+#include <string_view>
+
+namespace sslmeme::detail {
+
+/// Features (N, D) of view `view`. Throws InvalidArgument when the batch has no such view.
+Tensor encode_images(ImageBackbone& encoder, const Batch& batch, int view, std::string_view who);
+
+/// Features (N, D) of the words. Throws InvalidArgument when the batch has no tokens.
+Tensor encode_texts(TextBackbone& encoder, const Batch& batch, std::string_view who);
+
+}  // namespace sslmeme::detail

@@ -1,0 +1,66 @@
+#include <sslmeme/method/supervised.hpp>
+
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/precision.hpp>
+
+#include "method/inputs.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace sslmeme {
+namespace {
+
+struct Root : torch::nn::Module {};
+
+nlohmann::json description_of(const Backbone* encoder) {
+  return encoder == nullptr || encoder->description().empty() ? nlohmann::json{} : nlohmann::json::parse(encoder->description());
+}
+
+}  // namespace
+
+Supervised::Supervised(ImageEncoder image, TextEncoder text, const SupervisedOptions& options)
+    : root_{std::make_shared<Root>()}, image_{std::move(image)}, text_{std::move(text)}, options_{options} {
+  head_ = make_fusion_head(image_ ? image_->feature_dim() : 0, text_ ? text_->feature_dim() : 0, options.fusion);
+  if (image_) root_->register_module("image", image_);
+  if (text_) root_->register_module("text", text_);
+  root_->register_module("fusion", head_);
+}
+
+Tensor Supervised::logits(const Batch& batch) {
+  Tensor image, text;
+  {
+    const torch::AutoGradMode gradients{options_.train_encoders && torch::GradMode::is_enabled()};
+    if (!options_.train_encoders) {
+      if (image_) image_->eval();
+      if (text_) text_->eval();
+    }
+    if (image_) image = detail::encode_images(*image_, batch, 0, "image");
+    if (text_) text = detail::encode_texts(*text_, batch, "text");
+  }
+  return detail::at_least_fp32(head_->forward(image, text));
+}
+
+LossOutput Supervised::step(const Batch& batch, const StepContext& /*context*/) {
+  if (!batch.labels.defined() || !((batch.labels == 0) | (batch.labels == 1)).all().item<bool>()) {
+    throw InvalidArgument("Supervised needs a label 0 or 1 for every sample: train on a split with labels");
+  }
+  const auto z = logits(batch);
+  const FullPrecision losses_run_in_fp32{z.device().type()};
+  const auto loss = torch::binary_cross_entropy_with_logits(z, batch.labels.to(torch::kFloat), {}, {}, at::Reduction::Mean);
+  return {loss, {{"bce", loss.detach()}}, {}};
+}
+
+std::string Supervised::describe() const {
+  static constexpr const char* kinds[] = {"concat", "align", "cross"};
+  const auto& f = options_.fusion;
+  return nlohmann::json{{"method", "supervised"},
+                        {"image", description_of(image_.get())},
+                        {"text", description_of(text_.get())},
+                        {"fusion",
+                         {{"kind", kinds[static_cast<int>(f.kind)]}, {"dim", f.dim}, {"hidden", f.hidden}, {"layers", f.layers}}},
+                        {"train_encoders", options_.train_encoders}}
+      .dump();
+}
+
+}  // namespace sslmeme
