@@ -1,0 +1,64 @@
+// Views: how a loader makes the tensors of a batch from each picture, with the recipes of CASS and CLIP.
+#pragma once
+
+#include <sslmeme/data/transforms.hpp>
+
+#include <cstddef>
+#include <initializer_list>
+#include <vector>
+
+namespace sslmeme {
+
+/// One view of a picture: f32 (3, size, size).
+struct View {
+  int size = 0;                   ///< pixels of both edges that `transform` gives
+  ImageTransform transform = {};  ///< to size × size
+  Normalize normalize = {};       ///< to floats
+};
+
+/// The views of a batch, in order. At least one.
+class Views {
+ public:
+  /// Throws InvalidArgument for no view and for a size outside [8, 2048].
+  Views(std::initializer_list<View> views) : Views{std::vector<View>(views)} {}
+  explicit Views(std::vector<View> views);
+
+  std::size_t size() const { return views_.size(); }
+  const View& operator[](std::size_t i) const { return views_[i]; }
+  auto begin() const { return views_.begin(); }
+  auto end() const { return views_.end(); }
+
+  /// n views: these if there are n of them, or a single one n times, each with dice of its own.
+  /// Throws InvalidArgument if there are several and not n.
+  Views repeated(int n) const;
+
+ private:
+  std::vector<View> views_;
+};
+
+struct ViewOptions {
+  int size = 224;  ///< pixels of both edges, in [8, 2048]
+};
+
+/// CASS's view (Singh et al. 2022, arXiv:2206.04170, and its code): resized to size × size; with probability 0.3 jitter
+/// and perspective; with 0.3 jitter and a turn of up to 10°; flipped vertically with 0.3 and horizontally with 0.3;
+/// ImageNet's mean and deviation. ONE view: both networks see the same tensor. Throws InvalidArgument for a bad size,
+/// as all recipes do.
+Views cass_views(const ViewOptions& options = {});
+
+/// open_clip's training view: a random part of 90 % to 100 % of the area, bicubic; CLIP's mean and deviation.
+Views clip_train(const ViewOptions& options = {});
+/// open_clip's evaluation view: the shorter edge resized to `size`, bicubic, then the middle; CLIP's mean and
+/// deviation.
+Views clip_eval(const ViewOptions& options = {});
+
+/// A view for training on labels and for contrast with words: a random part of 60 % to 100 % of the area, bilinear;
+/// mirrored with 0.5; brightness, contrast and saturation by up to 20 %, hue by up to 5 %; ImageNet's mean and
+/// deviation. Goes with eval_views.
+Views train_views(const ViewOptions& options = {});
+
+/// The plain view for evaluation: resized to size × size, bilinear; ImageNet's mean and deviation. The
+/// aspect is not kept and nothing is cut, since the words of a meme stand at its border.
+Views eval_views(const ViewOptions& options = {});
+
+}  // namespace sslmeme

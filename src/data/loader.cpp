@@ -1,0 +1,219 @@
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/data/loader.hpp>
+
+#include "data/batches.hpp"
+
+#include <ATen/Parallel.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include <fmt/format.h>
+
+namespace sslmeme {
+
+namespace {
+
+void check_options(const AnyDataset& data, const LoaderOptions& options) {
+  const auto check = [](std::string_view name, std::int64_t value, std::int64_t low, std::int64_t high) {
+    if (value < low || value > high) {
+      throw InvalidArgument(fmt::format("DataLoader: .{} is {}: must be within {} and {}", name, value, low, high));
+    }
+  };
+  check("batch_size", options.batch_size, 1, 1 << 20);
+  check("workers", options.workers, 0, 256);
+  check("prefetch", options.prefetch, 1, 1 << 10);
+  if (options.tokenizer) check("max_tokens", options.max_tokens, 2, 1 << 20);
+  if (data.size() == 0) throw InvalidArgument("DataLoader: the dataset is empty: give it at least one sample");
+  if (detail::count_batches(data.size(), options) == 0) {
+    throw InvalidArgument(fmt::format(
+        "DataLoader: .batch_size is {}, but the dataset has {} samples and .drop_last leaves none: make the "
+        "batch smaller or set .drop_last = false",
+        options.batch_size, data.size()));
+  }
+}
+
+using Outcome = std::variant<std::monostate, Batch, std::exception_ptr>;
+
+/// Batches first, first + 1, … of an epoch, made by threads that stay at most `capacity` batches ahead.
+class Workers {
+ public:
+  Workers(const detail::EpochBatches& epoch, std::int64_t first, int threads, std::int64_t capacity)
+      : epoch_{epoch}, claimed_{first}, taken_{first}, slots_(static_cast<std::size_t>(capacity)) {
+    // at::set_num_threads(1) keeps a dataset's or tokenizer's tensor operations from taking the cores of training. It
+    // holds for the calling thread, but also sets what threads to come begin with: that is put back once every worker
+    // has called it.
+    const int before = at::get_num_threads();
+    try {
+      for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+    } catch (...) {
+      stop();
+      throw;
+    }
+    std::unique_lock lock{mutex_};
+    ready_.wait(lock, [&] { return running_ == threads; });
+    at::set_num_threads(before);
+  }
+  ~Workers() { stop(); }
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+
+  /// The next batch in order, or what was thrown while it was made.
+  Outcome take() {
+    std::unique_lock lock{mutex_};
+    auto& slot = slots_[static_cast<std::size_t>(taken_) % slots_.size()];
+    ready_.wait(lock, [&] { return slot.index() != 0; });
+    ++taken_;
+    room_.notify_one();
+    return std::exchange(slot, {});
+  }
+
+ private:
+  void work() {
+    std::unique_lock lock{mutex_};
+    at::set_num_threads(1);  // not thread-safe itself
+    ++running_;
+    ready_.notify_one();
+    const auto capacity = static_cast<std::int64_t>(slots_.size());
+    while (true) {
+      room_.wait(lock, [&] { return stopping_ || claimed_ == epoch_.count() || claimed_ < taken_ + capacity; });
+      if (stopping_ || claimed_ == epoch_.count()) return;
+      const auto index = claimed_++;
+      lock.unlock();
+      Outcome outcome;
+      try {
+        outcome = epoch_.make(index, stopping_);
+      } catch (...) {
+        outcome = std::current_exception();
+      }
+      lock.lock();
+      slots_[static_cast<std::size_t>(index) % slots_.size()] = std::move(outcome);
+      ready_.notify_one();
+    }
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock{mutex_};
+      stopping_ = true;
+    }
+    room_.notify_all();
+    for (auto& thread : threads_) thread.join();
+  }
+
+  const detail::EpochBatches& epoch_;
+  std::mutex mutex_;
+  std::condition_variable ready_, room_;
+  std::atomic<bool> stopping_ = false;  // read between samples without the mutex
+  int running_ = 0;
+  std::int64_t claimed_, taken_;  // the next batch that a worker will make, and that take() will return
+  std::vector<Outcome> slots_;    // batch i waits in slot i modulo their number
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+struct DataLoader::State {
+  AnyDataset data;
+  Views views;
+  LoaderOptions options;
+  std::optional<detail::EpochBatches> epoch;
+  std::optional<Workers> workers;  // after `epoch`, which it refers to: destroyed first
+  std::int64_t next = 0;
+  std::chrono::steady_clock::duration waited{};
+
+  State(AnyDataset data_, Views views_, LoaderOptions options_)
+      : data{std::move(data_)}, views{std::move(views_)}, options{std::move(options_)} {}
+
+  void end_epoch() {
+    workers.reset();
+    epoch.reset();
+  }
+};
+
+DataLoader::DataLoader(AnyDataset data, Views views, LoaderOptions options) {
+  check_options(data, options);
+  state_ = std::make_unique<State>(std::move(data), std::move(views), std::move(options));
+}
+
+DataLoader::~DataLoader() = default;
+DataLoader::DataLoader(DataLoader&&) noexcept = default;
+DataLoader& DataLoader::operator=(DataLoader&&) noexcept = default;
+
+void DataLoader::start_epoch(std::int64_t epoch, std::int64_t first_batch, int views_required) {
+  if (epoch < 0) throw InvalidArgument(fmt::format("DataLoader: epoch {}: count from 0", epoch));
+  if (first_batch < 0 || first_batch > batches_per_epoch()) {
+    throw InvalidArgument(fmt::format("DataLoader: first_batch {}: must be within 0 and the epoch's {} batches",
+                                      first_batch, batches_per_epoch()));
+  }
+  auto& state = *state_;
+  auto views = views_required == 0 ? state.views : state.views.repeated(views_required);
+  state.end_epoch();
+#ifdef __GLIBC__
+  ::malloc_trim(
+      0);  // decoding threads leave their arenas scattered: without this, memory creeps up from epoch to epoch
+#endif
+  state.epoch.emplace(state.data, std::move(views), state.options, epoch);
+  state.next = first_batch;
+  if (state.options.workers > 0) {
+    state.workers.emplace(*state.epoch, first_batch, state.options.workers,
+                          std::int64_t{state.options.workers} * state.options.prefetch);
+  }
+}
+
+std::optional<Batch> DataLoader::next() {
+  auto& state = *state_;
+  if (!state.epoch)
+    throw InvalidArgument("DataLoader: next() without an epoch: call start_epoch() first, and again after an error");
+  if (state.next == state.epoch->count()) return std::nullopt;
+  const auto start = std::chrono::steady_clock::now();
+  Outcome outcome;
+  if (state.workers) {
+    outcome = state.workers->take();
+  } else {
+    try {
+      outcome = state.epoch->make(state.next, false);
+    } catch (...) {
+      outcome = std::current_exception();
+    }
+  }
+  state.waited += std::chrono::steady_clock::now() - start;
+  if (const auto* error = std::get_if<std::exception_ptr>(&outcome)) {
+    state.end_epoch();
+    std::rethrow_exception(*error);
+  }
+  ++state.next;
+  return std::get<Batch>(std::move(outcome));
+}
+
+std::int64_t DataLoader::batches_per_epoch() const {
+  return detail::count_batches(samples(), options());
+}
+const AnyDataset& DataLoader::dataset() const {
+  return state_->data;
+}
+const Views& DataLoader::views() const {
+  return state_->views;
+}
+const LoaderOptions& DataLoader::options() const {
+  return state_->options;
+}
+double DataLoader::wait_seconds() const {
+  return std::chrono::duration<double>(state_->waited).count();
+}
+
+}  // namespace sslmeme

@@ -1,0 +1,164 @@
+// Reading and writing pictures, good ones and bad ones.
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/data/image_io.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <string>
+
+namespace sslmeme {
+namespace {
+
+namespace fs = std::filesystem;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+const fs::path pictures = fs::path{SSLMEME_TEST_DATA} / "pictures";
+
+std::vector<std::byte> bytes_of(const fs::path& path) {
+  std::ifstream in{path, std::ios::binary};
+  REQUIRE(in);
+  const std::string text{std::istreambuf_iterator<char>{in}, {}};
+  const auto* data = reinterpret_cast<const std::byte*>(text.data());
+  return {data, data + text.size()};
+}
+
+int largest_difference(const Image& a, const Image& b) {
+  REQUIRE(a.width == b.width);
+  REQUIRE(a.height == b.height);
+  int largest = 0;
+  for (std::size_t i = 0; i < a.pixels.size(); ++i) largest = std::max(largest, std::abs(a.pixels[i] - b.pixels[i]));
+  return largest;
+}
+
+std::byte byte(int value) {
+  return static_cast<std::byte>(value);
+}
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() : path{fs::temp_directory_path() / ("sslmeme_image_io_" + std::to_string(std::random_device{}()))} {
+    fs::create_directories(path);
+  }
+  ~TemporaryFolder() { fs::remove_all(path); }
+  fs::path path;
+};
+
+TEST_CASE("every kind of picture decodes as Pillow does") {
+  const std::string name =
+      GENERATE("rgb.png", "grey.png", "one_bit.png", "palette.png", "palette_transparent.png", "grey16.png", "rgba.png",
+               "interlaced.png", "rgb.bmp", "baseline.jpg", "progressive.jpg", "grey.jpg", "cmyk.jpg");
+  CAPTURE(name);
+  const auto expected = read_image(pictures / (name + ".expected.png"));
+  // Decoders of JPEG may round differently, and compositing may round to either side.
+  const int tolerance = name.ends_with(".jpg") || name == "rgba.png" ? 1 : 0;
+  CHECK(largest_difference(read_image(pictures / name), expected) <= tolerance);
+}
+
+TEST_CASE("a JPEG is turned upright as its EXIF orientation says") {
+  const int orientation = GENERATE(2, 3, 4, 5, 6, 7, 8);
+  CAPTURE(orientation);
+  const auto image = read_image(pictures / ("orientation_" + std::to_string(orientation) + ".jpg"));
+  CHECK(largest_difference(image, read_image(pictures / "rgb.png")) <
+        24);  // JPEG at quality 98; any wrong turn is off by over 100
+}
+
+TEST_CASE("a picture cut off anywhere is an error") {
+  const std::string name = GENERATE("baseline.jpg", "progressive.jpg", "rgb.png", "rgba.png", "rgb.bmp");
+  const auto whole = bytes_of(pictures / name);
+  const double share = GENERATE(0.0, 0.01, 0.1, 0.5, 0.9, 1.0);
+  const auto size = std::min(static_cast<std::size_t>(static_cast<double>(whole.size()) * share), whole.size() - 1);
+  CAPTURE(name, size);
+  CHECK_THROWS_AS(decode_image(std::span{whole}.first(size)), DataError);
+}
+
+TEST_CASE("a damaged picture is an error") {
+  auto png = bytes_of(pictures / "rgb.png");
+  png[png.size() / 2] ^= byte(0x10);
+  CHECK_THROWS_MATCHES(decode_image(png), DataError, MessageMatches(ContainsSubstring("damaged or truncated PNG")));
+
+  auto jpeg = bytes_of(pictures / "baseline.jpg");
+  for (std::size_t i = jpeg.size() / 2; i < jpeg.size() / 2 + 40; ++i) jpeg[i] = byte(0xFF);
+  CHECK_THROWS_MATCHES(decode_image(jpeg), DataError, MessageMatches(ContainsSubstring("damaged or truncated JPEG")));
+}
+
+TEST_CASE("what is no picture is named") {
+  const auto decode = [](std::string_view text) { return decode_image(std::as_bytes(std::span{text})); };
+  CHECK_THROWS_MATCHES(decode(""), DataError, MessageMatches(ContainsSubstring("empty file")));
+  CHECK_THROWS_MATCHES(decode("GIF89a..."), DataError,
+                       MessageMatches(ContainsSubstring("GIF") && ContainsSubstring("convert")));
+  CHECK_THROWS_MATCHES(decode("<html>"), DataError, MessageMatches(ContainsSubstring("no JPEG, PNG or BMP")));
+}
+
+TEST_CASE("limits are checked in the header, before anything is allocated") {
+  const std::string name = GENERATE("baseline.jpg", "rgb.png", "rgb.bmp");
+  CAPTURE(name);
+  CHECK(read_image(pictures / name, {.max_pixels = 48 * 32}).width == 48);
+  CHECK_THROWS_MATCHES(read_image(pictures / name, {.max_pixels = 48 * 32 - 1}), DataError,
+                       MessageMatches(ContainsSubstring("48 × 32") && ContainsSubstring("1535") &&
+                                      ContainsSubstring(".limits.max_pixels") && ContainsSubstring(name)));
+  CHECK_THROWS_MATCHES(read_image(pictures / name, {.max_bytes = 100}), DataError,
+                       MessageMatches(ContainsSubstring(".limits.max_bytes") && ContainsSubstring(name)));
+  CHECK_THROWS_AS(decode_image(bytes_of(pictures / name), {.max_bytes = 100}), DataError);
+}
+
+TEST_CASE("a JPEG header that claims 60000 × 60000 pixels is refused") {
+  auto jpeg = bytes_of(pictures / "baseline.jpg");
+  for (std::size_t i = 2; i + 9 < jpeg.size(); ++i) {
+    if (jpeg[i] != byte(0xFF) || jpeg[i + 1] != byte(0xC0))
+      continue;  // start of frame: length, precision, height, width
+    for (const std::size_t k : {5U, 7U}) {
+      jpeg[i + k] = byte(60000 >> 8);
+      jpeg[i + k + 1] = byte(60000 & 0xFF);
+    }
+    break;
+  }
+  CHECK_THROWS_MATCHES(decode_image(jpeg), DataError, MessageMatches(ContainsSubstring("60000 × 60000")));
+}
+
+TEST_CASE("a progressive JPEG of more than 100 scans is refused") {
+  const auto jpeg = bytes_of(pictures / "progressive.jpg");
+  std::size_t last = 0;
+  for (std::size_t i = 2; i + 1 < jpeg.size(); ++i) {
+    if (jpeg[i] == byte(0xFF) && jpeg[i + 1] == byte(0xDA)) last = i;
+  }
+  REQUIRE(last > 0);
+  // Refining a coefficient by zero bits over and over is legal, costs nothing to write and a whole pass to read.
+  std::vector<std::byte> bomb(jpeg.begin(), jpeg.end() - 2);
+  for (int i = 0; i < 200; ++i)
+    bomb.insert(bomb.end(), jpeg.begin() + static_cast<std::ptrdiff_t>(last), jpeg.end() - 2);
+  bomb.insert(bomb.end(), jpeg.end() - 2, jpeg.end());
+  CHECK_THROWS_MATCHES(decode_image(bomb), DataError, MessageMatches(ContainsSubstring("100 progressive scans")));
+}
+
+TEST_CASE("a written PNG reads back the same, and replaces the old one") {
+  const TemporaryFolder folder;
+  const auto image = read_image(pictures / "rgb.png");
+  const auto path = folder.path / "out.png";
+  write_png(path, Image{3, 2});
+  write_png(path, image);
+  CHECK(read_image(path) == image);
+  CHECK(decode_image(encode_png(image)) == image);
+  CHECK(std::distance(fs::directory_iterator{folder.path}, {}) == 1);  // no temporary file stays behind
+  CHECK_THROWS_AS(encode_png(Image{}), InvalidArgument);
+}
+
+TEST_CASE("files that cannot be read or written are named") {
+  const TemporaryFolder folder;
+  const auto missing = folder.path / "missing" / "a.png";
+  CHECK_THROWS_MATCHES(read_image(missing), IoError,
+                       MessageMatches(ContainsSubstring(missing.string()) && ContainsSubstring("No such file")));
+  CHECK_THROWS_MATCHES(write_png(missing, Image{2, 2}), IoError, MessageMatches(ContainsSubstring(missing.string())));
+  CHECK_THROWS_MATCHES(read_image(folder.path), IoError, MessageMatches(ContainsSubstring("no regular file")));
+}
+
+}  // namespace
+}  // namespace sslmeme

@@ -1,0 +1,288 @@
+// The loader: the same batches whatever the number of workers, errors that name the sample, clean ends.
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/data/image_io.hpp>
+#include <sslmeme/data/loader.hpp>
+#include <sslmeme/data/meme_jsonl.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace sslmeme {
+namespace {
+
+namespace fs = std::filesystem;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+constexpr int count = 22;
+constexpr std::int64_t batch_size = 4;
+
+/// Pictures made on the spot; sample `broken` throws, each takes `delay`.
+struct Synthetic {
+  std::size_t samples = count;
+  std::int64_t broken = -1;
+  std::chrono::milliseconds delay{0};
+  std::atomic<int>* gets = nullptr;
+
+  std::size_t size() const { return samples; }
+  std::int64_t id(std::size_t i) const { return static_cast<std::int64_t>(100 + i); }
+  std::string source(std::size_t i) const { return "picture " + std::to_string(i); }
+  Sample get(std::size_t i) const {
+    if (gets != nullptr) ++*gets;
+    if (id(i) == broken) throw std::runtime_error("the disk is on fire");
+    std::this_thread::sleep_for(delay);
+    Sample sample{Image{20, 17}, "meme " + std::to_string(i), {}, id(i)};
+    if (i % 3 != 0) sample.label = static_cast<std::int64_t>(i % 2);
+    for (std::size_t k = 0; k < sample.picture.pixels.size(); ++k) {
+      sample.picture.pixels[k] = static_cast<std::uint8_t>(k * 7 + i * 31);
+    }
+    return sample;
+  }
+};
+
+/// One token a character.
+struct Letters final : Tokenizer {
+  std::vector<std::int64_t> encode(std::string_view text, std::int64_t max_length) const override {
+    std::vector<std::int64_t> ids(text.begin(), text.end());
+    ids.resize(std::min(ids.size(), static_cast<std::size_t>(max_length)));
+    return ids;
+  }
+  std::int64_t vocabulary_size() const override { return 128; }
+  std::int64_t pad_id() const override { return 0; }
+  std::string token(std::int64_t id) const override { return {static_cast<char>(id)}; }
+};
+
+std::vector<Batch> batches_of(DataLoader& loader, std::int64_t epoch, std::int64_t first = 0, int views = 0) {
+  loader.start_epoch(epoch, first, views);
+  std::vector<Batch> batches;
+  while (auto batch = loader.next()) batches.push_back(std::move(*batch));
+  return batches;
+}
+
+std::vector<std::int64_t> ids_of(const std::vector<Batch>& batches) {
+  std::vector<std::int64_t> ids;
+  for (const auto& batch : batches) {
+    for (std::int64_t i = 0; i < batch.size(); ++i) ids.push_back(batch.ids[i].item<std::int64_t>());
+  }
+  return ids;
+}
+
+void check_same(const Batch& a, const Batch& b) {
+  REQUIRE(a.views.size() == b.views.size());
+  for (std::size_t v = 0; v < a.views.size(); ++v) CHECK(torch::equal(a.views[v], b.views[v]));
+  CHECK(torch::equal(a.ids, b.ids));
+  CHECK(torch::equal(a.labels, b.labels));
+  CHECK(torch::equal(a.tokens, b.tokens));
+  CHECK(torch::equal(a.mask, b.mask));
+}
+
+LoaderOptions with_workers(int workers) {
+  return {.batch_size = batch_size,
+          .workers = workers,
+          .seed = 7,
+          .tokenizer = std::make_shared<Letters>(),
+          .max_tokens = 6};
+}
+
+TEST_CASE("batches are the same for any number of workers and any first batch") {
+  DataLoader reference{Synthetic{}, cass_views({.size = 16}), with_workers(0)};
+  const auto expected = batches_of(reference, 3);
+  REQUIRE(expected.size() == 5);
+  DataLoader loader{Synthetic{}, cass_views({.size = 16}), with_workers(GENERATE(0, 1, 2, 4))};
+  const std::int64_t first = GENERATE(0, 3, 5);
+  const auto batches = batches_of(loader, 3, first);
+  REQUIRE(batches.size() == 5 - static_cast<std::size_t>(first));
+  for (std::size_t i = 0; i < batches.size(); ++i)
+    check_same(batches[i], expected[i + static_cast<std::size_t>(first)]);
+}
+
+TEST_CASE("a batch holds what the header says") {
+  DataLoader loader{Synthetic{}, eval_views({.size = 16}), with_workers(2)};
+  const auto batch = batches_of(loader, 0).front();
+  REQUIRE(batch.views.size() == 1);
+  CHECK(shape_string(batch.views[0]) == "(4, 3, 16, 16)");
+  CHECK(batch.views[0].scalar_type() == torch::kFloat);
+  CHECK(shape_string(batch.tokens) == "(4, 6)");
+  CHECK(batch.mask.scalar_type() == torch::kBool);
+  for (std::int64_t row = 0; row < batch_size; ++row) {
+    const auto i = static_cast<std::size_t>(batch.ids[row].item<std::int64_t>() - 100);
+    const auto sample = Synthetic{}.get(i);
+    CHECK(batch.labels[row].item<std::int64_t>() == sample.label.value_or(-1));
+    CHECK(torch::equal(batch.views[0][row], imagenet_mean_std(resize(sample.picture, 16, 16))));
+    CHECK(batch.tokens[row][5].item<std::int64_t>() == sample.text[5]);
+  }
+  DataLoader wordless{Synthetic{}, eval_views({.size = 16}), {.batch_size = 4, .workers = 0}};
+  CHECK_FALSE(batches_of(wordless, 0).front().tokens.defined());
+}
+
+TEST_CASE("an epoch has every sample once, in an order of its own") {
+  DataLoader loader{Synthetic{}, eval_views({.size = 8}), {.batch_size = 4, .workers = 2, .drop_last = false}};
+  CHECK(loader.batches_per_epoch() == 6);
+  const auto first = batches_of(loader, 0);
+  CHECK(first.back().size() == 2);
+  const auto a = ids_of(first), b = ids_of(batches_of(loader, 1)), again = ids_of(batches_of(loader, 0));
+  CHECK(std::set(a.begin(), a.end()).size() == count);
+  CHECK(std::set(b.begin(), b.end()).size() == count);
+  CHECK(a != b);
+  CHECK(a == again);
+  DataLoader other{
+      Synthetic{}, eval_views({.size = 8}), {.batch_size = 4, .workers = 0, .seed = 1, .drop_last = false}};
+  CHECK(ids_of(batches_of(other, 0)) != a);
+  DataLoader straight{
+      Synthetic{}, eval_views({.size = 8}), {.batch_size = 4, .workers = 2, .shuffle = false, .drop_last = false}};
+  auto sorted = a;
+  std::ranges::sort(sorted);
+  CHECK(ids_of(batches_of(straight, 5)) == sorted);
+}
+
+TEST_CASE("augmentation changes with the epoch and the view") {
+  const Views random{{.size = 16, .transform = RandomResizedCrop{.size = 16}}};
+  DataLoader loader{Synthetic{}, random, {.batch_size = 22, .workers = 1, .shuffle = false}};
+  const auto first = batches_of(loader, 0, 0, 2).front(), second = batches_of(loader, 1, 0, 2).front();
+  REQUIRE(first.views.size() == 2);
+  CHECK_FALSE(torch::equal(first.views[0], first.views[1]));
+  CHECK_FALSE(torch::equal(first.views[0], second.views[0]));
+}
+
+TEST_CASE("a sample's error names it, keeps its class, and the loader goes on with the next epoch") {
+  const int workers = GENERATE(0, 1, 2, 4);
+  const auto root = fs::temp_directory_path() / ("sslmeme_loader_" + std::to_string(std::random_device{}()));
+  fs::create_directories(root / "img");
+  std::ofstream lines{root / "train.jsonl"};
+  for (int i = 0; i < 8; ++i) {
+    write_png(root / "img" / (std::to_string(i) + ".png"), Image{9, 9});
+    lines << R"({"id": )" << 40 + i << R"(, "img": "img/)" << i << R"(.png", "text": ""})" << '\n';
+  }
+  lines.close();
+  DataLoader loader{
+      MemeJsonl{root, "train"}, eval_views({.size = 8}), {.batch_size = 2, .workers = workers, .shuffle = false}};
+  const auto picture = root / "img" / "5.png";
+  fs::resize_file(picture, 50);
+
+  for (int round = 0; round < 2; ++round) {
+    loader.start_epoch(0);
+    CHECK(loader.next()->ids[0].item<std::int64_t>() == 40);
+    CHECK(loader.next()->ids[0].item<std::int64_t>() == 42);
+    CHECK_THROWS_MATCHES(loader.next(), DataError,
+                         MessageMatches(ContainsSubstring("sample 45") && ContainsSubstring(picture.string())));
+    CHECK_THROWS_MATCHES(loader.next(), InvalidArgument, MessageMatches(ContainsSubstring("start_epoch")));
+  }
+  write_png(picture, Image{9, 9});
+  CHECK(batches_of(loader, 1).size() == 4);
+  fs::remove_all(root);
+}
+
+TEST_CASE("errors of other kinds are named too") {
+  DataLoader loader{Synthetic{.broken = 103}, eval_views({.size = 8}), {.batch_size = 22, .workers = 1}};
+  loader.start_epoch(0);
+  CHECK_THROWS_MATCHES(loader.next(), Error,
+                       MessageMatches(ContainsSubstring("sample 103 (picture 3): the disk is on fire")));
+
+  const Views wrong{{.size = 16, .transform = Resize{.size = 16}}};  // keeps the aspect: not square
+  DataLoader misfit{Synthetic{}, wrong, {.batch_size = 4, .workers = 1, .shuffle = false}};
+  misfit.start_epoch(0);
+  CHECK_THROWS_MATCHES(
+      misfit.next(), InvalidArgument,
+      MessageMatches(ContainsSubstring("sample 100") && ContainsSubstring("18 × 16") && ContainsSubstring(".size 16")));
+}
+
+TEST_CASE("an epoch may be left early: by destruction, by another epoch, by a move") {
+  const int workers = GENERATE(1, 4);
+  const Synthetic slow{.samples = 400, .delay = std::chrono::milliseconds{20}};
+  const auto start = std::chrono::steady_clock::now();
+  {
+    DataLoader loader{slow, eval_views({.size = 8}), {.batch_size = 100, .workers = workers}};
+    loader.start_epoch(0);
+  }
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{1});  // not the 2 s of a whole batch
+
+  DataLoader loader{Synthetic{}, eval_views({.size = 8}), {.batch_size = 4, .workers = workers}};
+  const auto expected = ids_of(batches_of(loader, 2));
+  loader.start_epoch(1);
+  loader.next();
+  CHECK(ids_of(batches_of(loader, 2)) == expected);
+  loader.start_epoch(2);
+  DataLoader moved = std::move(loader);
+  CHECK(moved.next()->ids[0].item<std::int64_t>() == expected[0]);
+}
+
+TEST_CASE("workers stay within the queue's bound") {
+  std::atomic<int> gets = 0;
+  const auto settles_at = [&](int expected) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{20};
+    while (gets < expected && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});  // time to go too far
+    return gets == expected;
+  };
+  DataLoader loader{Synthetic{.samples = 400, .gets = &gets},
+                    eval_views({.size = 8}),
+                    {.batch_size = 4, .workers = 2, .prefetch = 3}};
+  loader.start_epoch(0);
+  CHECK(settles_at(4 * 2 * 3));
+  loader.next();
+  CHECK(settles_at(4 * (2 * 3 + 1)));
+}
+
+TEST_CASE("workers leave the number of LibTorch's threads alone, here and in threads to come") {
+  const int before = at::get_num_threads();
+  at::set_num_threads(3);
+  DataLoader loader{Synthetic{}, eval_views({.size = 8}), {.batch_size = 4, .workers = 2}};
+  CHECK(batches_of(loader, 0).size() == 5);
+  CHECK(at::get_num_threads() == 3);
+  int fresh = 0;
+  std::thread{[&] { fresh = at::get_num_threads(); }}.join();
+  CHECK(fresh == 3);
+  at::set_num_threads(before);
+}
+
+TEST_CASE("wait_seconds counts the time spent waiting for data") {
+  DataLoader loader{Synthetic{.samples = 8, .delay = std::chrono::milliseconds{10}},
+                    eval_views({.size = 8}),
+                    {.batch_size = 4, .workers = GENERATE(0, 1)}};
+  CHECK(loader.wait_seconds() == 0);
+  batches_of(loader, 0);
+  CHECK(loader.wait_seconds() > 0.02);  // of 0.08 s that the samples take
+  CHECK(loader.wait_seconds() < 20);
+}
+
+TEST_CASE("options that cannot work are refused at construction") {
+  const auto make = [](const Synthetic& data, const LoaderOptions& options) {
+    DataLoader{data, eval_views({.size = 8}), options};
+  };
+  CHECK_THROWS_MATCHES(make({.samples = 0}, {}), InvalidArgument, MessageMatches(ContainsSubstring("empty")));
+  CHECK_THROWS_MATCHES(make({}, {}), InvalidArgument,
+                       MessageMatches(ContainsSubstring("32") && ContainsSubstring("22 samples") &&
+                                      ContainsSubstring(".drop_last = false")));
+  CHECK_NOTHROW(make({}, {.drop_last = false}));
+  CHECK_THROWS_MATCHES(make({}, {.batch_size = 0}), InvalidArgument,
+                       MessageMatches(ContainsSubstring(".batch_size is 0") && ContainsSubstring("1")));
+  CHECK_THROWS_MATCHES(make({}, {.batch_size = 2, .workers = -1}), InvalidArgument,
+                       MessageMatches(ContainsSubstring(".workers is -1") && ContainsSubstring("0")));
+  CHECK_THROWS_MATCHES(make({}, {.batch_size = 2, .prefetch = 0}), InvalidArgument,
+                       MessageMatches(ContainsSubstring(".prefetch is 0") && ContainsSubstring("1")));
+
+  DataLoader loader{Synthetic{}, eval_views({.size = 8}), {.batch_size = 4}};
+  CHECK_THROWS_MATCHES(loader.next(), InvalidArgument,
+                       MessageMatches(ContainsSubstring("start_epoch") && ContainsSubstring("next()")));
+  CHECK_THROWS_MATCHES(loader.start_epoch(0, 6), InvalidArgument,
+                       MessageMatches(ContainsSubstring("first_batch 6") && ContainsSubstring("5 batches")));
+  CHECK_THROWS_AS(loader.start_epoch(-1), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace sslmeme
