@@ -1,0 +1,88 @@
+#include <sslmeme/train/progress.hpp>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <iostream>
+
+namespace sslmeme {
+namespace {
+
+std::string clock_time(double seconds) {
+  const auto s = static_cast<long>(std::lround(std::max(0.0, seconds)));
+  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
+}
+
+std::string losses(const StepInfo& info) {
+  auto text = fmt::format("loss {:.4f}", info.mean_loss);
+  if (info.mean_parts.size() > 1) {
+    std::string parts;
+    for (const auto& [name, value] : info.mean_parts) parts += fmt::format("{}{} {:.3f}", parts.empty() ? "" : ", ", name, value);
+    text += fmt::format(" ({})", parts);
+  }
+  return text;
+}
+
+/// `cells` characters, eighths of a block at the end.
+std::string bar_of(double share, int cells) {
+  static constexpr const char* eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const auto filled = static_cast<int>(std::clamp(share, 0.0, 1.0) * cells * 8);
+  std::string bar;
+  for (int i = 0; i < filled / 8; ++i) bar += "█";
+  bar += eighths[filled % 8];
+  for (int i = (filled + 7) / 8; i < cells; ++i) bar += ' ';
+  return bar;
+}
+
+std::ostream& stream(const ProgressBar& bar) { return bar.out != nullptr ? *bar.out : std::cerr; }
+
+std::string prefix(const ProgressBar& bar) { return bar.label.empty() ? "" : bar.label + " "; }
+
+/// Seconds that the rest of the run will take at the mean pace of this process.
+double time_left(const ProgressBar& bar, const StepInfo& info) {
+  const auto done = static_cast<double>(info.step) - bar.drawing.steps_before;
+  return done > 0 ? info.seconds / done * static_cast<double>(info.total_steps - info.step) : 0;
+}
+
+void warn_once(ProgressBar& bar, const StepInfo& info) {
+  for (const auto& health : info.health) {
+    const auto mark = "|" + health.name + "|";
+    if (health.warning.empty() || bar.drawing.warned.find(mark) != std::string::npos) continue;
+    bar.drawing.warned += mark;
+    stream(bar) << (bar.drawing.bar ? "\r\033[K" : "") << prefix(bar) << "warning: " << health.warning << '\n';
+  }
+}
+
+}  // namespace
+
+void ProgressBar::on_fit_begin(const StepInfo& info) {
+  drawing.bar = style == Style::bar || (style == Style::automatic && out == nullptr && isatty(STDERR_FILENO) == 1);
+  drawing.steps_before = static_cast<double>(info.step);
+  if (info.step > 0) stream(*this) << prefix(*this) << "resuming at step " << info.step << " of " << info.total_steps << '\n';
+}
+
+void ProgressBar::on_step_end(const StepInfo& info) {
+  if (info.health_is_new) warn_once(*this, info);
+  if (!drawing.bar) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (info.batch < info.batches_per_epoch && now - drawing.drawn < std::chrono::milliseconds{100}) return;
+  drawing.drawn = now;
+  const auto share = static_cast<double>(info.batch) / static_cast<double>(info.batches_per_epoch);
+  stream(*this) << fmt::format("\r{}epoch {}/{} {:3.0f}%|{}| {}/{} [{:.0f} img/s, {} left] {}\033[K", prefix(*this), info.epoch + 1, info.epochs,
+                               share * 100, bar_of(share, width), info.batch, info.batches_per_epoch, info.samples_per_second,
+                               clock_time(time_left(*this, info)), losses(info))
+                << std::flush;
+}
+
+void ProgressBar::on_epoch_end(const StepInfo& info) {
+  if (drawing.bar) return;
+  stream(*this) << fmt::format("{}epoch {}/{} {} [{:.0f} img/s, {} left]\n", prefix(*this), info.epoch + 1, info.epochs, losses(info),
+                               info.samples_per_second, clock_time(time_left(*this, info)))
+                << std::flush;
+}
+
+void ProgressBar::on_fit_end(const StepInfo& /*info*/) {
+  if (drawing.bar) stream(*this) << std::endl;
+}
+
+}  // namespace sslmeme

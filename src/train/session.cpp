@@ -1,0 +1,300 @@
+#include <sslmeme/train/session.hpp>
+
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/random.hpp>
+#include <sslmeme/nn/weights.hpp>
+#include <sslmeme/version.hpp>
+
+#include "core/files.hpp"
+#include "train/run_directory.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/version.h>
+
+#include <chrono>
+
+namespace sslmeme {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+void check(const TrainerOptions& o, std::int64_t batches_per_epoch) {
+  if (o.epochs < 1) throw InvalidArgument(fmt::format("TrainerOptions::epochs is {}; it must be at least 1", o.epochs));
+  if (batches_per_epoch < 1) throw InvalidArgument("the loader has no batch: give it more samples or a smaller batch_size");
+  if (!(o.clip_norm >= 0)) throw InvalidArgument(fmt::format("TrainerOptions::clip_norm is {}; it must be zero or more", o.clip_norm));
+  if (o.monitor_every < 1) throw InvalidArgument(fmt::format("TrainerOptions::monitor_every is {}; it must be at least 1", o.monitor_every));
+  if (!(o.schedule.warmup_epochs >= 0)) {
+    throw InvalidArgument(fmt::format("WarmupCosine::warmup_epochs is {}; it must be zero or more", o.schedule.warmup_epochs));
+  }
+  if (!(o.schedule.final_factor >= 0 && o.schedule.final_factor <= 1)) {
+    throw InvalidArgument(fmt::format("WarmupCosine::final_factor is {}; it must be in [0, 1]", o.schedule.final_factor));
+  }
+}
+
+torch::Device parse_device(const std::string& name) {
+  try {
+    const torch::Device device{name};
+    if (device.is_cuda() && !torch::hasCUDA()) throw InvalidArgument(fmt::format("the device is \"{}\", but this LibTorch sees no GPU: use \"cpu\"", name));
+    return device;
+  } catch (const c10::Error&) {
+    throw InvalidArgument(fmt::format("\"{}\" is no device: use \"cpu\", \"cuda\" or \"cuda:1\"", name));
+  }
+}
+
+nlohmann::json config_json(const TrainerOptions& o, std::int64_t batches_per_epoch, const std::string& method_json) {
+  const auto& a = o.optimizer;
+  return {{"trainer",
+           {{"epochs", o.epochs},
+            {"optimizer", {{"name", "adamw"}, {"lr", a.lr}, {"beta1", a.beta1}, {"beta2", a.beta2}, {"eps", a.eps}, {"weight_decay", a.weight_decay}}},
+            {"schedule", {{"name", "warmup_cosine"}, {"warmup_epochs", o.schedule.warmup_epochs}, {"final_factor", o.schedule.final_factor}}},
+            {"precision", o.precision == Precision::bf16 ? "bf16" : "fp32"},
+            {"clip_norm", o.clip_norm},
+            {"seed", o.seed},
+            {"device", o.device},
+            {"batches_per_epoch", batches_per_epoch},
+            {"threads", at::get_num_threads()}}},
+          {"method", method_json.empty() ? nlohmann::json{} : nlohmann::json::parse(method_json)},
+          {"versions", {{"sslmeme", SSLMEME_VERSION}, {"libtorch", TORCH_VERSION}}}};
+}
+
+/// "ids 4, 17, 3 and 29 more"
+std::string ids_of(const Batch& batch) {
+  const auto ids = batch.ids.cpu();
+  constexpr std::int64_t shown = 8;
+  std::vector<std::int64_t> some;
+  for (std::int64_t i = 0; i < std::min(shown, ids.numel()); ++i) some.push_back(ids[i].item<std::int64_t>());
+  auto text = fmt::format("ids {}", fmt::join(some, ", "));
+  if (ids.numel() > shown) text += fmt::format(" and {} more", ids.numel() - shown);
+  return text;
+}
+
+void add_to(NamedValues& sums, const NamedValues& values) {
+  for (const auto& [name, value] : values) {
+    const auto found = std::find_if(sums.begin(), sums.end(), [&, &wanted = name](const auto& sum) { return sum.first == wanted; });
+    if (found == sums.end()) {
+      sums.emplace_back(name, value);
+    } else {
+      found->second += value;
+    }
+  }
+}
+
+}  // namespace
+
+struct TrainingSession::State {
+  State(std::shared_ptr<torch::nn::Module> module_, TrainerOptions options_)
+      : module{std::move(module_)}, options{std::move(options_)}, device{parse_device(options.device)} {
+    module->to(device);
+    optimizer.emplace(*module, options.optimizer);
+  }
+
+  std::shared_ptr<torch::nn::Module> module;
+  TrainerOptions options;
+  torch::Device device;
+  std::optional<FusedAdamW> optimizer;
+  std::optional<detail::RunDirectory> directory;
+  detail::Manifest at;  ///< where the run is
+  StepInfo info;
+  Clock::time_point began = Clock::now(), epoch_began = began;
+  double waited = 0;
+  std::int64_t samples = 0;  ///< in this epoch, since this process began it
+
+  void restore(const detail::Checkpoint& checkpoint) {
+    at = checkpoint.manifest;
+    load_state(*module, checkpoint.weights);
+    optimizer->load_state(checkpoint.optimizer);
+    info.step = at.step;
+  }
+
+  /// Throws unless the number is finite; nothing was updated yet.
+  void require_finite(double value, const char* what, const Batch& batch) {
+    if (std::isfinite(value)) return;
+    optimizer->zero_grad();
+    const auto kept = directory ? fmt::format("; the checkpoints in {} are kept", (directory->path() / "checkpoints").string()) : "";
+    throw NonFiniteError(fmt::format("the {} is {} at step {} (epoch {}, batch {}; {}){}: lower the learning rate, clip gradients, or look at these samples",
+                                     what, value, info.step, info.epoch, info.batch, ids_of(batch), kept));
+  }
+
+  /// Forward, backward and update of one batch.
+  LossOutput learn(const Batch& batch, const StepContext& context, const StepFunction& forward) {
+    const TorchSeedScope seeded{derive_seed({options.seed, static_cast<std::uint64_t>(info.step)}), device};
+    LossOutput output;
+    {
+      const Autocast autocast{options.precision, device.type()};
+      output = forward(batch, context);
+    }
+    if (!output.total.defined() || output.total.numel() != 1) {
+      throw InvalidArgument(fmt::format("the method returned a loss of shape {}; it must be 0-d: take its mean", shape_string(output.total)));
+    }
+    info.loss = output.total.item<double>();
+    require_finite(info.loss, "loss", batch);
+    optimizer->zero_grad();
+    output.total.backward();
+    info.gradient_norm = optimizer->gradient_norm();
+    require_finite(info.gradient_norm, "gradient norm", batch);
+    if (options.clip_norm > 0 && info.gradient_norm > options.clip_norm) optimizer->scale_gradients(options.clip_norm / info.gradient_norm);
+    info.learning_rate = options.optimizer.lr * options.schedule.factor(info.step, info.total_steps, info.batches_per_epoch);
+    optimizer->step(info.learning_rate);
+    return output;
+  }
+
+  void account(const LossOutput& output, double wait, std::int64_t batch_size) {
+    info.parts.clear();
+    for (const auto& [name, value] : output.parts) info.parts.emplace_back(name, value.item<double>());
+    ++info.step;
+    ++info.batch;
+    at.step = info.step;
+    at.batch = info.batch;
+    at.loss_sum += info.loss;
+    add_to(at.part_sums, info.parts);
+    info.mean_loss = at.loss_sum / static_cast<double>(info.batch);
+    info.mean_parts = at.part_sums;
+    for (auto& [name, value] : info.mean_parts) value /= static_cast<double>(info.batch);
+    samples += batch_size;
+    waited += wait;
+    const auto epoch_seconds = seconds_since(epoch_began);
+    info.samples_per_second = static_cast<double>(samples) / epoch_seconds;
+    info.data_wait_share = std::min(1.0, waited / epoch_seconds);
+    info.seconds = seconds_since(began);
+  }
+
+  void look_for_collapse(const LossOutput& output) {
+    info.health_is_new = info.step % options.monitor_every == 0 || info.batch == info.batches_per_epoch;
+    if (!info.health_is_new) return;
+    info.health.clear();
+    for (const auto& [name, z] : output.features) {
+      if (z.size(0) >= 2) info.health.push_back(measure_features(name, z));
+    }
+  }
+
+  void log() {
+    if (!directory) return;
+    nlohmann::json line{{"step", info.step}, {"epoch", info.epoch}, {"loss", info.loss}, {"parts", detail::values_json(info.parts)},
+                        {"learning_rate", info.learning_rate}, {"gradient_norm", info.gradient_norm},
+                        {"samples_per_second", info.samples_per_second}, {"data_wait_share", info.data_wait_share}};
+    if (info.health_is_new) {
+      for (const auto& h : info.health) {
+        line["features"][h.name] = {{"deviation", h.deviation}, {"effective_rank", h.effective_rank}};
+        if (!h.warning.empty()) line["features"][h.name]["warning"] = h.warning;
+      }
+    }
+    directory->log(line);
+  }
+};
+
+TrainingSession::TrainingSession(std::shared_ptr<torch::nn::Module> module, TrainerOptions options, std::int64_t batches_per_epoch,
+                                 const std::string& method_json) {
+  check(options, batches_per_epoch);
+  if (!module) throw InvalidArgument("the method has no module: nothing to train");
+  state_ = std::make_unique<State>(std::move(module), std::move(options));
+  auto& info = state_->info;
+  info.session = this;
+  info.epochs = state_->options.epochs;
+  info.batches_per_epoch = batches_per_epoch;
+  info.total_steps = info.epochs * batches_per_epoch;
+  if (state_->options.output_dir.empty()) return;
+  auto& directory = state_->directory.emplace(state_->options, config_json(state_->options, batches_per_epoch, method_json));
+  if (directory.resumed()) state_->restore(*directory.resumed());
+  directory.forget_resumed();
+}
+
+TrainingSession::~TrainingSession() = default;
+
+std::int64_t TrainingSession::first_epoch() const {
+  return state_->at.batch == state_->info.batches_per_epoch ? state_->at.epoch + 1 : state_->at.epoch;
+}
+
+std::int64_t TrainingSession::first_batch() const { return state_->at.batch % state_->info.batches_per_epoch; }
+
+void TrainingSession::begin_epoch(std::int64_t epoch) {
+  auto& at = state_->at;
+  if (at.epoch != epoch || at.batch == state_->info.batches_per_epoch) {
+    at.batch = 0;
+    at.loss_sum = 0;
+    at.part_sums.clear();
+  }
+  at.epoch = epoch;
+  state_->info.epoch = epoch;
+  state_->info.batch = at.batch;
+  state_->epoch_began = Clock::now();
+  state_->samples = 0;
+  state_->waited = 0;
+  state_->module->train();
+}
+
+void TrainingSession::step(const Batch& batch, double wait, const StepFunction& forward, const AfterStep& after_step) {
+  const auto moved = batch.to(state_->device);
+  auto& info = state_->info;
+  const auto output = state_->learn(moved, {info.step, info.total_steps, info.epoch}, forward);
+  state_->account(output, wait, batch.size());
+  after_step({info.step, info.total_steps, info.epoch});
+  state_->look_for_collapse(output);
+  state_->log();
+}
+
+void TrainingSession::end_epoch() {
+  auto& info = state_->info;
+  state_->at.history.push_back({info.epoch, info.mean_loss, info.mean_parts, info.health});
+  if (state_->directory) state_->directory->flush_log();
+}
+
+void TrainingSession::refuse_short_epoch() const {
+  const auto& info = state_->info;
+  throw InvalidArgument(fmt::format("the loader ended epoch {} after {} of {} batches: its batches_per_epoch() must tell how many come",
+                                    info.epoch, info.batch, info.batches_per_epoch));
+}
+
+FitResult TrainingSession::finish(bool stopped) {
+  state_->module->eval();
+  if (state_->directory) {
+    save_checkpoint();
+    save_weights(output_dir() / "model.safetensors", *state_->module);
+  }
+  return {state_->at.history, state_->info.step, seconds_since(state_->began), stopped};
+}
+
+const StepInfo& TrainingSession::info() const { return state_->info; }
+
+std::filesystem::path TrainingSession::save_checkpoint() {
+  if (!state_->directory) throw InvalidArgument("there is no run directory to save a checkpoint in: set TrainerOptions::output_dir");
+  state_->directory->flush_log();  // a resume cuts the log at the checkpoint, so it must reach there
+  return state_->directory->save(state_->at, state_of(*state_->module), state_->optimizer->state());
+}
+
+const std::filesystem::path& TrainingSession::output_dir() const { return state_->options.output_dir; }
+
+namespace {
+
+template <class Make>
+auto load_encoder(const std::filesystem::path& run, const std::string& node, Make make) {
+  nlohmann::json config;
+  try {
+    config = nlohmann::json::parse(detail::read_file(run / "config.json"));
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError(fmt::format("{} cannot be read: {}", (run / "config.json").string(), error.what()));
+  }
+  const auto nodes = config.value("/method/nodes"_json_pointer, nlohmann::json::object());
+  if (!nodes.contains(node)) {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : nodes.items()) names.push_back(name);
+    throw InvalidArgument(fmt::format("{} has no node \"{}\"; it has: {}", run.string(), node, fmt::join(names, ", ")));
+  }
+  auto encoder = make(nodes.at(node).at("encoder").dump());
+  load_weights(run / "model.safetensors", *encoder, "nodes." + node + ".encoder.");
+  return encoder;
+}
+
+}  // namespace
+
+ImageEncoder load_image_encoder(const std::filesystem::path& run, const std::string& node) {
+  return load_encoder(run, node, [](const std::string& json) { return image_encoder_from_json(json); });
+}
+
+TextEncoder load_text_encoder(const std::filesystem::path& run, const std::string& node) {
+  return load_encoder(run, node, [](const std::string& json) { return text_encoder_from_json(json); });
+}
+
+}  // namespace sslmeme
