@@ -1,0 +1,174 @@
+// check_pair_loss passes what keeps the contract and names, by its own sentence, each way to break it.
+#include <sslmeme/loss/compose.hpp>
+#include <sslmeme/loss/cosine.hpp>
+#include <sslmeme/loss/info_nce.hpp>
+#include <sslmeme/testing/loss_contract.hpp>
+
+#include <torch/autograd.h>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <sstream>
+#include <string>
+
+namespace sm = sslmeme;
+using Catch::Matchers::ContainsSubstring;
+using sm::Tensor;
+using sm::testing::check_pair_loss;
+using sm::testing::ContractReport;
+using sm::testing::LossClaims;
+
+namespace {
+
+std::string text_of(const ContractReport& report) {
+  std::ostringstream text;
+  text << report;
+  return text.str();
+}
+
+Tensor squared(const Tensor& a, const Tensor& b) {
+  return (a - b).pow(2).sum(1).mean();
+}
+
+/// The identity with a gradient that is twice too large.
+struct DoubledGradient : torch::autograd::Function<DoubledGradient> {
+  static Tensor forward(torch::autograd::AutogradContext* /*context*/, const Tensor& x) { return x.clone(); }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* /*context*/,
+                                                 torch::autograd::variable_list grads) {
+    return {2 * grads[0]};
+  }
+};
+
+struct PerSample {
+  Tensor operator()(const Tensor& a, const Tensor& b) const { return (a - b).pow(2).sum(1); }
+};
+struct WrongGradientA {
+  Tensor operator()(const Tensor& a, const Tensor& b) const { return squared(DoubledGradient::apply(a), b); }
+};
+struct WrongGradientB {
+  Tensor operator()(const Tensor& a, const Tensor& b) const { return squared(a, DoubledGradient::apply(b)); }
+};
+struct Detached {
+  Tensor operator()(const Tensor& a, const Tensor& b) const { return squared(a.detach(), b.detach()); }
+};
+/// Has a gradient, but only to its own parameter.
+struct DetachedWithParameter {
+  Tensor scale = torch::ones({}, torch::dtype(torch::kDouble).requires_grad(true));
+  Tensor operator()(const Tensor& a, const Tensor& b) const { return scale * squared(a.detach(), b.detach()); }
+};
+struct Counting {
+  std::shared_ptr<int> calls = std::make_shared<int>(0);
+  Tensor operator()(const Tensor& a, const Tensor& b) const { return squared(a, b) * ++*calls; }
+};
+struct NormalisesInPlace {
+  Tensor operator()(const Tensor& a, const Tensor& b) const {
+    const torch::NoGradGuard no_grad;
+    a.detach().div_(a.norm(2, 1, true));
+    return squared(a, b);
+  }
+};
+struct OrderDependent {
+  Tensor operator()(const Tensor& a, const Tensor& b) const {
+    return ((a - b).pow(2).sum(1) * torch::arange(a.size(0), a.options())).mean();
+  }
+};
+struct Asymmetric {
+  Tensor operator()(const Tensor& a, const Tensor& b) const { return squared(a, b) + a.pow(2).sum(1).mean(); }
+};
+struct NotFinite {
+  Tensor operator()(const Tensor& a, const Tensor& b) const { return squared(a, b) / 0; }
+};
+struct Throws {
+  Tensor operator()(const Tensor& a, const Tensor& /*b*/) const {
+    throw sm::InvalidArgument("too few: " + sm::shape_string(a));
+  }
+};
+/// Sums 2·N·D terms of alternating sign in the type it is given, and so loses bf16's eight bits.
+struct ComputesInBf16 {
+  Tensor operator()(const Tensor& a, const Tensor& b) const { return ((a + 1000) - (b + 1000)).pow(2).sum(1).mean(); }
+};
+/// Only z_a learns, as of a teacher.
+struct StopsOneSide {
+  Tensor operator()(const Tensor& a, const Tensor& b) const { return squared(a, b.detach()); }
+};
+
+}  // namespace
+
+TEST_CASE("The built-in losses keep the contract and what they claim") {
+  for (const std::int64_t n : {1, 2, 6, 33}) {
+    const LossClaims claims{.symmetric = true, .scale_invariant = true, .n = n};
+    const auto cosine = check_pair_loss(sm::CosineLoss{}, claims);
+    CHECK((cosine && text_of(cosine) == "keeps the contract of a pair loss"));
+    const auto info_nce = check_pair_loss(sm::InfoNce{}, claims);
+    INFO(text_of(info_nce));
+    CHECK(info_nce);
+    const auto fixed = check_pair_loss(sm::InfoNce{{.temperature = 0.5, .learned = false}}, claims);
+    INFO(text_of(fixed));
+    CHECK(fixed);
+    const auto composed = check_pair_loss(sm::CosineLoss{} + 0.5 * sm::InfoNce{}, claims);
+    INFO(text_of(composed));
+    CHECK(composed);
+  }
+}
+
+TEST_CASE("A loss that learns on one side alone keeps the contract") {
+  CHECK(check_pair_loss(StopsOneSide{}));
+}
+
+TEST_CASE("Each way to break the contract has its own message") {
+  const auto only = [](const ContractReport& report, const char* message) {
+    INFO(text_of(report));
+    CHECK_FALSE(report);
+    REQUIRE(report.failures.size() == 1);
+    CHECK_THAT(report.failures.front(), ContainsSubstring(message));
+    CHECK_THAT(text_of(report), ContainsSubstring("breaks the contract: "));
+  };
+  SECTION("not 0-d") {
+    only(check_pair_loss(PerSample{}), "it returns (6); it must be 0-d: take the mean over the batch");
+  }
+  SECTION("gradient of z_a") {
+    only(check_pair_loss(WrongGradientA{}), "its gradient along a direction of z_a is");
+  }
+  SECTION("gradient of z_b") {
+    only(check_pair_loss(WrongGradientB{}), "its gradient along a direction of z_b is");
+  }
+  SECTION("no gradient") {
+    only(check_pair_loss(Detached{}), "no gradient flows to z_a or z_b");
+  }
+  SECTION("no gradient but its own") {
+    only(check_pair_loss(DetachedWithParameter{}), "no gradient flows to z_a or z_b");
+  }
+  SECTION("side effect") {
+    only(check_pair_loss(Counting{}), "a second call gives another value: a call must have no side effect");
+  }
+  SECTION("inputs changed") {
+    only(check_pair_loss(NormalisesInPlace{}), "it changes the vectors it is given");
+  }
+  SECTION("order") {
+    only(check_pair_loss(OrderDependent{}), "it is not blind to the order of the batch");
+  }
+  SECTION("order, declared") {
+    CHECK(check_pair_loss(OrderDependent{}, {.batch_independent = false}));
+  }
+  SECTION("symmetry") {
+    only(check_pair_loss(Asymmetric{}, {.symmetric = true}), "it is not symmetric");
+  }
+  SECTION("symmetry, not claimed") {
+    CHECK(check_pair_loss(Asymmetric{}));
+  }
+  SECTION("scale") {
+    only(check_pair_loss(StopsOneSide{}, {.scale_invariant = true}), "it is not scale invariant");
+  }
+  SECTION("exception") {
+    only(check_pair_loss(Throws{}), "it throws on (6, 5) vectors: too few: (6, 5)");
+  }
+  SECTION("half precision") {
+    only(check_pair_loss(ComputesInBf16{}), "compute in fp32");
+  }
+  SECTION("not finite") {
+    const auto report = check_pair_loss(NotFinite{});
+    INFO(text_of(report));
+    CHECK_FALSE(report);
+    CHECK_THAT(text_of(report), ContainsSubstring("its value is inf on random vectors"));
+  }
+}

@@ -1,0 +1,234 @@
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/precision.hpp>
+#include <sslmeme/nn/backbone.hpp>
+#include <sslmeme/nn/bert.hpp>
+#include <sslmeme/nn/resnet.hpp>
+#include <sslmeme/nn/vit.hpp>
+#include <sslmeme/nn/weights.hpp>
+
+#include <torch/nn.h>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <string>
+
+#include "close_to.hpp"
+
+namespace sm = sslmeme;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::Message;
+using Catch::Matchers::MessageMatches;
+using sm::Tensor;
+using sm::test::AllCloseTo;
+
+namespace {
+
+const sm::ImageEncoderOptions small_vit{.image_size = 16, .patch_size = 8, .width = 24, .depth = 1};
+const sm::ImageEncoderOptions small_resnet{.width = 4, .depth = 1};
+const sm::TextEncoderOptions small_bert{.vocabulary_size = 30, .max_tokens = 8, .width = 24, .depth = 1};
+
+bool same_state(const torch::nn::Module& a, const torch::nn::Module& b) {
+  const auto x = sm::state_of(a), y = sm::state_of(b);
+  return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](const auto& p, const auto& q) {
+    return p.first == q.first && torch::equal(p.second, q.second);
+  });
+}
+
+/// A backbone of a user's own.
+struct MeanColor : sm::ImageBackbone {
+  std::int64_t feature_dim() const override { return 3; }
+  Tensor forward(const Tensor& images) override { return images.mean({2, 3}); }
+};
+
+}  // namespace
+
+TEST_CASE("Every named encoder gives features of the size it names") {
+  torch::NoGradGuard no_grad;
+  for (const auto& name : {"resnet18", "resnet34", "resnet50"}) {
+    INFO(name);
+    const auto encoder = sm::image_encoder(name, small_resnet);
+    for (const auto& [h, w] : {std::pair{32, 32}, std::pair{33, 70}}) {  // any size runs
+      CHECK(encoder->forward(torch::randn({2, 3, h, w})).sizes() == torch::IntArrayRef({2, encoder->feature_dim()}));
+    }
+  }
+  for (const auto& name : {"vit_tiny_patch16_224", "vit_small_patch16_384", "vit_base_patch16_224"}) {
+    INFO(name);
+    const auto encoder = sm::image_encoder(name, {.image_size = 16, .patch_size = 8, .depth = 1, .num_classes = 7});
+    CHECK(encoder->feature_dim() == 7);
+    CHECK(encoder->forward(torch::randn({2, 3, 16, 16})).sizes() == torch::IntArrayRef({2, 7}));
+  }
+  for (const auto& name : {"minilm_l6", "bert_base"}) {
+    INFO(name);
+    const auto encoder = sm::text_encoder(name, small_bert);
+    CHECK(encoder->feature_dim() == 24);
+    const auto tokens = torch::randint(30, {2, 8});
+    CHECK(encoder->forward(tokens, torch::ones({2, 8}, torch::kBool)).sizes() == torch::IntArrayRef({2, 24}));
+  }
+}
+
+TEST_CASE("minilm_l6 pools by the mean over real tokens, bert_base at the first") {
+  const auto tokens = torch::randint(30, {2, 6});
+  auto mask = torch::ones({2, 6}, torch::kBool);
+  mask[1].narrow(0, 3, 3).fill_(false);
+  const auto make = [](sm::Pooling pooling) {
+    return sm::make_bert({.vocabulary_size = 30,
+                          .max_tokens = 8,
+                          .width = 24,
+                          .depth = 1,
+                          .heads = 12,
+                          .mlp_width = 96,
+                          .pooling = pooling});
+  };
+  const std::pair<const char*, sm::Pooling> names[] = {{"minilm_l6", sm::Pooling::mean},
+                                                       {"bert_base", sm::Pooling::first}};
+  for (const auto& [name, pooling] : names) {
+    const auto encoder = sm::text_encoder(name, small_bert);
+    const auto same = make(pooling);
+    sm::load_state(*same, sm::state_of(*encoder));
+    encoder->eval();
+    same->eval();
+    CHECK(torch::equal(encoder->forward(tokens, mask), same->forward(tokens, mask)));
+  }
+}
+
+TEST_CASE("Initial weights depend on the seed alone") {
+  const auto a = sm::image_encoder("vit_tiny_patch16_224", small_vit);
+  torch::manual_seed(123);
+  (void)torch::rand({3});
+  CHECK(same_state(*a, *sm::image_encoder("vit_tiny_patch16_224", small_vit)));
+  auto other = small_vit;
+  other.seed = 1;
+  CHECK_FALSE(same_state(*a, *sm::image_encoder("vit_tiny_patch16_224", other)));
+  torch::manual_seed(123);
+  const auto expected = torch::rand({3});
+  torch::manual_seed(123);
+  (void)sm::text_encoder("minilm_l6", small_bert);
+  CHECK(torch::equal(torch::rand({3}), expected));  // the caller's random numbers are left alone
+}
+
+TEST_CASE("The initial weights are those of the families") {
+  const auto vit = sm::image_encoder("vit_tiny_patch16_224", {.image_size = 32, .depth = 1, .num_classes = 10});
+  for (const auto& [name, tensor] : sm::state_of(*vit)) {
+    INFO(name);
+    if (name.ends_with("fc1.weight") || name.ends_with("qkv.weight") || name == "head.weight" || name == "pos_embed") {
+      CHECK_THAT(tensor.std(), AllCloseTo(torch::tensor(0.02), {0.15, 0}));
+    }
+    if (name == "head.bias" || name.ends_with("fc1.bias")) CHECK(tensor.count_nonzero().item<int>() == 0);
+  }
+  const auto resnet = sm::image_encoder("resnet18", {.depth = 1});
+  for (const auto& [name, tensor] : sm::state_of(*resnet)) {
+    INFO(name);
+    if (name == "layer4.0.conv1.weight")
+      CHECK_THAT(tensor.std(), AllCloseTo(torch::tensor(std::sqrt(2.0 / (512 * 9))), {0.05, 0}));
+    if (name == "layer4.0.bn2.weight") CHECK(tensor.count_nonzero().item<int>() == 0);
+  }
+}
+
+TEST_CASE("An encoder describes itself well enough to be made again") {
+  auto options = small_vit;
+  options.seed = 5;
+  options.num_classes = 3;
+  const auto image = sm::image_encoder("vit_tiny_patch16_224", options);
+  CHECK(same_state(*image, *sm::image_encoder_from_json(image->description())));
+  auto text_options = small_bert;
+  text_options.dropout = 0.25;
+  text_options.seed = 6;
+  const auto text = sm::text_encoder("bert_base", text_options);
+  const auto again = sm::text_encoder_from_json(text->description());
+  CHECK(same_state(*text, *again));
+  CHECK(again->description() == text->description());
+
+  CHECK_THROWS_MATCHES(sm::text_encoder_from_json(image->description()), sm::DataError,
+                       Message("the encoder is described as \"image\" where a text encoder is needed"));
+  CHECK_THROWS_MATCHES(sm::image_encoder_from_json("{"), sm::DataError,
+                       MessageMatches(ContainsSubstring("cannot read an encoder's description")));
+  CHECK_THROWS_AS(sm::image_encoder_from_json("null"), sm::DataError);
+  CHECK_THROWS_AS(sm::image_encoder_from_json(R"({"modality":"image","name":"resnet18","options":{}})"), sm::DataError);
+  CHECK_THROWS_AS(sm::image_encoder_from_json(R"({"modality":"image","name":7,"options":{}})"), sm::DataError);
+}
+
+TEST_CASE("An unknown name is answered with the nearest") {
+  CHECK_THROWS_MATCHES(
+      sm::image_encoder("resnet5"), sm::InvalidArgument,
+      MessageMatches(ContainsSubstring("no image encoder is called \"resnet5\"; did you mean: resnet50")));
+  CHECK_THROWS_MATCHES(sm::image_encoder("vit_smal_patch16_224"), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("did you mean: vit_small_patch16_224")));
+  CHECK_THROWS_MATCHES(sm::text_encoder("minilm"), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("did you mean: minilm_l6")));
+  CHECK_THROWS_MATCHES(sm::text_encoder("zzzzzzzzzzzzzzzzzzzzzz"), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("bert_base, minilm_l6")));  // none is near: all
+}
+
+TEST_CASE("A user's own encoders join the registry") {
+  auto registry = sm::BackboneRegistry::built_in();
+  registry.add_image("mean_color", [](const sm::ImageEncoderOptions&) { return std::make_shared<MeanColor>(); });
+  const auto encoder = sm::image_encoder("mean_color", {}, registry);
+  CHECK(encoder->feature_dim() == 3);
+  CHECK(sm::image_encoder_from_json(encoder->description(), registry)->feature_dim() == 3);
+  CHECK_THROWS_AS(sm::image_encoder("mean_color"), sm::InvalidArgument);  // the built-in registry is untouched
+  CHECK_THROWS_MATCHES(
+      registry.add_image("resnet18", [](const sm::ImageEncoderOptions&) { return std::make_shared<MeanColor>(); }),
+      sm::InvalidArgument, Message("an encoder called \"resnet18\" is registered already: choose another name"));
+  CHECK_THROWS_AS(registry.add_text("empty", {}), sm::InvalidArgument);
+  CHECK(registry.image_names().size() == 10);
+}
+
+TEST_CASE("Inputs of a wrong shape are refused with the remedy") {
+  const auto vit = sm::image_encoder("vit_tiny_patch16_224", small_vit);
+  CHECK_THROWS_MATCHES(
+      vit->forward(torch::zeros({2, 3, 24, 24})), sm::InvalidArgument,
+      Message("this ViT takes pictures (N, 3, 16, 16), got (2, 3, 24, 24): make the views of that size, or the encoder "
+              "with {.image_size = 24}"));
+  CHECK_THROWS_AS(vit->forward(torch::zeros({3, 16, 16})), sm::InvalidArgument);
+  const auto resnet = sm::image_encoder("resnet18", small_resnet);
+  CHECK_THROWS_MATCHES(resnet->forward(torch::zeros({2, 1, 24, 24})), sm::InvalidArgument,
+                       Message("a ResNet takes pictures (N, 3, H, W), got (2, 1, 24, 24)"));
+  const auto bert = sm::text_encoder("minilm_l6", small_bert);
+  const auto mask = torch::ones({2, 9}, torch::kBool);
+  CHECK_THROWS_MATCHES(bert->forward(torch::zeros({2, 9}, torch::kLong), mask), sm::InvalidArgument,
+                       Message("9 tokens, this text encoder takes at most 8: tokenize with that max_tokens"));
+  CHECK_THROWS_MATCHES(bert->forward(torch::zeros({2, 7}, torch::kLong), mask), sm::InvalidArgument,
+                       Message("tokens are (2, 7), mask is (2, 9); both must be (N, L)"));
+}
+
+TEST_CASE("Options that cannot work are refused") {
+  using sm::InvalidArgument;
+  CHECK_THROWS_MATCHES(sm::image_encoder("vit_tiny_patch16_224", {.image_size = 100}), InvalidArgument,
+                       Message("image_size 100 is no multiple of patch_size 16: choose 96 or 112"));
+  CHECK_THROWS_MATCHES(sm::image_encoder("vit_tiny_patch16_224", {.width = 100}), InvalidArgument,
+                       Message("width 100 is no multiple of the 3 heads"));
+  CHECK_THROWS_AS(sm::image_encoder("resnet18", {.width = -4}), InvalidArgument);
+  CHECK_THROWS_AS(sm::image_encoder("resnet18", {.patch_size = 8}), InvalidArgument);
+  CHECK_THROWS_AS(sm::image_encoder("resnet18", {.num_classes = -1}), InvalidArgument);
+  CHECK_THROWS_AS(sm::make_resnet({.blocks = {1, 1, 0, 1}}), InvalidArgument);
+  CHECK_THROWS_AS(sm::text_encoder("minilm_l6", {.width = 100}), InvalidArgument);
+  CHECK_THROWS_MATCHES(sm::text_encoder("minilm_l6", {.dropout = 1}), InvalidArgument,
+                       Message("dropout is 1; it must be in [0, 1)"));
+  CHECK_THROWS_AS(sm::text_encoder("minilm_l6", {.dropout = NAN}), InvalidArgument);
+}
+
+TEST_CASE("Under autocast features come close to those in fp32") {
+  const torch::NoGradGuard no_grad;
+  const auto vit = sm::image_encoder("vit_tiny_patch16_224", {.image_size = 32, .patch_size = 8, .depth = 2});
+  const auto bert = sm::text_encoder("minilm_l6", {.vocabulary_size = 50, .depth = 2});
+  bert->eval();
+  const auto images = torch::randn({2, 3, 32, 32});
+  const auto tokens = torch::randint(50, {3, 6});
+  auto mask = torch::ones({3, 6}, torch::kBool);
+  mask[0].narrow(0, 2, 4).fill_(false);
+  const auto image = vit->forward(images), text = bert->forward(tokens, mask);
+  const sm::Autocast autocast{sm::Precision::bf16, torch::kCPU};
+  CHECK_THAT(vit->forward(images), AllCloseTo(image, {0.03, 0.03}));
+  CHECK_THAT(bert->forward(tokens, mask), AllCloseTo(text, {0.03, 0.03}));
+}
+
+TEST_CASE("Dropout of a text encoder acts in training alone") {
+  const auto bert = sm::text_encoder("minilm_l6", small_bert);
+  const auto tokens = torch::randint(30, {2, 8});
+  const auto mask = torch::ones({2, 8}, torch::kBool);
+  bert->train();
+  CHECK_FALSE(torch::equal(bert->forward(tokens, mask), bert->forward(tokens, mask)));
+  bert->eval();
+  CHECK(torch::equal(bert->forward(tokens, mask), bert->forward(tokens, mask)));
+}

@@ -1,0 +1,82 @@
+#include <sslmeme/loss/compose.hpp>
+#include <sslmeme/loss/cosine.hpp>
+#include <sslmeme/loss/info_nce.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_floating_point.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <torch/autograd.h>
+
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace sm = sslmeme;
+using Catch::Matchers::WithinRel;
+using sm::Tensor;
+
+namespace {
+
+std::vector<std::string> names(const sm::LossOutput& output) {
+  std::vector<std::string> all;
+  for (const auto& [name, value] : output.parts) all.push_back(name);
+  return all;
+}
+
+std::vector<std::string> names(const torch::nn::Module& module) {
+  std::vector<std::string> all;
+  for (const auto& item : module.named_parameters()) all.push_back(item.key());
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("A sum of weighted losses is what its formula says") {
+  torch::manual_seed(1);
+  const auto a = torch::randn({6, 4}, torch::kDouble), b = torch::randn({6, 4}, torch::kDouble);
+  const sm::CosineLoss cosine;
+  const sm::InfoNce sharp{{.temperature = 0.05, .learned = false}}, soft{{.temperature = 1, .learned = false}};
+  const auto c = cosine(a, b).item<double>(), s = sharp(a, b).item<double>(), t = soft(a, b).item<double>();
+  const auto total = [&](const auto& loss) { return loss(a, b).total.template item<double>(); };
+
+  CHECK_THAT(total(cosine + sharp), WithinRel(c + s, 1e-12));
+  CHECK_THAT(total(cosine + 0.5 * sharp), WithinRel(c + 0.5 * s, 1e-12));
+  CHECK_THAT(total(cosine * 3 + sharp * 0.1 + soft), WithinRel(3 * c + 0.1 * s + t, 1e-12));
+  CHECK_THAT(total(2 * (cosine + 0.5 * (sharp + 3 * soft))), WithinRel(2 * c + s + 3 * t, 1e-12));
+  CHECK_THAT(total(-1.0 * cosine), WithinRel(-c, 1e-12));
+
+  const auto output = (cosine + 0.5 * sharp + soft + cosine)(a, b);
+  CHECK(names(output) == std::vector<std::string>{"cosine", "info_nce", "info_nce_2", "cosine_2"});
+  CHECK_THAT(output.parts[1].second.item<double>(), WithinRel(s, 1e-12));  // weights are not applied
+  CHECK((cosine + 0.5 * sharp).name() == "cosine+info_nce");
+}
+
+TEST_CASE("Gradients of a sum are the weighted sum of gradients") {
+  const auto a = torch::randn({5, 3}, torch::kDouble).requires_grad_(), b = torch::randn({5, 3}, torch::kDouble);
+  const sm::InfoNce fixed{{.learned = false}};
+  const auto gradient = [&](const Tensor& loss) { return torch::autograd::grad({loss}, {a})[0]; };
+  const auto expected = gradient(sm::CosineLoss{}(a, b)) + 0.25 * gradient(fixed(a, b));
+  CHECK(torch::allclose(gradient((sm::CosineLoss{} + 0.25 * fixed)(a, b).total), expected, 1e-10, 1e-12));
+}
+
+TEST_CASE("Terms keep their state, by position, and their update") {
+  const sm::InfoNce first, second;
+  auto sum = sm::CosineLoss{} + first + 0.5 * second;
+  REQUIRE(sum.module() != nullptr);
+  CHECK(names(*sum.module()) == std::vector<std::string>{"1.log_scale", "2.log_scale"});
+  CHECK((sm::CosineLoss{} + sm::CosineLoss{}).module() == nullptr);
+  const torch::NoGradGuard no_grad;
+  for (auto& parameter : sum.module()->parameters()) parameter.fill_(10);
+  sum.update({});
+  CHECK_THAT(first.scale(), WithinRel(100.0, 1e-5));
+  CHECK_THAT(second.scale(), WithinRel(100.0, 1e-5));
+}
+
+TEST_CASE("A weight that is not finite is refused") {
+  sm::WeightedSum sum;
+  CHECK_THROWS_MATCHES(sum.add(std::numeric_limits<double>::infinity(), sm::CosineLoss{}), sm::InvalidArgument,
+                       Catch::Matchers::Message("the weight of cosine is not finite"));
+  CHECK_THROWS_AS(NAN * sm::CosineLoss{}, sm::InvalidArgument);
+}

@@ -1,0 +1,105 @@
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/nn/fusion.hpp>
+#include <sslmeme/nn/weights.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <map>
+#include <string>
+
+#include "close_to.hpp"
+
+namespace sm = sslmeme;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::Message;
+using Catch::Matchers::MessageMatches;
+using sm::Tensor;
+using sm::test::AllCloseTo;
+
+namespace {
+
+std::map<std::string, Tensor> state(const torch::nn::Module& module) {
+  const auto pairs = sm::state_of(module);
+  return {pairs.begin(), pairs.end()};
+}
+
+/// √d · x W / ‖x W‖
+Tensor mapped(const std::map<std::string, Tensor>& w, const std::string& name, const Tensor& x) {
+  const auto y = x.matmul(w.at(name + ".linear.weight").t()) + w.at(name + ".linear.bias");
+  return y / y.norm(2, 1, true) * std::sqrt(static_cast<double>(y.size(1)));
+}
+
+/// One hidden layer, as FusionOptions has it by default.
+Tensor mlp(const std::map<std::string, Tensor>& w, const Tensor& fused) {
+  const auto hidden = (fused.matmul(w.at("mlp.0.weight").t()) + w.at("mlp.0.bias")).relu();
+  return (hidden.matmul(w.at("mlp.3.weight").t()) + w.at("mlp.3.bias")).squeeze(1);
+}
+
+}  // namespace
+
+TEST_CASE("Every fusion computes what its formula says") {
+  const auto image = torch::randn({5, 7}), text = torch::randn({5, 4});
+  for (const auto kind : {sm::FusionKind::concat, sm::FusionKind::align, sm::FusionKind::cross}) {
+    const auto head = sm::make_fusion_head(7, 4, {.kind = kind, .dim = 6, .hidden = 3});
+    head->eval();
+    const auto w = state(*head);
+    const auto u = mapped(w, "image_map", image), v = mapped(w, "text_map", text);
+    Tensor fused = torch::cat({u, v}, 1);
+    if (kind == sm::FusionKind::align) fused = u * v;
+    if (kind == sm::FusionKind::cross) fused = torch::einsum("ni,nj->nij", {u, v}).reshape({5, 36});
+    const auto logits = head->forward(image, text);
+    CHECK(logits.sizes() == torch::IntArrayRef({5}));
+    CHECK_THAT(logits, AllCloseTo(mlp(w, fused), {1e-4, 1e-5}));
+    head->train();
+    CHECK_FALSE(torch::allclose(head->forward(image, text), logits));  // dropout
+  }
+}
+
+TEST_CASE("One modality alone is its own fusion, and the other is not looked at") {
+  const auto x = torch::randn({5, 7});
+  const auto from_image = sm::make_fusion_head(7, 0, {.kind = sm::FusionKind::cross, .dim = 6});
+  from_image->eval();
+  auto w = state(*from_image);
+  CHECK_FALSE(w.contains("text_map.linear.weight"));
+  CHECK_THAT(from_image->forward(x, {}), AllCloseTo(mlp(w, mapped(w, "image_map", x)), {1e-4, 1e-5}));
+  const auto from_text = sm::make_fusion_head(0, 7, {.dim = 6});
+  from_text->eval();
+  w = state(*from_text);
+  CHECK_THAT(from_text->forward({}, x), AllCloseTo(mlp(w, mapped(w, "text_map", x)), {1e-4, 1e-5}));
+}
+
+TEST_CASE("The number and width of layers are options, and so are the initial weights") {
+  const auto w = state(*sm::make_fusion_head(7, 4, {.dim = 6, .hidden = 5, .layers = 2}));
+  CHECK(w.at("mlp.0.weight").sizes() == torch::IntArrayRef({5, 6}));
+  CHECK(w.at("mlp.3.weight").sizes() == torch::IntArrayRef({5, 5}));
+  CHECK(w.at("mlp.6.weight").sizes() == torch::IntArrayRef({1, 5}));
+  CHECK(state(*sm::make_fusion_head(7, 4, {.dim = 6, .layers = 0})).at("mlp.0.weight").sizes() ==
+        torch::IntArrayRef({1, 6}));
+  const auto first = [](std::uint64_t seed) {
+    return state(*sm::make_fusion_head(7, 4, {.seed = seed})).at("mlp.0.weight");
+  };
+  CHECK(torch::equal(first(1), first(1)));
+  CHECK_FALSE(torch::equal(first(1), first(2)));
+}
+
+TEST_CASE("Fusions have names") {
+  CHECK(sm::fusion_kind("concat") == sm::FusionKind::concat);
+  CHECK(sm::fusion_kind("align") == sm::FusionKind::align);
+  CHECK(sm::fusion_kind("cross") == sm::FusionKind::cross);
+  CHECK_THROWS_MATCHES(sm::fusion_kind("alin"), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("no fusion is called \"alin\"; did you mean: align")));
+}
+
+TEST_CASE("Options that cannot work are refused") {
+  CHECK_THROWS_MATCHES(sm::make_fusion_head(0, 0), sm::InvalidArgument,
+                       Message("a fusion head needs picture features, text features or both"));
+  CHECK_THROWS_MATCHES(sm::make_fusion_head(7, 4, {.dim = 0}), sm::InvalidArgument,
+                       Message("FusionOptions::dim is 0; it must be positive"));
+  CHECK_THROWS_MATCHES(sm::make_fusion_head(7, 4, {.fusion_dropout = 1}), sm::InvalidArgument,
+                       Message("FusionOptions::fusion_dropout is 1; it must be in [0, 1)"));
+  CHECK_THROWS_AS(sm::make_fusion_head(7, 4, {.map_dropout = -0.1}), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::make_fusion_head(7, 4, {.layer_dropout = NAN}), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::make_fusion_head(7, 4, {.layers = -1}), sm::InvalidArgument);
+}

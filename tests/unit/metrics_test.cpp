@@ -1,0 +1,144 @@
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/eval/metrics.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_floating_point.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <catch2/matchers/catch_matchers_vector.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <cstdint>
+#include <fstream>
+#include <limits>
+#include <string>
+#include <vector>
+
+using Catch::Matchers::Approx;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using Catch::Matchers::WithinAbs;
+namespace sm = sslmeme;
+
+namespace {
+
+using Numbers = std::vector<double>;
+using Classes = std::vector<std::int64_t>;
+
+nlohmann::json golden() {
+  std::ifstream file{std::string{SSLMEME_TEST_DATA} + "/metrics/metrics.json"};
+  return nlohmann::json::parse(file).at("cases");
+}
+
+}  // namespace
+
+TEST_CASE("Metrics are those of scikit-learn") {
+  for (const auto& expected : golden()) {
+    INFO(expected.at("name"));
+    const auto scores = expected.at("scores").get<Numbers>();
+    const auto labels = expected.at("labels").get<Classes>();
+    CHECK_THAT(sm::auroc(scores, labels), WithinAbs(expected.at("auroc"), 1e-14));
+    CHECK_THAT(sm::average_precision(scores, labels), WithinAbs(expected.at("average_precision"), 1e-14));
+    CHECK_THAT(sm::accuracy(scores, labels, 0.5), WithinAbs(expected.at("accuracy_at_half"), 1e-14));
+    CHECK_THAT(sm::accuracy(scores, labels, sm::best_threshold(scores, labels)),
+               WithinAbs(expected.at("best_accuracy"), 1e-14));
+
+    const auto curve = sm::roc_curve(scores, labels);
+    CHECK_THAT(curve.fpr, Approx(expected.at("fpr").get<Numbers>()).margin(1e-14));
+    CHECK_THAT(curve.tpr, Approx(expected.at("tpr").get<Numbers>()).margin(1e-14));
+    CHECK(std::isinf(curve.thresholds.front()));
+    CHECK(Numbers{curve.thresholds.begin() + 1, curve.thresholds.end()} == expected.at("thresholds").get<Numbers>());
+  }
+}
+
+TEST_CASE("Scores may be float and labels bytes") {
+  const std::vector<float> scores{0.1F, 0.4F, 0.35F, 0.8F};
+  const std::vector<std::uint8_t> labels{0, 0, 1, 1};
+  CHECK(sm::auroc(scores, labels) == 0.75);
+  CHECK(sm::auroc(std::span<const float>{scores}, std::span<const std::uint8_t>{labels}) == 0.75);
+  CHECK(sm::accuracy(scores, labels, 0.35F) == 0.75);
+}
+
+TEST_CASE("A tie counts half") {
+  CHECK(sm::auroc(Numbers{0.5, 0.5}, Classes{0, 1}) == 0.5);
+  CHECK(sm::auroc(Numbers{0.5, 0.5, 0.2}, Classes{0, 1, 0}) == 0.75);
+}
+
+TEST_CASE("The best threshold lies in the middle of the widest gap") {
+  CHECK(sm::best_threshold(Numbers{0.1, 0.2, 0.8, 0.9}, Classes{0, 0, 1, 1}) == 0.5);
+  SECTION("of equally good gaps the widest, then the lowest") {
+    CHECK(sm::best_threshold(Numbers{0.0, 0.25, 0.5, 0.75}, Classes{0, 1, 0, 1}) == 0.125);
+    CHECK(sm::best_threshold(Numbers{0.0, 0.5, 0.75, 1.0}, Classes{0, 1, 0, 1}) == 0.25);
+    CHECK(sm::best_threshold(Numbers{0.0, 0.125, 0.25, 1.0}, Classes{0, 1, 0, 1}) == 0.625);
+  }
+  SECTION("one class only: all or none") {
+    const Numbers scores{0.25, 0.75};
+    CHECK(sm::best_threshold(scores, Classes{1, 1}) == 0.25);
+    CHECK(sm::best_threshold(scores, Classes{0, 0}) > 0.75);
+    CHECK(sm::accuracy(scores, Classes{0, 0}, sm::best_threshold(scores, Classes{0, 0})) == 1);
+  }
+  SECTION("neighbouring numbers have no middle, the threshold still parts them") {
+    const double low = 0.5;
+    const Numbers scores{low, std::nextafter(low, 1.0)};
+    CHECK(sm::accuracy(scores, Classes{0, 1}, sm::best_threshold(scores, Classes{0, 1})) == 1);
+  }
+}
+
+TEST_CASE("Mean and deviation over runs") {
+  const auto summary = sm::summarize(Numbers{1, 2, 4});
+  CHECK_THAT(summary.mean, WithinAbs(7.0 / 3, 1e-15));
+  CHECK_THAT(summary.deviation, WithinAbs(std::sqrt(7.0 / 3), 1e-15));
+  CHECK(summary.n == 3);
+  CHECK(sm::summarize(Numbers{0.3}).deviation == 0);
+  CHECK_THROWS_AS(sm::summarize(Numbers{}), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::summarize(Numbers{1, std::nan("")}), sm::InvalidArgument);
+}
+
+TEST_CASE("The bootstrap interval is that of resampling pairs") {
+  for (const auto& expected : golden()) {
+    INFO(expected.at("name"));
+    const auto scores = expected.at("scores").get<Numbers>();
+    const auto labels = expected.at("labels").get<Classes>();
+    const auto interval = sm::bootstrap_auroc(scores, labels, {.resamples = 4000, .seed = 1});
+    // The quantiles of 4,000 draws are themselves random: some 3 % of the interval's width.
+    const Numbers bounds = expected.at("bootstrap_95");
+    const double slack = 0.1 * (bounds[1] - bounds[0]);
+    CHECK_THAT(interval.low, WithinAbs(bounds[0], slack));
+    CHECK_THAT(interval.high, WithinAbs(bounds[1], slack));
+  }
+  const auto first = golden().front();
+  const auto scores = first.at("scores").get<Numbers>();
+  const auto labels = first.at("labels").get<Classes>();
+  const auto wide = sm::bootstrap_auroc(scores, labels, {.seed = 1});
+  const auto again = sm::bootstrap_auroc(scores, labels, {.seed = 1});
+  const auto narrow = sm::bootstrap_auroc(scores, labels, {.seed = 1, .level = 0.5});
+  CHECK((wide.low == again.low && wide.high == again.high));
+  CHECK((wide.low < narrow.low && narrow.low < sm::auroc(scores, labels)));
+  CHECK((wide.high > narrow.high && narrow.high > sm::auroc(scores, labels)));
+  CHECK(sm::bootstrap_auroc(scores, labels, {.seed = 2}).low != wide.low);
+}
+
+TEST_CASE("Metrics refuse what they cannot judge") {
+  const auto refused = [](const Numbers& scores, const Classes& labels, const std::string& why) {
+    INFO(why);
+    CHECK_THROWS_MATCHES(sm::auroc(scores, labels), sm::InvalidArgument, MessageMatches(ContainsSubstring(why)));
+    CHECK_THROWS_MATCHES(sm::roc_curve(scores, labels), sm::InvalidArgument, MessageMatches(ContainsSubstring(why)));
+    CHECK_THROWS_MATCHES(sm::bootstrap_auroc(scores, labels), sm::InvalidArgument,
+                         MessageMatches(ContainsSubstring(why)));
+  };
+  refused({0.1, 0.2, 0.3}, {0, 1}, "3 scores and 2 labels");
+  refused({}, {}, "no scores");
+  refused({0.1, std::nan("")}, {0, 1}, "score 1 is nan");
+  refused({0.1, std::numeric_limits<double>::infinity()}, {0, 1}, "score 1 is inf");
+  refused({0.1, 0.2}, {0, -1}, "label 1 is -1");
+  refused({0.1, 0.2}, {1, 1}, "2 harmful and 0 harmless");
+  refused({0.1, 0.2}, {0, 0}, "0 harmful and 2 harmless");
+  CHECK_THROWS_AS(sm::accuracy(Numbers{0.1}, Classes{0, 1}, 0.5), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::accuracy(Numbers{0.1}, Classes{0}, std::nan("")), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::average_precision(Numbers{0.1}, Classes{0}), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::best_threshold(Numbers{}, Classes{}), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::bootstrap_auroc(Numbers{0.1, 0.2}, Classes{0, 1}, {.resamples = 1}), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::bootstrap_auroc(Numbers{0.1, 0.2}, Classes{0, 1}, {.level = 1}), sm::InvalidArgument);
+}

@@ -1,0 +1,264 @@
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/precision.hpp>
+#include <sslmeme/method/recipes.hpp>
+#include <sslmeme/nn/weights.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <vector>
+
+#include "close_to.hpp"
+
+namespace sm = sslmeme;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::Message;
+using Catch::Matchers::MessageMatches;
+using sm::Tensor;
+using sm::test::AllCloseTo;
+using sm::test::fp32_rounding;
+
+namespace {
+
+sm::ImageEncoder resnet(std::int64_t classes = 0) {
+  return sm::image_encoder("resnet18", {.width = 4, .depth = 1, .num_classes = classes});
+}
+sm::ImageEncoder vit(std::int64_t classes = 0) {
+  return sm::image_encoder("vit_tiny_patch16_224",
+                           {.image_size = 32, .patch_size = 16, .width = 24, .depth = 1, .num_classes = classes});
+}
+sm::TextEncoder bert() {
+  return sm::text_encoder("minilm_l6", {.vocabulary_size = 30, .max_tokens = 8, .width = 24, .depth = 1, .dropout = 0});
+}
+
+sm::Batch make_batch(std::int64_t n = 6, int views = 1) {
+  sm::Batch batch;
+  for (int i = 0; i < views; ++i) batch.views.push_back(torch::randn({n, 3, 32, 32}));
+  batch.tokens = torch::randint(1, 30, {n, 8});
+  batch.mask = torch::arange(8).unsqueeze(0) < torch::randint(2, 9, {n, 1});
+  batch.labels = torch::zeros({n}, torch::kLong);
+  batch.ids = torch::arange(n);
+  return batch;
+}
+
+std::vector<std::string> names(const std::vector<std::pair<std::string, Tensor>>& pairs) {
+  std::vector<std::string> all;
+  for (const auto& [name, value] : pairs) all.push_back(name);
+  return all;
+}
+
+/// Shows which tensor it was given.
+struct Spy : sm::ImageBackbone {
+  Tensor seen;
+  Tensor weight = register_parameter("weight", torch::ones({3, 4}));
+  std::int64_t feature_dim() const override { return 4; }
+  Tensor forward(const Tensor& images) override {
+    seen = images;
+    return images.mean({2, 3}).matmul(weight);
+  }
+};
+
+/// A stateless loss of a known value.
+struct Constant {
+  double value = 1;
+  Tensor operator()(const Tensor& a, const Tensor& /*b*/) const { return a.sum() * 0 + value; }
+};
+
+const sm::Projection four{.out = 4};
+
+template <class... Parts>
+void refused(const std::string& what, Parts... parts) {
+  CHECK_THROWS_MATCHES(sm::ModalityGraph(parts...), sm::InvalidArgument, MessageMatches(ContainsSubstring(what)));
+}
+
+}  // namespace
+
+TEST_CASE("The total is the weighted sum over edges, the parts are each edge's own") {
+  const auto a = std::make_shared<Spy>(), b = std::make_shared<Spy>(), c = std::make_shared<Spy>();
+  sm::ModalityGraph graph{sm::node("a", a, four),
+                          sm::node("b", b, four),
+                          sm::edge("a", "b", Constant{2}, 0.5),
+                          sm::node("c", c, four),
+                          sm::edge("b", "c", Constant{10}),
+                          sm::edge("a", "c", sm::CosineLoss{} + sm::operator*(2.0, Constant{7}), 0.1)};
+  const auto batch = make_batch();
+  const auto output = graph.step(batch, {});
+  REQUIRE(names(output.parts) == std::vector<std::string>{"a-b", "b-c", "a-c", "a-c.cosine", "a-c.loss"});
+  CHECK(output.parts[0].second.item<double>() == 2);
+  CHECK(output.parts[1].second.item<double>() == 10);
+  CHECK(output.parts[4].second.item<double>() == 7);
+  const auto cosine = sm::CosineLoss{}(graph.project("a", batch), graph.project("c", batch));
+  CHECK_THAT(output.parts[3].second, AllCloseTo(cosine, fp32_rounding));
+  CHECK_THAT(output.total, AllCloseTo(0.5 * 2 + 10 + 0.1 * (cosine + 14), fp32_rounding));
+  CHECK(output.total.requires_grad());
+  for (const auto& [name, value] : output.parts) CHECK_FALSE(value.requires_grad());
+  REQUIRE(names(output.features) == std::vector<std::string>{"a", "b", "c"});
+  CHECK_THAT(output.features[0].second, AllCloseTo(graph.project("a", batch), fp32_rounding));
+  CHECK_FALSE(output.features[0].second.requires_grad());
+}
+
+TEST_CASE("Nodes of one view see the very same tensor, nodes of another view another") {
+  const auto a = std::make_shared<Spy>(), b = std::make_shared<Spy>(), c = std::make_shared<Spy>();
+  const auto batch = make_batch(4, 2);
+  auto cass = sm::cass(a, b);
+  CHECK(cass.views_required() == 1);
+  cass.step(batch, {});
+  CHECK(a->seen.is_same(batch.views[0]));
+  CHECK(b->seen.is_same(batch.views[0]));
+  sm::ModalityGraph two{sm::node("a", a, four), sm::node("c", c, four, 1), sm::edge("a", "c", sm::CosineLoss{})};
+  CHECK(two.views_required() == 2);
+  two.step(batch, {});
+  CHECK(a->seen.is_same(batch.views[0]));
+  CHECK(c->seen.is_same(batch.views[1]));
+}
+
+TEST_CASE("A graph that cannot work is refused with the remedy") {
+  const auto encoder = std::make_shared<Spy>();
+  const auto a = sm::node("cnn", encoder, four), b = sm::node("vit", encoder, four);
+  const auto joined = sm::edge("cnn", "vit", sm::CosineLoss{});
+  refused("no node is called \"cn\" (nodes come before the edges that name them); did you mean: cnn", a, b,
+          sm::edge("cn", "vit", sm::CosineLoss{}));
+  refused("no node is called \"vti\"", a, b, sm::edge("cnn", "vti", sm::CosineLoss{}));
+  refused("no node is called \"vit\"", a, joined, b);
+  refused("the edge cnn-text joins projections of size 4 and 5: give both the same .out", a,
+          sm::node("text", bert(), {.out = 5}), sm::edge("cnn", "text", sm::CosineLoss{}));
+  refused("no edge joins node \"text\": it would not learn", a, b, sm::node("text", bert(), four), joined);
+  refused("two nodes are called \"cnn\"", a, a, joined);
+  refused("two edges join cnn-vit", a, b, joined, joined);
+  refused("a name must not be empty nor hold a dot", a, sm::node("x.y", encoder, four), joined);
+  refused("a name must not be empty nor hold a dot", a, sm::node("", encoder, four), joined);
+  refused("node \"none\" has no encoder", a, sm::node("none", sm::ImageEncoder{}, four), joined);
+  refused("node \"late\" asks for view -1", a, sm::node("late", encoder, four, -1), joined);
+  refused("has weight nan", a, b, sm::edge("cnn", "vit", sm::CosineLoss{}, NAN));
+  refused("at least one edge", a, b, sm::node("text", bert(), four));
+}
+
+TEST_CASE("A batch that lacks what a node needs is refused") {
+  auto graph = sm::clip(vit(), bert());
+  auto batch = make_batch();
+  batch.tokens = Tensor{};
+  CHECK_THROWS_MATCHES(graph.step(batch, {}), sm::InvalidArgument,
+                       Message("\"text\" needs words, the batch has no tokens: give the loader a .tokenizer"));
+  batch = make_batch(4, 0);
+  CHECK_THROWS_MATCHES(graph.step(batch, {}), sm::InvalidArgument,
+                       Message("\"image\" needs view 0, the batch has 0: give the loader more views"));
+}
+
+TEST_CASE("The state of a graph holds encoders, projections and losses by their names") {
+  const auto graph = sm::cass_mm(resnet(), vit(), bert());
+  std::vector<std::string> some;
+  for (const auto& [name, tensor] : sm::state_of(*graph.module())) some.push_back(name);
+  for (const auto* name : {"nodes.cnn.encoder.conv1.weight", "nodes.cnn.encoder.bn1.running_mean",
+                           "nodes.vit.projection.proj.weight", "nodes.text.encoder.embeddings.word_embeddings.weight",
+                           "losses.cnn-text.log_scale", "losses.vit-text.log_scale"}) {
+    INFO(name);
+    CHECK(std::find(some.begin(), some.end(), name) != some.end());
+  }
+}
+
+TEST_CASE("Encoders and losses are shared with who made them") {
+  const auto encoder = vit();
+  const sm::InfoNce loss;
+  sm::ModalityGraph graph{sm::node("image", encoder), sm::node("text", bert()), sm::edge("image", "text", loss)};
+  CHECK(graph.image_encoder("image") == encoder);
+  CHECK(graph.text_encoder("image") == nullptr);
+  CHECK(graph.text_encoder("text") != nullptr);
+  CHECK_THROWS_AS(graph.image_encoder("picture"), sm::InvalidArgument);
+  const torch::NoGradGuard no_grad;
+  loss.module()->parameters().front().fill_(10);
+  auto copy = graph;
+  copy.after_step({});
+  CHECK(loss.scale() < 101);
+  CHECK(copy.image_encoder("image") == encoder);
+}
+
+TEST_CASE("The published recipes are what one writes by hand") {
+  torch::manual_seed(4);
+  const auto batch = make_batch();
+  const auto image = vit();
+  const auto cnn = resnet();
+  const auto text = bert();
+  const auto linear = [&](const sm::ModalityGraph& graph, const std::string& node, const Tensor& features) {
+    const auto pairs = sm::state_of(*graph.module());
+    const auto found = std::find_if(pairs.begin(), pairs.end(), [&](const auto& p) {
+      return p.first == "nodes." + node + ".projection.proj.weight";
+    });
+    REQUIRE(found != pairs.end());
+    return features.matmul(found->second.t());
+  };
+  const auto unit = [](const Tensor& z) { return z / z.norm(2, 1, true); };
+  const auto cosine = [&](const Tensor& a, const Tensor& b) { return (2 - 2 * (unit(a) * unit(b)).sum(1)).mean(); };
+  const auto info_nce = [&](const Tensor& a, const Tensor& b) {
+    const auto logits = unit(a).matmul(unit(b).t()) / 0.07;
+    const auto targets = torch::arange(a.size(0));
+    return (torch::cross_entropy_loss(logits, targets) + torch::cross_entropy_loss(logits.t(), targets)) / 2;
+  };
+  const auto v = image->forward(batch.views[0]), t = text->forward(batch.tokens, batch.mask),
+             c = cnn->forward(batch.views[0]);
+
+  SECTION("clip") {
+    auto clip = sm::clip(image, text, {.dim = 5});
+    const auto a = linear(clip, "image", v), b = linear(clip, "text", t);
+    CHECK(a.size(1) == 5);
+    CHECK_THAT(clip.step(batch, {}).total, AllCloseTo(info_nce(a, b), fp32_rounding));
+  }
+  SECTION("cass") {
+    auto cass = sm::cass(cnn, image, {.dim = 5, .contrast = 0.25});
+    const auto a = cass.project("cnn", batch), b = cass.project("vit", batch);
+    CHECK_THAT(cass.step(batch, {}).total, AllCloseTo(cosine(a, b) + 0.25 * info_nce(a, b), fp32_rounding));
+    auto plain = sm::cass(cnn, image, {.dim = 5, .contrast = 0});
+    CHECK_THAT(plain.step(batch, {}).total, AllCloseTo(cosine(a, b), fp32_rounding));  // same seed, same heads
+  }
+  SECTION("cass_reference") {
+    const auto small_cnn = resnet(5), small_vit = vit(5);
+    auto cass = sm::cass_reference(small_cnn, small_vit);
+    const auto expected = cosine(small_cnn->forward(batch.views[0]), small_vit->forward(batch.views[0]));
+    const auto total = cass.step(batch, {}).total;
+    CHECK_THAT(total, AllCloseTo(expected, fp32_rounding));
+    total.backward();
+    for (const auto& parameter : cass.module()->parameters()) {
+      if (parameter.grad().defined()) CHECK(parameter.grad().abs().max().item<double>() < 1e3);
+    }
+  }
+  SECTION("cass_mm and its reference") {
+    const sm::CassMmOptions options{.dim = 5, .picture_weight = 0.7, .text_weight = 0.3};
+    auto ours = sm::cass_mm(cnn, image, text, options), reference = sm::cass_mm_reference(cnn, image, text, options);
+    const auto a = linear(ours, "cnn", c), b = linear(ours, "vit", v), d = linear(ours, "text", t);
+    CHECK_THAT(ours.step(batch, {}).total,
+               AllCloseTo(0.7 * cosine(a, b) + 0.3 * (info_nce(a, d) + info_nce(b, d)), fp32_rounding));
+    CHECK_THAT(reference.step(batch, {}).total,
+               AllCloseTo(0.7 * cosine(a, b) + 0.3 * (cosine(a, d) + cosine(b, d)), fp32_rounding));
+  }
+  SECTION("heads differ between nodes and between seeds") {
+    const auto head = [&](std::uint64_t seed, const std::string& node) {
+      return linear(sm::clip(image, text, {.seed = seed}), node, torch::eye(24));
+    };
+    CHECK(torch::equal(head(1, "image"), head(1, "image")));
+    CHECK_FALSE(torch::equal(head(1, "image"), head(2, "image")));
+    CHECK_FALSE(torch::equal(head(1, "image"), head(1, "text")));
+  }
+}
+
+TEST_CASE("Under autocast encoders run in bf16 and losses in fp32") {
+  auto clip = sm::clip(vit(), bert());
+  const auto batch = make_batch();
+  const auto exact = clip.step(batch, {}).total;
+  const sm::Autocast autocast{sm::Precision::bf16, torch::kCPU};
+  const auto output = clip.step(batch, {});
+  CHECK(output.features[0].second.scalar_type() == torch::kBFloat16);
+  CHECK(output.total.scalar_type() == torch::kFloat);
+  CHECK_THAT(output.total, AllCloseTo(exact, sm::test::bf16_rounding));
+}
+
+TEST_CASE("A graph describes its nodes and edges") {
+  const auto json = nlohmann::json::parse(sm::cass_mm(resnet(), vit(), bert(), {.dim = 7}).describe());
+  CHECK(json.at("method") == "modality_graph");
+  CHECK(json.at("nodes").at("cnn").at("encoder").at("name") == "resnet18");
+  CHECK(json.at("nodes").at("text").at("projection").at("out") == 7);
+  CHECK(json.at("edges").at(1) == nlohmann::json{{"name", "cnn-text"}, {"loss", "info_nce"}, {"weight", 0.5}});
+  CHECK_NOTHROW(sm::image_encoder_from_json(json.at("nodes").at("vit").at("encoder").dump()));
+}

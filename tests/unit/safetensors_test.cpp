@@ -1,0 +1,245 @@
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/nn/safetensors.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <string>
+
+namespace fs = std::filesystem;
+namespace sm = sslmeme;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+namespace {
+
+struct TemporaryFile {
+  fs::path path = fs::temp_directory_path() / ("sslmeme_" + std::to_string(std::random_device{}()) + ".safetensors");
+  ~TemporaryFile() { fs::remove(path); }
+};
+
+const fs::path parity = fs::path{SSLMEME_TEST_DATA} / "parity";
+
+std::string bytes_of(const fs::path& path) {
+  std::ifstream file{path, std::ios::binary};
+  return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+/// What scripts/golden/backbones.py calls all_types().
+sm::NamedTensors all_types() {
+  const std::vector<std::pair<std::string, torch::ScalarType>> types{
+      {"float64", torch::kDouble},    {"float32", torch::kFloat}, {"float16", torch::kHalf},
+      {"bfloat16", torch::kBFloat16}, {"int64", torch::kLong},    {"int32", torch::kInt},
+      {"int16", torch::kShort},       {"int8", torch::kChar},     {"uint8", torch::kByte},
+      {"bool", torch::kBool}};
+  sm::NamedTensors tensors;
+  for (const auto& [name, type] : types) tensors.emplace_back(name, torch::tensor({{-1, 0}, {1, 2}}).to(type));
+  tensors.emplace_back("scalar", torch::tensor(0.5F));
+  tensors.emplace_back("empty", torch::zeros({0, 3}));
+  return tensors;
+}
+
+void check_all_types(const sm::NamedTensors& read) {
+  const auto expected = all_types();
+  CHECK(read.size() == expected.size());
+  for (const auto& [name, tensor] : expected) {
+    INFO(name);
+    const auto found =
+        std::find_if(read.begin(), read.end(), [&, &wanted = name](const auto& pair) { return pair.first == wanted; });
+    REQUIRE(found != read.end());
+    CHECK(found->second.scalar_type() == tensor.scalar_type());
+    CHECK(torch::equal(found->second, tensor));
+  }
+}
+
+/// A file with this header and this many bytes of data.
+void write_raw(const fs::path& path, const std::string& header, std::size_t data_bytes, std::int64_t claimed = -1) {
+  const auto length = claimed >= 0 ? static_cast<std::uint64_t>(claimed) : header.size();
+  std::ofstream file{path, std::ios::binary};
+  for (int i = 0; i < 8; ++i) file.put(static_cast<char>(length >> (8 * i)));
+  file << header << std::string(data_bytes, '\0');
+}
+
+std::string entry(const std::string& name, const std::string& dtype, const std::string& shape,
+                  const std::string& offsets) {
+  return '"' + name + R"(":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + '}';
+}
+
+}  // namespace
+
+TEST_CASE("Every type, a scalar and an empty tensor survive a round trip") {
+  const TemporaryFile file;
+  sm::write_safetensors(file.path, all_types(), {{"a", "b"}});
+  const auto read = sm::read_safetensors(file.path);
+  check_all_types(read.tensors);
+  CHECK(read.metadata == std::map<std::string, std::string>{{"a", "b"}});
+}
+
+TEST_CASE("Strided tensors and views are written as what they look like") {
+  const TemporaryFile file;
+  const auto base = torch::arange(24).view({4, 6});
+  sm::write_safetensors(file.path,
+                        {{"t", base.t()}, {"s", base.slice(1, 1, 6, 2)}, {"e", torch::ones({1, 2}).expand({3, 2})}});
+  const auto read = sm::read_safetensors(file.path).tensors;
+  REQUIRE(read.size() == 3);
+  CHECK(torch::equal(read[0].second, base.t()));
+  CHECK(torch::equal(read[1].second, base.slice(1, 1, 6, 2)));
+  CHECK(torch::equal(read[2].second, torch::ones({3, 2})));
+}
+
+TEST_CASE("A file that Python's safetensors wrote is read") {
+  const auto read = sm::read_safetensors(parity / "python.safetensors");
+  check_all_types(read.tensors);
+  CHECK(read.metadata.at("script") == "scripts/golden/backbones.py");
+}
+
+TEST_CASE("Writes the golden file anew", "[.golden]") {
+  sm::write_safetensors(parity / "cpp.safetensors", all_types(), {{"made_by", "sslmeme"}, {"note", "ä \"quoted\""}});
+}
+
+TEST_CASE("What is written is, byte by byte, the file that Python's safetensors was seen to read") {
+  const TemporaryFile file;
+  sm::write_safetensors(file.path, all_types(), {{"made_by", "sslmeme"}, {"note", "ä \"quoted\""}});
+  CHECK((bytes_of(file.path) ==
+         bytes_of(parity / "cpp.safetensors")));  // in parentheses: the bytes are not to be printed
+}
+
+TEST_CASE("Tensors may stand in the header in any order, empty ones anywhere") {
+  const TemporaryFile file;
+  write_raw(file.path,
+            "{" + entry("b", "F32", "[2]", "[4,12]") + "," + entry("a", "I8", "[4]", "[0,4]") + "," +
+                entry("none", "F32", "[0,7]", "[0,0]") + "," + entry("gap", "F32", "[0]", "[4,4]") + "}   ",
+            12);
+  CHECK(sm::read_safetensors(file.path).tensors.size() == 4);
+}
+
+TEST_CASE("A hostile file is refused, naming the file and the rule it breaks") {
+  const TemporaryFile file;
+  const auto refused = [&](const std::string& what) {
+    CHECK_THROWS_MATCHES(sm::read_safetensors(file.path), sm::DataError,
+                         MessageMatches(ContainsSubstring(file.path.string()) && ContainsSubstring(what)));
+  };
+  const auto good = entry("a", "F32", "[2]", "[0,8]");
+  const auto with = [&](const std::string& header, std::size_t data_bytes, const std::string& what) {
+    write_raw(file.path, header, data_bytes);
+    refused(what);
+  };
+  write_raw(file.path, "{" + good + "}", 8);
+  REQUIRE(sm::read_safetensors(file.path).tensors.size() == 1);
+
+  SECTION("too short for a header") {
+    std::ofstream{file.path, std::ios::binary} << "1234567";
+    refused("it holds 7 bytes");
+  }
+  SECTION("header longer than the file") {
+    write_raw(file.path, "{" + good + "}", 8, 1000);
+    refused("its header claims 1000 bytes");
+  }
+  SECTION("header beyond the cap") {
+    write_raw(file.path, "{" + good + "}", 8, 100'000'001);
+    fs::resize_file(file.path, 100'000'100);  // sparse: the header is inside the file
+    refused("its header claims 100000001 bytes");
+  }
+  SECTION("header length of 2^64 - 1") {
+    std::ofstream{file.path, std::ios::binary} << std::string(8, '\xff') << "{}";
+    refused("its header claims 18446744073709551615 bytes");
+  }
+  SECTION("not beginning with {") {
+    with(" {" + good + "}", 8, "does not begin with {");
+    with("[1]", 0, "does not begin with {");
+    with("", 0, "does not begin with {");
+  }
+  SECTION("no JSON") {
+    with("{" + good, 8, "no JSON");
+    with("{" + good + "} x", 8, "no JSON");
+    with("{\"\xff\":1}", 0, "no JSON");
+  }
+  SECTION("nested without end") {
+    with("{\"a\":" + std::string(100'000, '['), 0, "nested too deeply");
+  }
+  SECTION("duplicate name") {
+    with("{" + good + "," + good + "}", 8, "the name \"a\" occurs twice");
+  }
+  SECTION("duplicate key in an entry") {
+    with(R"({"a":{"dtype":"F32","shape":[2],"shape":[2],"data_offsets":[0,8]}})", 8, "\"shape\" occurs twice");
+  }
+  SECTION("hole") {
+    with("{" + good + "," + entry("b", "I8", "[1]", "[9,10]") + "}", 10, "\"b\" begins at 9, expected at 8");
+  }
+  SECTION("hole at the start") {
+    with("{" + entry("a", "F32", "[2]", "[4,12]") + "}", 12, "\"a\" begins at 4, expected at 0");
+  }
+  SECTION("overlap") {
+    with("{" + good + "," + entry("b", "I8", "[4]", "[4,8]") + "}", 8, "\"b\" begins at 4, expected at 8");
+  }
+  SECTION("shape overflow") {
+    with("{" + entry("a", "F32", "[4294967296,4294967296]", "[0,8]") + "}", 8, "the shape of \"a\" overflows");
+    with("{" + entry("a", "F32", "[4611686018427387904,4]", "[0,0]") + "}", 0, "the shape of \"a\" overflows");
+    with("{" + entry("a", "F32", "[18446744073709551615]", "[0,8]") + "}", 8, "the shape of \"a\" overflows");
+    with("{" + entry("a", "F32", "[0,4294967296,4294967296]", "[0,0]") + "}", 0, "the shape of \"a\" overflows");
+    with("{" + entry("a", "F32", "[4294967296,4294967296,0]", "[0,0]") + "}", 0, "the shape of \"a\" overflows");
+  }
+  SECTION("bad shape") {
+    with("{" + entry("a", "F32", "[-2]", "[0,8]") + "}", 8, "\"a\" has a bad shape");
+    with("{" + entry("a", "F32", "[2.0]", "[0,8]") + "}", 8, "\"a\" has a bad shape");
+    with("{" + entry("a", "F32", "2", "[0,8]") + "}", 8, "\"a\" has a bad shape");
+    with("{" + entry("a", "F32", "[1,1,1,1,1,1,1,1,2]", "[0,8]") + "}", 8, "\"a\" has a bad shape");
+  }
+  SECTION("size mismatch") {
+    with("{" + entry("a", "F32", "[3]", "[0,8]") + "}", 8, "\"a\" takes 12 bytes, its offsets give [0, 8)");
+    with("{" + entry("a", "F32", "[2]", "[8,0]") + "}", 8, "\"a\" takes 8 bytes, its offsets give [8, 0)");
+  }
+  SECTION("bad offsets") {
+    with("{" + entry("a", "F32", "[2]", "[0]") + "}", 8, "\"a\" has bad offsets");
+    with("{" + entry("a", "F32", "[2]", "[-8,0]") + "}", 8, "\"a\" has bad offsets");
+    with("{" + entry("a", "F32", "[2]", "\"0,8\"") + "}", 8, "\"a\" has bad offsets");
+  }
+  SECTION("trailing bytes") {
+    with("{" + good + "}", 9, "its tensors take 8 bytes, 9 are there");
+  }
+  SECTION("missing bytes") {
+    with("{" + good + "}", 7, "its tensors take 8 bytes, 7 are there");
+  }
+  SECTION("unknown type") {
+    with("{" + entry("a", "F8_E4M3", "[8]", "[0,8]") + "}", 8, "\"a\" has the type F8_E4M3, which is not supported");
+  }
+  SECTION("incomplete entry") {
+    with(R"({"a":{"shape":[2],"data_offsets":[0,8]}})", 8, "the entry of \"a\" is malformed");
+    with(R"({"a":7})", 0, "the entry of \"a\" is malformed");
+  }
+  SECTION("bad name") {
+    with("{" + entry("", "F32", "[2]", "[0,8]") + "}", 8, "a tensor's name has 0 bytes");
+    with("{" + entry(std::string(1025, 'n'), "F32", "[2]", "[0,8]") + "}", 8, "a tensor's name has 1025 bytes");
+  }
+  SECTION("bad metadata") {
+    with(R"({"__metadata__":{"a":1}})", 0, "metadata \"a\" is no string");
+    with(R"({"__metadata__":"words"})", 0, "its metadata is no JSON object");
+    with(R"({"__metadata__":null})", 0, "its metadata is no JSON object");
+  }
+}
+
+TEST_CASE("A file that is not there or no file is the system's refusal") {
+  CHECK_THROWS_MATCHES(sm::read_safetensors("/nonexistent/x.safetensors"), sm::IoError,
+                       MessageMatches(ContainsSubstring("/nonexistent/x.safetensors")));
+  CHECK_THROWS_AS(sm::read_safetensors(fs::temp_directory_path()), sm::IoError);
+}
+
+TEST_CASE("What the format cannot hold is not written, and a former file stays") {
+  const TemporaryFile file;
+  sm::write_safetensors(file.path, {{"a", torch::ones({2})}});
+  const auto before = bytes_of(file.path);
+  const auto refused = [&](const sm::NamedTensors& tensors, const std::string& what) {
+    CHECK_THROWS_MATCHES(sm::write_safetensors(file.path, tensors), sm::InvalidArgument,
+                         MessageMatches(ContainsSubstring(what)));
+    CHECK((bytes_of(file.path) == before));
+  };
+  refused({{"z", torch::zeros({2}, torch::kComplexFloat)}}, "\"z\" is ComplexFloat, which safetensors cannot hold");
+  refused({{"u", {}}}, "which safetensors cannot hold");
+  refused({{"a", torch::ones({1})}, {"a", torch::ones({1})}}, "two tensors are called \"a\"");
+  refused({{"", torch::ones({1})}}, "must not be called \"\"");
+  refused({{"__metadata__", torch::ones({1})}}, "must not be called \"__metadata__\"");
+}

@@ -1,0 +1,93 @@
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/loss/compose.hpp>
+#include <sslmeme/loss/cosine.hpp>
+#include <sslmeme/loss/info_nce.hpp>
+#include <sslmeme/method/siamese.hpp>
+#include <sslmeme/nn/weights.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+
+#include "close_to.hpp"
+
+namespace sm = sslmeme;
+using sm::Tensor;
+using sm::test::AllCloseTo;
+
+namespace {
+
+sm::ImageEncoder vit() {
+  return sm::image_encoder("vit_tiny_patch16_224", {.image_size = 16, .patch_size = 8, .width = 24, .depth = 1});
+}
+
+sm::Batch make_batch() {
+  sm::Batch batch;
+  batch.views = {torch::randn({6, 3, 16, 16}), torch::randn({6, 3, 16, 16})};
+  batch.ids = torch::arange(6);
+  return batch;
+}
+
+/// The user's loss of DESIGN.md.
+struct AlignUniform {
+  double uniform_weight = 1.0;
+  Tensor operator()(const Tensor& z_a, const Tensor& z_b) const {
+    const auto a = sm::l2_normalize(z_a), b = sm::l2_normalize(z_b);
+    return (a - b).pow(2).sum(1).mean() + uniform_weight * torch::pdist(a).pow(2).mul(-2).exp().mean().log();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Siamese compares two views of one encoder by the loss it was given") {
+  const auto encoder = vit();
+  const auto batch = make_batch();
+  sm::Siamese method{encoder, sm::projection({.out = 8}), AlignUniform{.uniform_weight = 0.5}};
+  CHECK(method.views_required() == 2);
+  const auto weight = sm::state_of(*method.module()).back().second;  // of the linear projection
+  REQUIRE(weight.sizes() == torch::IntArrayRef({8, 24}));
+  const auto a = encoder->forward(batch.views[0]).matmul(weight.t()),
+             b = encoder->forward(batch.views[1]).matmul(weight.t());
+  const auto output = method.step(batch, {});
+  CHECK_THAT(output.total, AllCloseTo(AlignUniform{.uniform_weight = 0.5}(a, b), sm::test::fp32_rounding));
+  REQUIRE(output.features.size() == 1);
+  CHECK_THAT(output.features[0].second, AllCloseTo(a, sm::test::fp32_rounding));
+  CHECK(method.encoder() == encoder);
+}
+
+TEST_CASE("The state of the loss is part of the method's, and is updated") {
+  const sm::InfoNce loss;
+  sm::Siamese method{vit(), {.out = 8}, sm::CosineLoss{} + loss};
+  auto parameters = method.module()->named_parameters();
+  REQUIRE(parameters.contains("loss.1.log_scale"));
+  CHECK(parameters.contains("encoder.cls_token"));
+  CHECK(parameters.contains("projection.proj.weight"));
+  const torch::NoGradGuard no_grad;
+  parameters["loss.1.log_scale"].fill_(10);
+  method.after_step({});
+  CHECK(loss.scale() < 101);
+  CHECK(method.step(make_batch(), {}).parts.size() == 2);
+}
+
+TEST_CASE("What Siamese cannot work with is refused") {
+  using Catch::Matchers::Message;
+  CHECK_THROWS_MATCHES((sm::Siamese{nullptr, {}, sm::CosineLoss{}}), sm::InvalidArgument,
+                       Message("Siamese needs an encoder"));
+  sm::Siamese method{vit(), {}, sm::CosineLoss{}};
+  auto batch = make_batch();
+  batch.views.pop_back();
+  CHECK_THROWS_MATCHES(method.step(batch, {}), sm::InvalidArgument,
+                       Message("\"Siamese\" needs view 1, the batch has 1: give the loader more views"));
+}
+
+TEST_CASE("Siamese describes itself") {
+  const auto json = nlohmann::json::parse(sm::Siamese{vit(), {.out = 8}, sm::InfoNce{}}.describe());
+  CHECK(json.at("method") == "siamese");
+  CHECK(json.at("loss") == "info_nce");
+  CHECK(json.at("projection").at("out") == 8);
+  CHECK(json.at("encoder").at("name") == "vit_tiny_patch16_224");
+}

@@ -1,0 +1,138 @@
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/method/supervised.hpp>
+#include <sslmeme/nn/weights.hpp>
+#include <sslmeme/train/optimizer.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+
+#include "close_to.hpp"
+
+namespace sm = sslmeme;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using sm::Tensor;
+using sm::test::AllCloseTo;
+
+namespace {
+
+sm::ImageEncoder resnet() {
+  return sm::image_encoder("resnet18", {.width = 4, .depth = 1});
+}
+sm::TextEncoder bert() {
+  return sm::text_encoder("minilm_l6", {.vocabulary_size = 30, .max_tokens = 8, .width = 24, .depth = 1});
+}
+
+sm::Batch make_batch() {
+  sm::Batch batch;
+  batch.views = {torch::randn({6, 3, 32, 32})};
+  batch.tokens = torch::randint(1, 30, {6, 8});
+  batch.mask = torch::ones({6, 8}, torch::kBool);
+  batch.labels = torch::tensor({0, 1, 1, 0, 1, 0});
+  batch.ids = torch::arange(6);
+  return batch;
+}
+
+sm::NamedTensors copy_of(const torch::nn::Module& module) {
+  sm::NamedTensors copies;
+  for (const auto& [name, tensor] : sm::state_of(module)) copies.emplace_back(name, tensor.detach().clone());
+  return copies;
+}
+
+}  // namespace
+
+TEST_CASE("The loss is binary cross-entropy of the fused logit") {
+  const auto image = resnet();
+  const auto text = bert();
+  sm::Supervised method{image, text};
+  method.module()->eval();
+  const auto batch = make_batch();
+  const auto z = method.logits(batch);
+  REQUIRE(z.sizes() == torch::IntArrayRef({6}));
+  const auto y = batch.labels.to(torch::kFloat);
+  const auto expected = -(y * torch::log_sigmoid(z) + (1 - y) * torch::log_sigmoid(-z)).mean();
+  const auto output = method.step(batch, {});
+  CHECK_THAT(output.total, AllCloseTo(expected, sm::test::fp32_rounding));
+  REQUIRE(output.parts.size() == 1);
+  CHECK(output.parts[0].first == "bce");
+
+  const auto children = method.module()->named_children();
+  const auto head = std::dynamic_pointer_cast<sm::FusionHead>(children["fusion"]);
+  REQUIRE(head);
+  CHECK_THAT(z, AllCloseTo(head->forward(image->forward(batch.views[0]), text->forward(batch.tokens, batch.mask)),
+                           sm::test::fp32_rounding));
+  CHECK(children["image"] == image);
+  CHECK(children["text"] == text);
+}
+
+TEST_CASE("Either modality may be absent, and is then not looked at") {
+  auto batch = make_batch();
+  sm::Supervised words{nullptr, bert()}, picture{resnet(), nullptr};
+  CHECK(words.views_required() == 0);
+  CHECK(picture.views_required() == 1);
+  auto no_picture = batch, no_words = batch;
+  no_picture.views.clear();
+  no_words.tokens = no_words.mask = Tensor{};
+  CHECK(words.step(no_picture, {}).total.requires_grad());
+  CHECK(picture.step(no_words, {}).total.requires_grad());
+  CHECK_THROWS_AS(words.step(no_words, {}), sm::InvalidArgument);
+  CHECK_THROWS_AS(picture.step(no_picture, {}), sm::InvalidArgument);
+  CHECK_THROWS_MATCHES((sm::Supervised{nullptr, nullptr}), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("picture features, text features or both")));
+}
+
+TEST_CASE("Frozen encoders get no gradient, keep their statistics and run without dropout") {
+  const auto image = resnet();
+  const auto text = bert();
+  sm::Supervised method{
+      image, text, {.fusion = {.map_dropout = 0, .fusion_dropout = 0, .layer_dropout = 0}, .train_encoders = false}};
+  const auto batch = make_batch();
+  const auto before_image = copy_of(*image), before_text = copy_of(*text);
+  sm::FusedAdamW optimizer{*method.module(), {.lr = 0.1, .weight_decay = 0.1}};
+  method.module()->train();
+  const auto loss = method.step(batch, {}).total;
+  CHECK(loss.item<double>() == method.step(batch, {}).total.item<double>());
+  loss.backward();
+  optimizer.step(0.1);
+  const auto unchanged = [](const torch::nn::Module& module, const sm::NamedTensors& before) {
+    const auto now = sm::state_of(module);
+    return std::equal(now.begin(), now.end(), before.begin(),
+                      [](const auto& a, const auto& b) { return torch::equal(a.second, b.second); });
+  };
+  CHECK(unchanged(*image, before_image));
+  CHECK(unchanged(*text, before_text));
+  CHECK(method.step(batch, {}).total.item<double>() != loss.item<double>());  // the head did learn
+
+  sm::Supervised trained{image, text};
+  trained.module()->train();
+  trained.step(batch, {}).total.backward();
+  CHECK_FALSE(unchanged(*image, before_image));  // batch statistics move
+  CHECK(image->parameters().front().grad().defined());
+}
+
+TEST_CASE("Every sample needs a label of 0 or 1") {
+  sm::Supervised method{resnet(), nullptr};
+  auto batch = make_batch();
+  for (const std::int64_t label : {-1, 2}) {
+    batch.labels[3] = label;
+    CHECK_THROWS_MATCHES(method.step(batch, {}), sm::InvalidArgument,
+                         MessageMatches(ContainsSubstring("needs a label 0 or 1 for every sample")));
+  }
+  batch.labels = Tensor{};
+  CHECK_THROWS_AS(method.step(batch, {}), sm::InvalidArgument);
+}
+
+TEST_CASE("Supervised describes itself") {
+  const auto json = nlohmann::json::parse(
+      sm::Supervised{resnet(), nullptr, {.fusion = {.kind = sm::FusionKind::cross, .dim = 9}}}.describe());
+  CHECK(json.at("method") == "supervised");
+  CHECK(json.at("image").at("name") == "resnet18");
+  CHECK(json.at("text").is_null());
+  CHECK(json.at("fusion").at("kind") == "cross");
+  CHECK(json.at("fusion").at("dim") == 9);
+}

@@ -1,0 +1,124 @@
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/nn/resnet.hpp>
+#include <sslmeme/nn/weights.hpp>
+
+#include <torch/nn.h>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <random>
+#include <string>
+
+namespace fs = std::filesystem;
+namespace sm = sslmeme;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+namespace {
+
+struct TemporaryFile {
+  fs::path path = fs::temp_directory_path() / ("sslmeme_" + std::to_string(std::random_device{}()) + ".safetensors");
+  ~TemporaryFile() { fs::remove(path); }
+};
+
+torch::nn::Sequential small_net() {
+  return torch::nn::Sequential(torch::nn::Linear(3, 4), torch::nn::BatchNorm1d(4), torch::nn::Linear(4, 2));
+}
+
+sm::NamedTensors copy_of(const sm::NamedTensors& state) {
+  sm::NamedTensors copies;
+  for (const auto& [name, tensor] : state) copies.emplace_back(name, tensor.detach().clone());
+  return copies;
+}
+
+bool equal(const sm::NamedTensors& a, const sm::NamedTensors& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.first == y.first && torch::equal(x.second, y.second);
+  });
+}
+
+}  // namespace
+
+TEST_CASE("The state of a module is its parameters, then its buffers, and shares their memory") {
+  auto net = small_net();
+  const auto state = sm::state_of(*net);
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : state) names.push_back(name);
+  CHECK(names == std::vector<std::string>{"0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias",
+                                          "1.running_mean", "1.running_var", "1.num_batches_tracked"});
+  CHECK(state.front().second.data_ptr() == net[0]->as<torch::nn::Linear>()->weight.data_ptr());
+}
+
+TEST_CASE("Weights travel through a file, buffers included") {
+  const TemporaryFile file;
+  auto from = small_net(), to = small_net();
+  from->forward(torch::randn({8, 3}));
+  REQUIRE_FALSE(equal(sm::state_of(*from), sm::state_of(*to)));
+  sm::save_weights(file.path, *from, {{"epoch", "3"}});
+  CHECK(sm::read_safetensors(file.path).metadata.at("epoch") == "3");
+  sm::load_weights(file.path, *to);
+  CHECK(equal(sm::state_of(*from), sm::state_of(*to)));
+  CHECK(to[0]->as<torch::nn::Linear>()->weight.requires_grad());
+}
+
+TEST_CASE("Weights of another type are converted") {
+  auto net = small_net();
+  sm::NamedTensors halves;
+  for (const auto& [name, tensor] : sm::state_of(*net)) {
+    halves.emplace_back(
+        name, tensor.is_floating_point() ? torch::full_like(tensor, 0.5).to(torch::kBFloat16) : tensor.clone());
+  }
+  sm::load_state(*net, halves);
+  const auto& weight = net[0]->as<torch::nn::Linear>()->weight;
+  CHECK(weight.scalar_type() == torch::kFloat);
+  CHECK(torch::equal(weight, torch::full({4, 3}, 0.5)));
+}
+
+TEST_CASE("A prefix picks one module out of a larger state") {
+  auto from = small_net(), to = small_net();
+  sm::NamedTensors larger{{"other.weight", torch::zeros({7})}};
+  for (const auto& [name, tensor] : sm::state_of(*from)) larger.emplace_back("nodes.a." + name, tensor);
+  sm::load_state(*to, larger, "nodes.a.");
+  CHECK(equal(sm::state_of(*from), sm::state_of(*to)));
+}
+
+TEST_CASE("Weights that do not fit are listed and change nothing") {
+  auto net = small_net();
+  const auto before = copy_of(sm::state_of(*net));
+  auto given = copy_of(before);
+  for (auto& [name, tensor] : given) tensor = torch::full_like(tensor, 9);
+  const auto refused = [&](const std::string& what) {
+    CHECK_THROWS_MATCHES(sm::load_state(*net, given), sm::InvalidArgument, MessageMatches(ContainsSubstring(what)));
+    CHECK(equal(sm::state_of(*net), before));
+  };
+  SECTION("missing") {
+    given.pop_back();
+    refused("missing: 1.num_batches_tracked)");
+  }
+  SECTION("unknown") {
+    given.emplace_back("3.weight", torch::zeros({1}));
+    refused("unknown: 3.weight)");
+  }
+  SECTION("renamed: as many as needed, but another name") {
+    given.back().first = "1.counter";
+    refused("missing: 1.num_batches_tracked; unknown: 1.counter)");
+  }
+  SECTION("of another shape") {
+    given.front().second = torch::zeros({3, 4});
+    refused("of another shape: 0.weight is (3, 4) in the file, (4, 3) in the model)");
+  }
+  SECTION("all") {
+    given.clear();
+    refused("missing: 0.weight, 0.bias, 1.weight and 6 more");
+  }
+}
+
+TEST_CASE("The message of weights that do not fit names the file") {
+  const TemporaryFile file;
+  sm::save_weights(file.path, *small_net());
+  const auto resnet = sm::make_resnet({.blocks = {1, 1, 1, 1}, .width = 2});
+  CHECK_THROWS_MATCHES(
+      sm::load_weights(file.path, *resnet), sm::InvalidArgument,
+      MessageMatches(ContainsSubstring(file.path.string()) && ContainsSubstring("missing: conv1.weight")));
+}

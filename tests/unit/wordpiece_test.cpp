@@ -1,0 +1,179 @@
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/text/wordpiece.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+namespace fs = std::filesystem;
+namespace sm = sslmeme;
+
+namespace {
+
+const fs::path data = fs::path{SSLMEME_TEST_DATA} / "text";
+
+/// A folder that is gone at the end.
+struct Folder {
+  fs::path path = fs::temp_directory_path() / ("sslmeme_wordpiece_" + std::to_string(::getpid()));
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+  fs::path write(const std::string& name, const std::string& content) const {
+    std::ofstream{path / name, std::ios::binary} << content;
+    return path / name;
+  }
+};
+
+std::string from_hex(const std::string& hex) {
+  std::string bytes;
+  for (std::size_t i = 0; i < hex.size(); i += 2) bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  return bytes;
+}
+
+std::vector<std::string> tokens(const sm::WordPiece& tokenizer, const std::string& text) {
+  std::vector<std::string> names;
+  for (const auto id : tokenizer.encode_pieces(text)) names.push_back(tokenizer.token(id));
+  return names;
+}
+
+const std::vector<std::string> small{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "you", "##r", "un", "##aff", "##able", "!"};
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("WordPiece gives the ids of BertTokenizer") {
+  std::ifstream file{data / "wordpiece.json"};
+  const auto golden = nlohmann::json::parse(file).at("entries");
+  REQUIRE(golden.size() > 200);
+  const auto uncased = sm::WordPiece::from_file(data / "vocab.txt");
+  const auto cased = sm::WordPiece::from_file(data / "vocab.txt", {.lower_case = false});
+  for (const auto& entry : golden) {
+    const auto text = entry.contains("text") ? entry.at("text").get<std::string>() : from_hex(entry.at("hex"));
+    INFO(entry.dump());
+    CHECK(uncased.encode(text, 1000) == entry.at("uncased").get<std::vector<std::int64_t>>());
+    CHECK(cased.encode(text, 1000) == entry.at("cased").get<std::vector<std::int64_t>>());
+    CHECK(uncased.encode(text, 12) == entry.at("cut_to_12").get<std::vector<std::int64_t>>());
+  }
+}
+
+TEST_CASE("WordPiece cuts words greedily and gives up on a word that does not fit") {
+  const auto tokenizer = sm::WordPiece::from_vocabulary(small);
+  CHECK(tokens(tokenizer, "Your UNAFFABLE you!!") == Names{"you", "##r", "un", "##aff", "##able", "you", "!", "!"});
+  CHECK(tokens(tokenizer, "youx unaffablex") == Names{"[UNK]", "[UNK]"});
+  CHECK(tokens(tokenizer, "you[SEP]you[sep]") == Names{"you", "[SEP]", "you", "[UNK]", "[UNK]", "[UNK]"});
+  CHECK(tokenizer.encode("you you you", 4) == std::vector<std::int64_t>{2, 4, 4, 3});
+  CHECK(tokenizer.encode("you", 2) == std::vector<std::int64_t>{2, 3});
+  CHECK(tokenizer.encode("", 8) == std::vector<std::int64_t>{2, 3});
+  CHECK(tokenizer.pad_id() == 0);
+  CHECK(tokenizer.unknown_id() == 1);
+  CHECK_THROWS_AS(tokenizer.encode("you", 1), sm::InvalidArgument);
+  CHECK_THROWS_AS(tokenizer.token(10), sm::InvalidArgument);
+  CHECK_THROWS_AS(tokenizer.token(-1), sm::InvalidArgument);
+}
+
+TEST_CASE("WordPiece takes a word that is too long for unknown") {
+  const auto tokenizer = sm::WordPiece::from_vocabulary(small, {.max_characters_per_word = 3});
+  CHECK(tokens(tokenizer, "you your") == Names{"you", "[UNK]"});
+  CHECK_THROWS_AS(sm::WordPiece::from_vocabulary(small, {.max_characters_per_word = 0}), sm::InvalidArgument);
+}
+
+TEST_CASE("WordPiece refuses what is no vocabulary") {
+  const Folder folder;
+  const auto from = [&](const std::string& content) {
+    return sm::WordPiece::from_file(folder.write("vocab.txt", content));
+  };
+  CHECK_THROWS_AS(sm::WordPiece::from_file(folder.path / "none.txt"), sm::IoError);
+  CHECK_THROWS_AS(sm::WordPiece::from_file(folder.path), sm::IoError);
+  CHECK_THROWS_MATCHES(from("[PAD]\n[UNK]\n[CLS]\na\n"), sm::DataError,
+                       MessageMatches(ContainsSubstring("[SEP] is missing")));
+  CHECK_THROWS_MATCHES(from("[PAD]\n[UNK]\na\n[CLS]\n[SEP]\na\n"), sm::DataError,
+                       MessageMatches(ContainsSubstring("vocab.txt:6: \"a\" is there already as number 3")));
+  CHECK_THROWS_MATCHES(from("[PAD]\n\n[UNK]\n[CLS]\n[SEP]\n"), sm::DataError,
+                       MessageMatches(ContainsSubstring("vocab.txt:2:")));
+  CHECK_THROWS_MATCHES(from("[PAD]\n[UNK]\n[CLS]\n[SEP]\n\xff\n"), sm::DataError,
+                       MessageMatches(ContainsSubstring("vocab.txt:5:")));
+  CHECK_THROWS_AS(from(""), sm::DataError);
+  CHECK_THROWS_AS(sm::WordPiece::from_vocabulary({"[PAD]", "[UNK]", "[CLS]"}), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::WordPiece::from_vocabulary({"[PAD]", "[UNK]", "[CLS]", "[SEP]", "a\nb"}), sm::InvalidArgument);
+  CHECK(from("[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\nyou\r\n").encode("you", 3)[1] == 4);
+}
+
+TEST_CASE("A saved vocabulary is read back, and a failed save leaves nothing behind") {
+  const Folder folder;
+  const auto tokenizer = sm::WordPiece::from_vocabulary(small);
+  const auto path = folder.write("vocab.txt", "former content");
+  tokenizer.save(path);
+  CHECK(sm::WordPiece::from_file(path).vocabulary() == small);
+  CHECK(std::distance(fs::directory_iterator{folder.path}, fs::directory_iterator{}) == 1);
+
+  CHECK_THROWS_AS(tokenizer.save(folder.path / "none" / "vocab.txt"), sm::IoError);
+  fs::create_directory(folder.path / "taken");
+  CHECK_THROWS_AS(tokenizer.save(folder.path / "taken"), sm::IoError);
+  CHECK(std::distance(fs::directory_iterator{folder.path}, fs::directory_iterator{}) == 2);
+}
+
+TEST_CASE("A trained vocabulary covers its corpus") {
+  const std::vector<std::string> texts{"you will never run like this", "You are running!",
+                                       "the runner runs, never walking", "walk, walker: 😀 中文 é"};
+  const auto vocabulary = sm::train_wordpiece(texts, {.vocabulary_size = 100, .min_frequency = 2});
+  const auto has = [&](const char* token) { return std::ranges::count(vocabulary, token) == 1; };
+  const auto tokenizer = sm::WordPiece::from_vocabulary(vocabulary);
+
+  SECTION("every character is known, so nothing of the corpus or its anagrams is unknown") {
+    for (const auto& text : texts)
+      CHECK(std::ranges::count(tokenizer.encode_pieces(text), tokenizer.unknown_id()) == 0);
+    CHECK(std::ranges::count(tokenizer.encode_pieces("nur eht klaw 文 😀!"), tokenizer.unknown_id()) == 0);
+    CHECK(std::ranges::count(tokenizer.encode_pieces("z"), tokenizer.unknown_id()) == 1);
+    CHECK_FALSE(has("##!"));
+    CHECK_FALSE(has("##中"));
+  }
+  SECTION("common words are whole, common parts merged") {
+    CHECK(has("never"));
+    CHECK(has("you"));
+    CHECK(tokens(tokenizer, "you never") == Names{"you", "never"});
+    CHECK(has("##ing"));
+    CHECK(has("walk"));
+    CHECK_FALSE(has("will"));
+  }
+  SECTION("the order of the texts does not matter") {
+    auto shuffled = texts;
+    std::ranges::reverse(shuffled);
+    CHECK(sm::train_wordpiece(shuffled, {.vocabulary_size = 100, .min_frequency = 2}) == vocabulary);
+  }
+  SECTION("the size is kept to") {
+    const auto basis = sm::train_wordpiece(texts, {.vocabulary_size = 100, .min_frequency = 1000});
+    const auto size = static_cast<std::int64_t>(basis.size());
+    CHECK(sm::train_wordpiece(texts, {.vocabulary_size = size + 5, .min_frequency = 1}).size() == basis.size() + 5);
+    CHECK(sm::train_wordpiece(texts, {.vocabulary_size = size}) == basis);
+    CHECK_THROWS_MATCHES(sm::train_wordpiece(texts, {.vocabulary_size = size - 1}), sm::InvalidArgument,
+                         MessageMatches(ContainsSubstring("alone need " + std::to_string(size))));
+    CHECK_THROWS_AS(sm::train_wordpiece(texts, {.min_frequency = 0}), sm::InvalidArgument);
+  }
+}
+
+TEST_CASE("Pieces are merged as byte-pair encoding merges them") {
+  // Sennrich et al. 2016, section 3.2, without its end-of-word mark: es, est, lo, low come first.
+  std::vector<std::string> texts;
+  for (const auto& [word, count] : {std::pair{"low", 5}, {"lower", 2}, {"newest", 6}, {"widest", 3}})
+    texts.insert(texts.end(), count, word);
+  const auto basis = sm::train_wordpiece(texts, {.vocabulary_size = 100, .min_frequency = 100});
+  // Half of the room is for whole words; all of these are rarer than 7.
+  const auto merged =
+      sm::train_wordpiece(texts, {.vocabulary_size = static_cast<std::int64_t>(basis.size()) + 10, .min_frequency = 7});
+  CHECK(Names{merged.begin() + static_cast<std::ptrdiff_t>(basis.size()), merged.end()} ==
+        Names{"##es", "##est", "##ow", "low"});
+}
