@@ -1,0 +1,42 @@
+#include <sslmeme/eval/predict.hpp>
+
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/eval/metrics.hpp>
+
+#include <fmt/format.h>
+
+namespace sslmeme {
+
+Predictions predict(Supervised& classifier, DataLoader& loader) {
+  if (loader.options().drop_last)
+    throw InvalidArgument("a loader to predict on must leave out nothing: make it with .drop_last = false");
+  const torch::NoGradGuard no_grad;
+  const auto module = classifier.module();
+  const bool was_training = module->is_training();
+  module->eval();
+  const auto device = module->parameters().front().device();
+  Predictions all;
+  loader.start_epoch(0, 0, classifier.views_required());
+  while (const auto batch = loader.next()) {
+    const auto scores = torch::sigmoid(classifier.logits(batch->to(device)).to(torch::kDouble)).cpu();
+    const auto labels = batch->labels.contiguous();
+    const auto ids = batch->ids.contiguous();
+    for (std::int64_t i = 0; i < batch->size(); ++i) {
+      all.scores.push_back(scores.data_ptr<double>()[i]);
+      all.labels.push_back(labels.data_ptr<std::int64_t>()[i]);
+      all.ids.push_back(ids.data_ptr<std::int64_t>()[i]);
+      if (!std::isfinite(all.scores.back()))
+        throw NonFiniteError(fmt::format("the score of sample {} is {}", all.ids.back(), all.scores.back()));
+    }
+  }
+  module->train(was_training);
+  return all;
+}
+
+Evaluation evaluate(const Predictions& test, const Predictions& dev) {
+  const auto threshold = best_threshold(dev.scores, dev.labels);
+  return {auroc(test.scores, test.labels), accuracy(test.scores, test.labels, 0.5),
+          accuracy(test.scores, test.labels, threshold), threshold};
+}
+
+}  // namespace sslmeme
