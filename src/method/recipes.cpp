@@ -13,8 +13,8 @@ Projection head(std::int64_t dim, ProjectionKind kind, std::uint64_t seed, std::
 }  // namespace
 
 ModalityGraph clip(ImageEncoder image, TextEncoder text, const ClipOptions& options) {
-  return ModalityGraph{node("image", std::move(image), head(options.dim, ProjectionKind::linear, options.seed, 0)),
-                       node("text", std::move(text), head(options.dim, ProjectionKind::linear, options.seed, 1)),
+  return ModalityGraph{node("image", std::move(image), head(options.dim, options.projection, options.seed, 0)),
+                       node("text", std::move(text), head(options.dim, options.projection, options.seed, 1)),
                        edge("image", "text", InfoNce{options.loss})};
 }
 
@@ -31,18 +31,18 @@ ModalityGraph cass_reference(ImageEncoder cnn, ImageEncoder vit) {
 }
 
 ModalityGraph cass_mm(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmOptions& options) {
-  return ModalityGraph{node("cnn", std::move(cnn), head(options.dim, ProjectionKind::linear, options.seed, 0)),
-                       node("vit", std::move(vit), head(options.dim, ProjectionKind::linear, options.seed, 1)),
-                       node("text", std::move(text), head(options.dim, ProjectionKind::linear, options.seed, 2)),
+  return ModalityGraph{node("cnn", std::move(cnn), head(options.dim, options.projection, options.seed, 0)),
+                       node("vit", std::move(vit), head(options.dim, options.projection, options.seed, 1)),
+                       node("text", std::move(text), head(options.dim, options.projection, options.seed, 2)),
                        edge("cnn", "vit", CosineLoss{}, options.picture_weight),
                        edge("cnn", "text", InfoNce{options.loss}, options.text_weight),
                        edge("vit", "text", InfoNce{options.loss}, options.text_weight)};
 }
 
 ModalityGraph cass_mm_reference(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmOptions& options) {
-  return ModalityGraph{node("cnn", std::move(cnn), head(options.dim, ProjectionKind::linear, options.seed, 0)),
-                       node("vit", std::move(vit), head(options.dim, ProjectionKind::linear, options.seed, 1)),
-                       node("text", std::move(text), head(options.dim, ProjectionKind::linear, options.seed, 2)),
+  return ModalityGraph{node("cnn", std::move(cnn), head(options.dim, options.projection, options.seed, 0)),
+                       node("vit", std::move(vit), head(options.dim, options.projection, options.seed, 1)),
+                       node("text", std::move(text), head(options.dim, options.projection, options.seed, 2)),
                        edge("cnn", "vit", CosineLoss{}, options.picture_weight),
                        edge("cnn", "text", CosineLoss{}, options.text_weight),
                        edge("vit", "text", CosineLoss{}, options.text_weight)};

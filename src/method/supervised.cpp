@@ -58,7 +58,7 @@ std::string Supervised::describe() const {
                         {"image", description_of(image_.get())},
                         {"text", description_of(text_.get())},
                         {"fusion",
-                         {{"kind", kinds[static_cast<int>(f.kind)]}, {"dim", f.dim}, {"hidden", f.hidden}, {"layers", f.layers}}},
+                         {{"kind", kinds[static_cast<int>(f.kind)]}, {"norm", f.norm == FusionNorm::batch ? "batch" : "l2"}, {"dim", f.dim}, {"hidden", f.hidden}, {"layers", f.layers}}},
                         {"train_encoders", options_.train_encoders}}
       .dump();
 }

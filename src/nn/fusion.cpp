@@ -16,27 +16,33 @@ void check_probability(double p, const char* what) {
   if (!(p >= 0 && p < 1)) throw InvalidArgument(fmt::format("{} is {}; it must be in [0, 1)", what, p));
 }
 
-/// Features of one modality in the shared space: normalise(dropout(W x)), scaled by √d so that an entry is of the order 1.
+/// Features of one modality in the shared space: norm(dropout(W x)), entries of the order 1.
 class Map : public torch::nn::Module {
  public:
-  Map(std::int64_t in, std::int64_t out, double dropout)
-      : linear_{register_module("linear", torch::nn::Linear(in, out))}, dropout_{dropout} {}
+  Map(std::int64_t in, const FusionOptions& options)
+      : linear_{register_module("linear", torch::nn::Linear(in, options.dim))}, dropout_{options.map_dropout} {
+    if (options.norm == FusionNorm::batch) {
+      norm_ = register_module("norm", torch::nn::BatchNorm1d(torch::nn::BatchNorm1dOptions(options.dim).affine(false)));
+    }
+  }
 
   Tensor forward(const Tensor& x) {
     const auto mapped = torch::dropout(linear_->forward(x), dropout_, is_training());
+    if (norm_) return norm_->forward(mapped);
     return l2_normalize(mapped) * std::sqrt(static_cast<double>(mapped.size(1)));
   }
 
  private:
   torch::nn::Linear linear_;
+  torch::nn::BatchNorm1d norm_{nullptr};
   double dropout_;
 };
 
 class Head final : public FusionHead {
  public:
   Head(std::int64_t image_dim, std::int64_t text_dim, const FusionOptions& options) : options_{options} {
-    if (image_dim > 0) image_map_ = register_module("image_map", std::make_shared<Map>(image_dim, options.dim, options.map_dropout));
-    if (text_dim > 0) text_map_ = register_module("text_map", std::make_shared<Map>(text_dim, options.dim, options.map_dropout));
+    if (image_dim > 0) image_map_ = register_module("image_map", std::make_shared<Map>(image_dim, options));
+    if (text_dim > 0) text_map_ = register_module("text_map", std::make_shared<Map>(text_dim, options));
     auto width = options.dim;
     if (image_map_ && text_map_) {
       if (options.kind == FusionKind::concat) width = 2 * options.dim;

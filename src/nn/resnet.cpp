@@ -92,7 +92,7 @@ class ResNet final : public ImageBackbone {
     if (images.dim() != 4 || images.size(1) != 3) {
       throw InvalidArgument(fmt::format("a ResNet takes pictures (N, 3, H, W), got {}", shape_string(images)));
     }
-    auto x = bn1_->forward(conv1_->forward(images)).relu_();
+    auto x = bn1_->forward(conv1_->forward(images.contiguous(torch::MemoryFormat::ChannelsLast))).relu_();
     x = torch::max_pool2d(x, 3, 2, 1);
     for (auto& stage : stages_) x = stage->forward(x);
     x = x.mean({2, 3});

@@ -95,7 +95,8 @@ WeightedSum as_sum(const L& loss) {
 }
 }  // namespace detail
 
-/// weight · loss. For a loss of your own namespace say `using sslmeme::operator*;`, or C++ does not look here for it (likewise +).
+/// weight · loss. For a loss of your own namespace say `using sslmeme::operator*;` first: C++ does not look for it here
+/// by itself. The same goes for `+` between two such losses.
 template <PairLoss L>
 WeightedSum operator*(double weight, const L& loss) {
   return detail::as_sum(loss).scaled(weight);

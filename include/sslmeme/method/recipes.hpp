@@ -10,11 +10,12 @@ namespace sslmeme {
 
 struct ClipOptions {
   std::int64_t dim = 256;      ///< d of the shared space
+  ProjectionKind projection = ProjectionKind::linear;  ///< linear as published; mlp learns faster from fresh encoders
   InfoNceOptions loss = {};
   std::uint64_t seed = 0;      ///< of the projections' initial weights
 };
 
-/// CLIP (arXiv:2103.00020): nodes "image" and "text", linear projections, one InfoNCE edge.
+/// CLIP (arXiv:2103.00020): nodes "image" and "text", one InfoNCE edge.
 ModalityGraph clip(ImageEncoder image, TextEncoder text, const ClipOptions& options = {});
 
 struct CassOptions {
@@ -33,6 +34,7 @@ ModalityGraph cass_reference(ImageEncoder cnn, ImageEncoder vit);
 
 struct CassMmOptions {
   std::int64_t dim = 256;
+  ProjectionKind projection = ProjectionKind::mlp;     ///< its BatchNorm takes out what all pictures have in common
   double picture_weight = 1.0; ///< of the cosine edge cnn–vit
   double text_weight = 0.5;    ///< of each of the two InfoNCE edges to text
   InfoNceOptions loss = {};

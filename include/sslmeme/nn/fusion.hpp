@@ -20,8 +20,17 @@ enum class FusionKind {
 /// "concat", "align" or "cross"; throws InvalidArgument for another name.
 FusionKind fusion_kind(std::string_view name);
 
+/// How the mapped features of each modality are brought to one scale before they are fused.
+enum class FusionNorm {
+  l2,     ///< each vector to length √d (the published heads, up to the √d)
+  batch,  ///< each dimension to mean 0 and deviation 1 over the batch, as BatchNorm without its affine part: what all memes have in common
+          ///< drops out, so products of the two modalities carry signal from the first step. Breaks the plateau on which
+          ///< l2 heads on fresh encoders sit for many epochs.
+};
+
 struct FusionOptions {
   FusionKind kind = FusionKind::align;
+  FusionNorm norm = FusionNorm::l2;
   std::int64_t dim = 256;          ///< d: both features are mapped to it
   std::int64_t hidden = 0;         ///< width of the layers before the logit; 0 takes dim
   std::int64_t layers = 1;         ///< number of [Linear, ReLU, dropout] before the logit
@@ -31,8 +40,8 @@ struct FusionOptions {
   std::uint64_t seed = 0;          ///< of the initial weights
 };
 
-/// u = normalise(dropout(W_i x_i)), v = normalise(dropout(W_t x_t)), fused as `kind` says, then an MLP to one logit.
-/// Departs from the published heads: u and v are scaled by √d, so that an entry is of the order 1 whatever d is.
+/// u = norm(dropout(W_i x_i)), v = norm(dropout(W_t x_t)), fused as `kind` says, then an MLP to one logit.
+/// Departs from the published heads: with FusionNorm::l2 u and v are scaled by √d, so that an entry is of the order 1 whatever d is.
 /// With one modality alone (the other size 0) the fused features are u or v themselves.
 class FusionHead : public torch::nn::Module {
  public:
