@@ -74,7 +74,7 @@ Placement draw_placement(const Sprite& sprite, Band band, Rng& rng) {
   const double angle = rng.uniform(-15, 15) * std::numbers::pi / 180;
   place.cosine = static_cast<float>(std::cos(angle));
   place.sine = static_cast<float>(std::sin(angle));
-  const auto longest = static_cast<float>(rng.uniform(0.55, 0.9));
+  const auto longest = static_cast<float>(rng.uniform(0.6, 0.95));
   const auto edge = static_cast<float>(std::max(sprite.width, sprite.height));
   place.width = longest * static_cast<float>(sprite.width) / edge;
   place.height = longest * static_cast<float>(sprite.height) / edge;

@@ -70,7 +70,8 @@ Batch Batch::to(torch::Device device) const {
   return moved;
 }
 
-Autocast::Autocast(Precision precision, torch::DeviceType device) : active_{precision != Precision::fp32}, device_{device} {
+Autocast::Autocast(Precision precision, torch::DeviceType device)
+    : active_{precision != Precision::fp32}, device_{device} {
   if (!active_) return;
   was_enabled_ = at::autocast::is_autocast_enabled(device_);
   was_dtype_ = at::autocast::get_autocast_dtype(device_);
@@ -91,6 +92,8 @@ FullPrecision::FullPrecision(torch::DeviceType device)
   at::autocast::set_autocast_enabled(device_, false);
 }
 
-FullPrecision::~FullPrecision() { at::autocast::set_autocast_enabled(device_, was_enabled_); }
+FullPrecision::~FullPrecision() {
+  at::autocast::set_autocast_enabled(device_, was_enabled_);
+}
 
 }  // namespace sslmeme

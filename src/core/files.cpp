@@ -19,7 +19,8 @@ namespace {
 
 class File {
  public:
-  File(const std::filesystem::path& path, int flags, const char* doing) : fd_{::open(path.c_str(), flags | O_CLOEXEC, 0644)} {
+  File(const std::filesystem::path& path, int flags, const char* doing)
+      : fd_{::open(path.c_str(), flags | O_CLOEXEC, 0644)} {
     if (fd_ < 0) refuse(doing, path);
   }
   ~File() {
@@ -70,7 +71,8 @@ std::string read_file(const std::filesystem::path& path, std::uintmax_t max_byte
     throw IoError(fmt::format("cannot read {}: {}", path.string(), error ? error.message() : "no such file"));
   }
   const auto size = std::filesystem::file_size(path);
-  if (size > max_bytes) throw DataError(fmt::format("{} holds {} bytes; at most {} are read", path.string(), size, max_bytes));
+  if (size > max_bytes)
+    throw DataError(fmt::format("{} holds {} bytes; at most {} are read", path.string(), size, max_bytes));
   std::ifstream in{path, std::ios::binary};
   std::string content(size, '\0');
   if (!in.read(content.data(), static_cast<std::streamsize>(size))) {

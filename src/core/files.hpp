@@ -12,8 +12,9 @@ namespace sslmeme::detail {
 /// Appends bytes to the file that is being written; throws IoError when the system refuses (no space left).
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 
-/// Writes `path` through a temporary in the same directory: full writes, fsync, close, rename, fsync of the directory. On any
-/// exception, the body's own included, the temporary is removed and a former file stays as it was. Throws IoError naming the path.
+/// Writes `path` through a temporary in the same directory: full writes, fsync, close, rename, fsync of the directory.
+/// On any exception, the body's own included, the temporary is removed and a former file stays as it was. Throws
+/// IoError naming the path.
 void write_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& body);
 void write_atomically(const std::filesystem::path& path, std::string_view content);
 

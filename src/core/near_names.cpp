@@ -26,8 +26,10 @@ std::string near_names(const std::string& name, const std::vector<std::string>& 
   std::vector<std::pair<std::size_t, std::string>> ranked;
   for (const auto& candidate : known) {
     const auto distance = edit_distance(name, candidate);
-    const bool shares_start = !name.empty() && candidate.starts_with(name.substr(0, std::min<std::size_t>(4, name.size())));
-    if (distance * 2 <= std::max(name.size(), candidate.size()) || shares_start) ranked.emplace_back(distance, candidate);
+    const bool shares_start =
+        !name.empty() && candidate.starts_with(name.substr(0, std::min<std::size_t>(4, name.size())));
+    if (distance * 2 <= std::max(name.size(), candidate.size()) || shares_start)
+      ranked.emplace_back(distance, candidate);
   }
   std::sort(ranked.begin(), ranked.end());
   if (ranked.size() > 3) ranked.resize(3);

@@ -66,8 +66,8 @@ Views clip_eval(const ViewOptions& options) {
 Views train_views(const ViewOptions& options) {
   check_size(options.size);
   return {{.size = options.size,
-           .transform = RandomResizedCrop{.size = options.size, .scale = {0.6, 1.0}} | RandomHorizontalFlip{} |
-                        ColorJitter{.brightness = 0.2, .contrast = 0.2, .saturation = 0.2, .hue = 0.05},
+           .transform = RandomResizedCrop{.size = options.size, .scale = {0.8, 1.0}, .ratio = {0.9, 1.1}} |
+                        RandomHorizontalFlip{} | ColorJitter{.brightness = 0.1, .contrast = 0.1},
            .normalize = imagenet_mean_std}};
 }
 

@@ -15,10 +15,11 @@ void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who) {
     throw InvalidArgument(
         fmt::format("{}: z_a is {}, z_b is {}; both must be (N, D): give both projections the same .out", who, a, b));
   }
-  if (z_a.size(0) == 0) throw InvalidArgument(fmt::format("{}: z_a is {}; a batch must hold at least one pair", who, a));
+  if (z_a.size(0) == 0)
+    throw InvalidArgument(fmt::format("{}: z_a is {}; a batch must hold at least one pair", who, a));
   if (!z_a.is_floating_point() || !z_b.is_floating_point()) {
-    throw InvalidArgument(fmt::format("{}: z_a is {}, z_b is {}; both must be floating point", who, toString(z_a.scalar_type()),
-                                      toString(z_b.scalar_type())));
+    throw InvalidArgument(fmt::format("{}: z_a is {}, z_b is {}; both must be floating point", who,
+                                      toString(z_a.scalar_type()), toString(z_b.scalar_type())));
   }
 }
 

@@ -13,7 +13,9 @@ namespace {
 constexpr double law_tolerance = 1e-9;
 constexpr double gradient_tolerance = 1e-5;
 
-bool near(double a, double b, double tolerance) { return std::abs(a - b) <= tolerance * std::max({1.0, std::abs(a), std::abs(b)}); }
+bool near(double a, double b, double tolerance) {
+  return std::abs(a - b) <= tolerance * std::max({1.0, std::abs(a), std::abs(b)});
+}
 
 class Checker {
  public:
@@ -43,7 +45,8 @@ class Checker {
   bool shape_and_value() {
     const auto a = a_.clone(), b = b_.clone();
     const auto total = loss_(a, b).total;
-    if (!torch::equal(a, a_) || !torch::equal(b, b_)) fail("it changes the vectors it is given: a call must have no side effect");
+    if (!torch::equal(a, a_) || !torch::equal(b, b_))
+      fail("it changes the vectors it is given: a call must have no side effect");
     if (!total.defined() || total.dim() != 0) {
       fail(fmt::format("it returns {}; it must be 0-d: take the mean over the batch", shape_string(total)));
       return false;
@@ -73,7 +76,8 @@ class Checker {
         const auto expected = (at(h) - at(-h)) / (2 * h);
         const auto actual = (gradient * direction).sum().item<double>();
         if (!near(actual, expected, gradient_tolerance)) {
-          fail(fmt::format("its gradient along a direction of z_{} is {}, differences give {}", first ? 'a' : 'b', actual, expected));
+          fail(fmt::format("its gradient along a direction of z_{} is {}, differences give {}", first ? 'a' : 'b',
+                           actual, expected));
           break;
         }
       }
@@ -86,14 +90,16 @@ class Checker {
     const auto hold = [&](const char* law, double other) {
       if (!near(other, value_, law_tolerance)) fail(fmt::format("it is not {}: {} instead of {}", law, other, value_));
     };
-    if (claims_.batch_independent) hold("blind to the order of the batch", value(a_.index_select(0, order_), b_.index_select(0, order_)));
+    if (claims_.batch_independent)
+      hold("blind to the order of the batch", value(a_.index_select(0, order_), b_.index_select(0, order_)));
     if (claims_.symmetric) hold("symmetric", value(b_, a_));
     if (claims_.scale_invariant) hold("scale invariant", value(3.0 * a_, 0.5 * b_));
   }
 
   void half_precision() {
     const auto from_bf16 = value(a_.to(torch::kBFloat16), b_.to(torch::kBFloat16));
-    if (!near(from_bf16, value_, 0.05)) fail(fmt::format("from bf16 vectors it gives {} instead of {}: compute in fp32", from_bf16, value_));
+    if (!near(from_bf16, value_, 0.05))
+      fail(fmt::format("from bf16 vectors it gives {} instead of {}: compute in fp32", from_bf16, value_));
   }
 
   const AnyPairLoss& loss_;
@@ -112,7 +118,9 @@ std::ostream& operator<<(std::ostream& out, const ContractReport& report) {
 }
 
 namespace detail {
-ContractReport check(const AnyPairLoss& loss, const LossClaims& claims) { return Checker{loss, claims}.run(); }
+ContractReport check(const AnyPairLoss& loss, const LossClaims& claims) {
+  return Checker{loss, claims}.run();
+}
 }  // namespace detail
 
 }  // namespace sslmeme::testing

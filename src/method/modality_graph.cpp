@@ -23,7 +23,9 @@ struct ModalityGraph::Node {
 };
 
 ModalityGraph::ModalityGraph()
-    : root_{std::make_shared<Root>()}, nodes_module_{std::make_shared<Root>()}, losses_module_{std::make_shared<Root>()} {
+    : root_{std::make_shared<Root>()},
+      nodes_module_{std::make_shared<Root>()},
+      losses_module_{std::make_shared<Root>()} {
   root_->register_module("nodes", nodes_module_);
   root_->register_module("losses", losses_module_);
 }
@@ -33,11 +35,14 @@ void ModalityGraph::add(NodeSpec spec) {
     throw InvalidArgument(fmt::format("a node is called \"{}\"; a name must not be empty nor hold a dot", spec.name));
   }
   for (const auto& other : nodes_) {
-    if (other->spec.name == spec.name) throw InvalidArgument(fmt::format("two nodes are called \"{}\"; rename one", spec.name));
+    if (other->spec.name == spec.name)
+      throw InvalidArgument(fmt::format("two nodes are called \"{}\"; rename one", spec.name));
   }
   if (!spec.image && !spec.text) throw InvalidArgument(fmt::format("node \"{}\" has no encoder", spec.name));
-  if (spec.view < 0) throw InvalidArgument(fmt::format("node \"{}\" asks for view {}; views count from 0", spec.name, spec.view));
-  const auto encoder = spec.image ? std::static_pointer_cast<Backbone>(spec.image) : std::static_pointer_cast<Backbone>(spec.text);
+  if (spec.view < 0)
+    throw InvalidArgument(fmt::format("node \"{}\" asks for view {}; views count from 0", spec.name, spec.view));
+  const auto encoder =
+      spec.image ? std::static_pointer_cast<Backbone>(spec.image) : std::static_pointer_cast<Backbone>(spec.text);
   auto head = make_projection(encoder->feature_dim(), spec.projection);
   auto holder = std::make_shared<Root>();
   holder->register_module("encoder", encoder);
@@ -47,17 +52,19 @@ void ModalityGraph::add(NodeSpec spec) {
 }
 
 void ModalityGraph::add(EdgeSpec spec) {
-  if (!std::isfinite(spec.weight)) throw InvalidArgument(fmt::format("the edge {}-{} has weight {}", spec.from, spec.to, spec.weight));
+  if (!std::isfinite(spec.weight))
+    throw InvalidArgument(fmt::format("the edge {}-{} has weight {}", spec.from, spec.to, spec.weight));
   const auto from = find(spec.from), to = find(spec.to);
   const auto a = nodes_[from]->head->out_dim(), b = nodes_[to]->head->out_dim();
   if (a != b) {
-    throw InvalidArgument(fmt::format("the edge {}-{} joins projections of size {} and {}: give both the same .out", spec.from,
-                                      spec.to, a, b));
+    throw InvalidArgument(fmt::format("the edge {}-{} joins projections of size {} and {}: give both the same .out",
+                                      spec.from, spec.to, a, b));
   }
   const auto name = spec.from + "-" + spec.to;
   for (const auto& other : edges_) {
     if (other.name == name) {
-      throw InvalidArgument(fmt::format("two edges join {}: add their losses instead, `edge(…, LossA{{}} + LossB{{}})`", name));
+      throw InvalidArgument(
+          fmt::format("two edges join {}: add their losses instead, `edge(…, LossA{{}} + LossB{{}})`", name));
     }
   }
   if (const auto state = spec.loss.module()) losses_module_->register_module(name, state);
@@ -67,8 +74,10 @@ void ModalityGraph::add(EdgeSpec spec) {
 void ModalityGraph::finish() {
   if (edges_.empty()) throw InvalidArgument("a modality graph needs at least one edge");
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    const auto joined = std::any_of(edges_.begin(), edges_.end(), [i](const Edge& e) { return e.from == i || e.to == i; });
-    if (!joined) throw InvalidArgument(fmt::format("no edge joins node \"{}\": it would not learn", nodes_[i]->spec.name));
+    const auto joined =
+        std::any_of(edges_.begin(), edges_.end(), [i](const Edge& e) { return e.from == i || e.to == i; });
+    if (!joined)
+      throw InvalidArgument(fmt::format("no edge joins node \"{}\": it would not learn", nodes_[i]->spec.name));
   }
 }
 
@@ -78,8 +87,9 @@ std::size_t ModalityGraph::find(std::string_view name) const {
     if (nodes_[i]->spec.name == name) return i;
     known.push_back(nodes_[i]->spec.name);
   }
-  throw InvalidArgument(fmt::format("no node is called \"{}\" (nodes come before the edges that name them); did you mean: {}", name,
-                                    detail::near_names(std::string{name}, known)));
+  throw InvalidArgument(
+      fmt::format("no node is called \"{}\" (nodes come before the edges that name them); did you mean: {}", name,
+                  detail::near_names(std::string{name}, known)));
 }
 
 int ModalityGraph::views_required() const {
@@ -116,17 +126,22 @@ Tensor ModalityGraph::project(std::string_view node_name, const Batch& batch) co
   return nodes_[find(node_name)]->project(batch);
 }
 
-ImageEncoder ModalityGraph::image_encoder(std::string_view node_name) const { return nodes_[find(node_name)]->spec.image; }
-TextEncoder ModalityGraph::text_encoder(std::string_view node_name) const { return nodes_[find(node_name)]->spec.text; }
+ImageEncoder ModalityGraph::image_encoder(std::string_view node_name) const {
+  return nodes_[find(node_name)]->spec.image;
+}
+TextEncoder ModalityGraph::text_encoder(std::string_view node_name) const {
+  return nodes_[find(node_name)]->spec.text;
+}
 
 std::string ModalityGraph::describe() const {
   nlohmann::json json{{"method", "modality_graph"}};
   for (const auto& node : nodes_) {
     const auto& spec = node->spec;
     const auto& text = spec.image ? spec.image->description() : spec.text->description();
-    json["nodes"][spec.name] = {{"encoder", text.empty() ? nlohmann::json{} : nlohmann::json::parse(text)},
-                                {"projection", {{"out", node->head->out_dim()}, {"kind", static_cast<int>(spec.projection.kind)}}},
-                                {"view", spec.view}};
+    json["nodes"][spec.name] = {
+        {"encoder", text.empty() ? nlohmann::json{} : nlohmann::json::parse(text)},
+        {"projection", {{"out", node->head->out_dim()}, {"kind", static_cast<int>(spec.projection.kind)}}},
+        {"view", spec.view}};
   }
   for (const auto& edge : edges_) {
     json["edges"].push_back({{"name", edge.name}, {"loss", edge.loss.name()}, {"weight", edge.weight}});

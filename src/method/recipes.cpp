@@ -22,12 +22,14 @@ ModalityGraph cass(ImageEncoder cnn, ImageEncoder vit, const CassOptions& option
   auto a = node("cnn", std::move(cnn), head(options.dim, ProjectionKind::mlp, options.seed, 0));
   auto b = node("vit", std::move(vit), head(options.dim, ProjectionKind::mlp, options.seed, 1));
   if (options.contrast == 0) return ModalityGraph{std::move(a), std::move(b), edge("cnn", "vit", CosineLoss{})};
-  return ModalityGraph{std::move(a), std::move(b), edge("cnn", "vit", CosineLoss{} + options.contrast * InfoNce{options.loss})};
+  return ModalityGraph{std::move(a), std::move(b),
+                       edge("cnn", "vit", CosineLoss{} + options.contrast * InfoNce{options.loss})};
 }
 
 ModalityGraph cass_reference(ImageEncoder cnn, ImageEncoder vit) {
   const Projection none{.kind = ProjectionKind::none};
-  return ModalityGraph{node("cnn", std::move(cnn), none), node("vit", std::move(vit), none), edge("cnn", "vit", CosineLoss{})};
+  return ModalityGraph{node("cnn", std::move(cnn), none), node("vit", std::move(vit), none),
+                       edge("cnn", "vit", CosineLoss{})};
 }
 
 ModalityGraph cass_mm(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmOptions& options) {

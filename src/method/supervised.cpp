@@ -14,7 +14,8 @@ namespace {
 struct Root : torch::nn::Module {};
 
 nlohmann::json description_of(const Backbone* encoder) {
-  return encoder == nullptr || encoder->description().empty() ? nlohmann::json{} : nlohmann::json::parse(encoder->description());
+  return encoder == nullptr || encoder->description().empty() ? nlohmann::json{}
+                                                              : nlohmann::json::parse(encoder->description());
 }
 
 }  // namespace
@@ -47,7 +48,8 @@ LossOutput Supervised::step(const Batch& batch, const StepContext& /*context*/) 
   }
   const auto z = logits(batch);
   const FullPrecision losses_run_in_fp32{z.device().type()};
-  const auto loss = torch::binary_cross_entropy_with_logits(z, batch.labels.to(torch::kFloat), {}, {}, at::Reduction::Mean);
+  const auto loss =
+      torch::binary_cross_entropy_with_logits(z, batch.labels.to(torch::kFloat), {}, {}, at::Reduction::Mean);
   return {loss, {{"bce", loss.detach()}}, {}};
 }
 
@@ -58,7 +60,11 @@ std::string Supervised::describe() const {
                         {"image", description_of(image_.get())},
                         {"text", description_of(text_.get())},
                         {"fusion",
-                         {{"kind", kinds[static_cast<int>(f.kind)]}, {"norm", f.norm == FusionNorm::batch ? "batch" : "l2"}, {"dim", f.dim}, {"hidden", f.hidden}, {"layers", f.layers}}},
+                         {{"kind", kinds[static_cast<int>(f.kind)]},
+                          {"norm", f.norm == FusionNorm::batch ? "batch" : "l2"},
+                          {"dim", f.dim},
+                          {"hidden", f.hidden},
+                          {"layers", f.layers}}},
                         {"train_encoders", options_.train_encoders}}
       .dump();
 }

@@ -19,7 +19,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TextEncoderOptions, vocabulary_size, max_toke
 namespace {
 
 std::int64_t value_or(std::int64_t value, std::int64_t fallback) {
-  if (value < 0) throw InvalidArgument(fmt::format("an encoder option is {}; sizes must be positive, 0 takes the name's own", value));
+  if (value < 0)
+    throw InvalidArgument(
+        fmt::format("an encoder option is {}; sizes must be positive, 0 takes the name's own", value));
   return value > 0 ? value : fallback;
 }
 
@@ -83,7 +85,9 @@ template <class Makers, class Maker>
 void add(Makers& makers, std::string name, Maker maker) {
   if (!maker) throw InvalidArgument(fmt::format("the maker of \"{}\" is empty", name));
   const auto [place, fresh] = makers.emplace(std::move(name), std::move(maker));
-  if (!fresh) throw InvalidArgument(fmt::format("an encoder called \"{}\" is registered already: choose another name", place->first));
+  if (!fresh)
+    throw InvalidArgument(
+        fmt::format("an encoder called \"{}\" is registered already: choose another name", place->first));
 }
 
 template <class Options>
@@ -91,7 +95,8 @@ std::pair<std::string, Options> parse(std::string_view text, const char* kind) {
   try {
     const auto json = nlohmann::json::parse(text);
     if (json.at("modality") != kind) {
-      throw DataError(fmt::format("the encoder is described as {} where a {} encoder is needed", json.at("modality").dump(), kind));
+      throw DataError(
+          fmt::format("the encoder is described as {} where a {} encoder is needed", json.at("modality").dump(), kind));
     }
     return {json.at("name").get<std::string>(), json.at("options").get<Options>()};
   } catch (const nlohmann::json::exception& error) {
@@ -107,9 +112,12 @@ BackboneRegistry BackboneRegistry::built_in() {
   registry.add_image("resnet34", resnet_maker({.blocks = {3, 4, 6, 3}}));
   registry.add_image("resnet50", resnet_maker({.blocks = {3, 4, 6, 3}, .bottleneck = true}));
   for (const std::int64_t size : {224, 384}) {
-    registry.add_image(fmt::format("vit_tiny_patch16_{}", size), vit_maker({.image_size = size, .width = 192, .heads = 3}));
-    registry.add_image(fmt::format("vit_small_patch16_{}", size), vit_maker({.image_size = size, .width = 384, .heads = 6}));
-    registry.add_image(fmt::format("vit_base_patch16_{}", size), vit_maker({.image_size = size, .width = 768, .heads = 12}));
+    registry.add_image(fmt::format("vit_tiny_patch16_{}", size),
+                       vit_maker({.image_size = size, .width = 192, .heads = 3}));
+    registry.add_image(fmt::format("vit_small_patch16_{}", size),
+                       vit_maker({.image_size = size, .width = 384, .heads = 6}));
+    registry.add_image(fmt::format("vit_base_patch16_{}", size),
+                       vit_maker({.image_size = size, .width = 768, .heads = 12}));
   }
   registry.add_text("bert_base", bert_maker({}));
   registry.add_text("minilm_l6",
@@ -117,10 +125,18 @@ BackboneRegistry BackboneRegistry::built_in() {
   return registry;
 }
 
-void BackboneRegistry::add_image(std::string name, ImageMaker maker) { add(image_, std::move(name), std::move(maker)); }
-void BackboneRegistry::add_text(std::string name, TextMaker maker) { add(text_, std::move(name), std::move(maker)); }
-std::vector<std::string> BackboneRegistry::image_names() const { return names_of(image_); }
-std::vector<std::string> BackboneRegistry::text_names() const { return names_of(text_); }
+void BackboneRegistry::add_image(std::string name, ImageMaker maker) {
+  add(image_, std::move(name), std::move(maker));
+}
+void BackboneRegistry::add_text(std::string name, TextMaker maker) {
+  add(text_, std::move(name), std::move(maker));
+}
+std::vector<std::string> BackboneRegistry::image_names() const {
+  return names_of(image_);
+}
+std::vector<std::string> BackboneRegistry::text_names() const {
+  return names_of(text_);
+}
 
 ImageEncoder BackboneRegistry::make_image(const std::string& name, const ImageEncoderOptions& options) const {
   return make(image_, "image", name, options);
@@ -130,7 +146,8 @@ TextEncoder BackboneRegistry::make_text(const std::string& name, const TextEncod
   return make(text_, "text", name, options);
 }
 
-ImageEncoder image_encoder(const std::string& name, const ImageEncoderOptions& options, const BackboneRegistry& registry) {
+ImageEncoder image_encoder(const std::string& name, const ImageEncoderOptions& options,
+                           const BackboneRegistry& registry) {
   return registry.make_image(name, options);
 }
 

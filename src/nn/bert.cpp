@@ -47,7 +47,8 @@ class SelfAttention : public torch::nn::Module {
   Tensor forward(const Tensor& x, const Tensor& bias) {
     const auto n = x.size(0), length = x.size(1), width = x.size(2);
     const auto split = [&](const Tensor& y) { return y.reshape({n, length, heads_, width / heads_}).transpose(1, 2); };
-    const auto mixed = detail::attention(split(query_->forward(x)), split(key_->forward(x)), split(value_->forward(x)), bias);
+    const auto mixed =
+        detail::attention(split(query_->forward(x)), split(key_->forward(x)), split(value_->forward(x)), bias);
     return mixed.transpose(1, 2).reshape({n, length, width});
   }
 
@@ -82,8 +83,10 @@ class Layer : public torch::nn::Module {
  public:
   explicit Layer(const BertOptions& options)
       : attention_{register_module("attention", std::make_shared<AttentionBlock>(options))},
-        intermediate_{register_module("intermediate", std::make_shared<Intermediate>(options.width, options.mlp_width))},
-        output_{register_module("output", std::make_shared<Output>(options.mlp_width, options.width, options.dropout))} {}
+        intermediate_{
+            register_module("intermediate", std::make_shared<Intermediate>(options.width, options.mlp_width))},
+        output_{
+            register_module("output", std::make_shared<Output>(options.mlp_width, options.width, options.dropout))} {}
 
   Tensor forward(const Tensor& x, const Tensor& bias) {
     const auto y = attention_->forward(x, bias);
@@ -168,7 +171,8 @@ class Bert final : public TextBackbone {
 
   Tensor forward(const Tensor& tokens, const Tensor& mask) override {
     if (tokens.dim() != 2 || mask.sizes() != tokens.sizes()) {
-      throw InvalidArgument(fmt::format("tokens are {}, mask is {}; both must be (N, L)", shape_string(tokens), shape_string(mask)));
+      throw InvalidArgument(
+          fmt::format("tokens are {}, mask is {}; both must be (N, L)", shape_string(tokens), shape_string(mask)));
     }
     if (tokens.size(1) > options_.max_tokens) {
       throw InvalidArgument(fmt::format("{} tokens, this text encoder takes at most {}: tokenize with that max_tokens",
@@ -195,6 +199,8 @@ class Bert final : public TextBackbone {
 
 }  // namespace
 
-TextEncoder make_bert(const BertOptions& options) { return std::make_shared<Bert>(options); }
+TextEncoder make_bert(const BertOptions& options) {
+  return std::make_shared<Bert>(options);
+}
 
 }  // namespace sslmeme

@@ -71,9 +71,12 @@ class Head final : public FusionHead {
     if (!image_map_) return text_map_->forward(text);
     const auto u = image_map_->forward(image), v = text_map_->forward(text);
     switch (options_.kind) {
-      case FusionKind::concat: return torch::cat({u, v}, 1);
-      case FusionKind::cross: return (u.unsqueeze(2) * v.unsqueeze(1)).flatten(1);
-      default: return u * v;
+      case FusionKind::concat:
+        return torch::cat({u, v}, 1);
+      case FusionKind::cross:
+        return (u.unsqueeze(2) * v.unsqueeze(1)).flatten(1);
+      default:
+        return u * v;
     }
   }
 
@@ -92,10 +95,13 @@ FusionKind fusion_kind(std::string_view name) {
                                     detail::near_names(std::string{name}, {"concat", "align", "cross"})));
 }
 
-std::shared_ptr<FusionHead> make_fusion_head(std::int64_t image_dim, std::int64_t text_dim, const FusionOptions& options) {
-  if (image_dim <= 0 && text_dim <= 0) throw InvalidArgument("a fusion head needs picture features, text features or both");
+std::shared_ptr<FusionHead> make_fusion_head(std::int64_t image_dim, std::int64_t text_dim,
+                                             const FusionOptions& options) {
+  if (image_dim <= 0 && text_dim <= 0)
+    throw InvalidArgument("a fusion head needs picture features, text features or both");
   detail::require_positive(options.dim, "FusionOptions::dim");
-  if (options.layers < 0) throw InvalidArgument(fmt::format("FusionOptions::layers is {}; it must be zero or more", options.layers));
+  if (options.layers < 0)
+    throw InvalidArgument(fmt::format("FusionOptions::layers is {}; it must be zero or more", options.layers));
   check_probability(options.map_dropout, "FusionOptions::map_dropout");
   check_probability(options.fusion_dropout, "FusionOptions::fusion_dropout");
   check_probability(options.layer_dropout, "FusionOptions::layer_dropout");

@@ -37,9 +37,10 @@ class MlpHead final : public ProjectionHead {
   MlpHead(std::int64_t in, std::int64_t hidden, std::int64_t out)
       : fc1_{register_module("fc1", torch::nn::Linear(torch::nn::LinearOptions(in, hidden).bias(false)))},
         bn1_{register_module("bn1", torch::nn::BatchNorm1d(hidden))},
-        fc2_{register_module("fc2", torch::nn::Linear(hidden, out))} {}
+        fc2_{register_module("fc2", torch::nn::Linear(torch::nn::LinearOptions(hidden, out).bias(false)))},
+        bn2_{register_module("bn2", torch::nn::BatchNorm1d(torch::nn::BatchNorm1dOptions(out).affine(false)))} {}
   Tensor forward(const Tensor& features) override {
-    return fc2_->forward(torch::relu(bn1_->forward(fc1_->forward(features))));
+    return bn2_->forward(fc2_->forward(torch::relu(bn1_->forward(fc1_->forward(features)))));
   }
   std::int64_t out_dim() const override { return fc2_->options.out_features(); }
 
@@ -47,6 +48,7 @@ class MlpHead final : public ProjectionHead {
   torch::nn::Linear fc1_;
   torch::nn::BatchNorm1d bn1_;
   torch::nn::Linear fc2_;
+  torch::nn::BatchNorm1d bn2_;
 };
 
 class ResidualHead final : public ProjectionHead {
@@ -75,9 +77,12 @@ std::shared_ptr<ProjectionHead> make_projection(std::int64_t in, const Projectio
   detail::require_positive(options.out, "Projection::out");
   const TorchSeedScope seeded{options.seed};
   switch (options.kind) {
-    case ProjectionKind::mlp: return std::make_shared<MlpHead>(in, options.hidden > 0 ? options.hidden : in, options.out);
-    case ProjectionKind::residual: return std::make_shared<ResidualHead>(in, options.out);
-    default: return std::make_shared<LinearHead>(in, options.out);
+    case ProjectionKind::mlp:
+      return std::make_shared<MlpHead>(in, options.hidden > 0 ? options.hidden : in, options.out);
+    case ProjectionKind::residual:
+      return std::make_shared<ResidualHead>(in, options.out);
+    default:
+      return std::make_shared<LinearHead>(in, options.out);
   }
 }
 

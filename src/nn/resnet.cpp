@@ -11,7 +11,8 @@ namespace sslmeme {
 namespace {
 
 torch::nn::Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
-  auto layer = torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
+  auto layer =
+      torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
   torch::nn::init::kaiming_normal_(layer->weight, 0.0, torch::kFanOut, torch::kReLU);
   return layer;
 }
@@ -36,7 +37,8 @@ class Block : public torch::nn::Module {
       add(conv(width, out, 3, 1), last_norm(out));
     }
     if (stride != 1 || in != out) {
-      downsample_ = register_module("downsample", torch::nn::Sequential(conv(in, out, 1, stride), torch::nn::BatchNorm2d(out)));
+      downsample_ =
+          register_module("downsample", torch::nn::Sequential(conv(in, out, 1, stride), torch::nn::BatchNorm2d(out)));
     }
   }
 
@@ -109,6 +111,8 @@ class ResNet final : public ImageBackbone {
 
 }  // namespace
 
-ImageEncoder make_resnet(const ResNetOptions& options) { return std::make_shared<ResNet>(options); }
+ImageEncoder make_resnet(const ResNetOptions& options) {
+  return std::make_shared<ResNet>(options);
+}
 
 }  // namespace sslmeme

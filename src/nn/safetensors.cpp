@@ -25,9 +25,9 @@ struct Type {
   const char* name;
   torch::ScalarType type;
 };
-constexpr std::array types{Type{"F64", torch::kDouble}, Type{"F32", torch::kFloat},   Type{"F16", torch::kHalf},
-                           Type{"BF16", torch::kBFloat16}, Type{"I64", torch::kLong}, Type{"I32", torch::kInt},
-                           Type{"I16", torch::kShort},  Type{"I8", torch::kChar},     Type{"U8", torch::kByte},
+constexpr std::array types{Type{"F64", torch::kDouble},    Type{"F32", torch::kFloat}, Type{"F16", torch::kHalf},
+                           Type{"BF16", torch::kBFloat16}, Type{"I64", torch::kLong},  Type{"I32", torch::kInt},
+                           Type{"I16", torch::kShort},     Type{"I8", torch::kChar},   Type{"U8", torch::kByte},
                            Type{"BOOL", torch::kBool}};
 
 [[noreturn]] void reject(const std::filesystem::path& path, const std::string& what) {
@@ -43,7 +43,8 @@ nlohmann::ordered_json parse_header(const std::filesystem::path& path, std::stri
     if (depth > 8) reject(path, "its header is nested too deeply");
     if (event == Event::object_start) keys.emplace_back();
     if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(value.get<std::string>()).second) duplicate = value.get<std::string>();
+    if (event == Event::key && !keys.back().insert(value.get<std::string>()).second)
+      duplicate = value.get<std::string>();
     return true;
   };
   try {
@@ -64,13 +65,15 @@ struct Entry {
 };
 
 Entry parse_entry(const std::filesystem::path& path, const std::string& name, const nlohmann::ordered_json& value) {
-  if (name.empty() || name.size() > max_name_bytes) reject(path, fmt::format("a tensor's name has {} bytes", name.size()));
+  if (name.empty() || name.size() > max_name_bytes)
+    reject(path, fmt::format("a tensor's name has {} bytes", name.size()));
   try {
     const auto dtype = value.at("dtype").get<std::string>();
     const auto* const type = std::find_if(types.begin(), types.end(), [&](const Type& t) { return dtype == t.name; });
     if (type == types.end()) reject(path, fmt::format("\"{}\" has the type {}, which is not supported", name, dtype));
     const auto& offsets = value.at("data_offsets");
-    if (!value.at("shape").is_array() || value.at("shape").size() > max_rank) reject(path, fmt::format("\"{}\" has a bad shape", name));
+    if (!value.at("shape").is_array() || value.at("shape").size() > max_rank)
+      reject(path, fmt::format("\"{}\" has a bad shape", name));
     if (!offsets.is_array() || offsets.size() != 2) reject(path, fmt::format("\"{}\" has bad offsets", name));
     Entry entry{name, type->type, {}, 0, 0};
     std::uint64_t bytes = torch::elementSize(type->type), extent = bytes;
@@ -85,11 +88,13 @@ Entry parse_entry(const std::filesystem::path& path, const std::string& name, co
       bytes *= n;
       entry.shape.push_back(static_cast<std::int64_t>(n));
     }
-    if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) reject(path, fmt::format("\"{}\" has bad offsets", name));
+    if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
+      reject(path, fmt::format("\"{}\" has bad offsets", name));
     entry.begin = offsets[0].get<std::uint64_t>();
     entry.end = offsets[1].get<std::uint64_t>();
     if (entry.end < entry.begin || entry.end - entry.begin != bytes) {
-      reject(path, fmt::format("\"{}\" takes {} bytes, its offsets give [{}, {})", name, bytes, entry.begin, entry.end));
+      reject(path,
+             fmt::format("\"{}\" takes {} bytes, its offsets give [{}, {})", name, bytes, entry.begin, entry.end));
     }
     return entry;
   } catch (const nlohmann::json::exception& error) {
@@ -99,11 +104,13 @@ Entry parse_entry(const std::filesystem::path& path, const std::string& name, co
 
 /// Sorted, contiguous from 0, up to the end of the file.
 void check_layout(const std::filesystem::path& path, std::vector<Entry>& entries, std::uint64_t data_bytes) {
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const Entry& a, const Entry& b) { return std::pair{a.begin, a.end} < std::pair{b.begin, b.end}; });
+  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::pair{a.begin, a.end} < std::pair{b.begin, b.end};
+  });
   std::uint64_t at = 0;
   for (const auto& entry : entries) {
-    if (entry.begin != at) reject(path, fmt::format("\"{}\" begins at {}, expected at {}", entry.name, entry.begin, at));
+    if (entry.begin != at)
+      reject(path, fmt::format("\"{}\" begins at {}, expected at {}", entry.name, entry.begin, at));
     at = entry.end;
   }
   if (at != data_bytes) reject(path, fmt::format("its tensors take {} bytes, {} are there", at, data_bytes));
@@ -115,7 +122,8 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
   const auto content = detail::read_file(path, max_file_bytes);
   std::uint64_t header_bytes = 0;
   if (content.size() < sizeof header_bytes) reject(path, fmt::format("it holds {} bytes", content.size()));
-  for (int i = 7; i >= 0; --i) header_bytes = (header_bytes << 8U) | static_cast<unsigned char>(content[static_cast<std::size_t>(i)]);
+  for (int i = 7; i >= 0; --i)
+    header_bytes = (header_bytes << 8U) | static_cast<unsigned char>(content[static_cast<std::size_t>(i)]);
   if (header_bytes > max_header_bytes || header_bytes > content.size() - 8) {
     reject(path, fmt::format("its header claims {} bytes, the file has {}", header_bytes, content.size()));
   }
@@ -140,7 +148,8 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
   check_layout(path, entries, content.size() - 8 - header_bytes);
   for (const auto& entry : entries) {
     auto tensor = torch::empty(entry.shape, entry.type);
-    if (entry.end > entry.begin) std::memcpy(tensor.data_ptr(), content.data() + 8 + header_bytes + entry.begin, entry.end - entry.begin);
+    if (entry.end > entry.begin)
+      std::memcpy(tensor.data_ptr(), content.data() + 8 + header_bytes + entry.begin, entry.end - entry.begin);
     file.tensors.emplace_back(entry.name, std::move(tensor));
   }
   return file;
@@ -152,11 +161,14 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t at = 0;
   for (const auto& [name, tensor] : tensors) {
-    const auto* const type = std::find_if(types.begin(), types.end(), [&](const Type& t) { return t.type == tensor.scalar_type(); });
+    const auto* const type =
+        std::find_if(types.begin(), types.end(), [&](const Type& t) { return t.type == tensor.scalar_type(); });
     if (type == types.end()) {
-      throw InvalidArgument(fmt::format("\"{}\" is {}, which safetensors cannot hold", name, toString(tensor.scalar_type())));
+      throw InvalidArgument(
+          fmt::format("\"{}\" is {}, which safetensors cannot hold", name, toString(tensor.scalar_type())));
     }
-    if (name.empty() || name == "__metadata__") throw InvalidArgument(fmt::format("a tensor must not be called \"{}\"", name));
+    if (name.empty() || name == "__metadata__")
+      throw InvalidArgument(fmt::format("a tensor must not be called \"{}\"", name));
     if (header.contains(name)) throw InvalidArgument(fmt::format("two tensors are called \"{}\"", name));
     const auto bytes = static_cast<std::uint64_t>(tensor.numel()) * tensor.element_size();
     header[name] = {{"dtype", type->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {at, at + bytes}}};

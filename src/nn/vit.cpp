@@ -87,8 +87,9 @@ void check(const VitOptions& options) {
   detail::require_positive(options.depth, "VitOptions::depth");
   detail::require_positive(options.heads, "VitOptions::heads");
   if (options.image_size % options.patch_size != 0) {
-    throw InvalidArgument(fmt::format("image_size {} is no multiple of patch_size {}: choose {} or {}", options.image_size,
-                                      options.patch_size, options.image_size / options.patch_size * options.patch_size,
+    throw InvalidArgument(fmt::format("image_size {} is no multiple of patch_size {}: choose {} or {}",
+                                      options.image_size, options.patch_size,
+                                      options.image_size / options.patch_size * options.patch_size,
                                       (options.image_size / options.patch_size + 1) * options.patch_size));
   }
   if (options.width % options.heads != 0) {
@@ -118,9 +119,10 @@ class VisionTransformer final : public ImageBackbone {
 
   Tensor forward(const Tensor& images) override {
     if (images.dim() != 4 || images.size(1) != 3 || images.size(2) != image_size_ || images.size(3) != image_size_) {
-      throw InvalidArgument(fmt::format("this ViT takes pictures (N, 3, {0}, {0}), got {1}: make the views of that size, or the "
-                                        "encoder with {{.image_size = {2}}}",
-                                        image_size_, shape_string(images), images.dim() == 4 ? images.size(3) : 0));
+      throw InvalidArgument(
+          fmt::format("this ViT takes pictures (N, 3, {0}, {0}), got {1}: make the views of that size, or the "
+                      "encoder with {{.image_size = {2}}}",
+                      image_size_, shape_string(images), images.dim() == 4 ? images.size(3) : 0));
     }
     const auto patches = patch_embed_->forward(images);
     const auto tokens = torch::cat({cls_token_.expand({images.size(0), -1, -1}).to(patches.scalar_type()), patches}, 1);
@@ -139,6 +141,8 @@ class VisionTransformer final : public ImageBackbone {
 
 }  // namespace
 
-ImageEncoder make_vit(const VitOptions& options) { return std::make_shared<VisionTransformer>(options); }
+ImageEncoder make_vit(const VitOptions& options) {
+  return std::make_shared<VisionTransformer>(options);
+}
 
 }  // namespace sslmeme

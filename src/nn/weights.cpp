@@ -39,13 +39,15 @@ void load_state(torch::nn::Module& module, const NamedTensors& tensors, const st
     if (found == given.end()) {
       missing.push_back(name);
     } else if (found->second.sizes() != tensor.sizes()) {
-      reshaped.push_back(fmt::format("{} is {} in the file, {} in the model", name, shape_string(found->second), shape_string(tensor)));
+      reshaped.push_back(fmt::format("{} is {} in the file, {} in the model", name, shape_string(found->second),
+                                     shape_string(tensor)));
     }
   }
   if (given.size() + missing.size() > state.size() || !missing.empty() || !reshaped.empty()) {
     std::vector<std::string> unknown;
     for (const auto& [name, tensor] : given) {
-      if (std::none_of(state.begin(), state.end(), [&](const auto& own) { return own.first == name; })) unknown.push_back(name);
+      if (std::none_of(state.begin(), state.end(), [&](const auto& own) { return own.first == name; }))
+        unknown.push_back(name);
     }
     std::sort(unknown.begin(), unknown.end());
     std::string problems;
@@ -55,8 +57,8 @@ void load_state(torch::nn::Module& module, const NamedTensors& tensors, const st
     report("missing", missing);
     report("unknown", unknown);
     report("of another shape", reshaped);
-    throw InvalidArgument(fmt::format("the weights do not fit the model ({}): make the model with the options they were trained with",
-                                      problems));
+    throw InvalidArgument(fmt::format(
+        "the weights do not fit the model ({}): make the model with the options they were trained with", problems));
   }
   const torch::NoGradGuard no_grad;
   for (const auto& [name, tensor] : state) tensor.copy_(given.at(name));

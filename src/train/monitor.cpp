@@ -9,7 +9,8 @@ namespace sslmeme {
 
 FeatureHealth measure_features(const std::string& name, const Tensor& z) {
   if (z.dim() != 2 || z.size(0) < 2) {
-    throw InvalidArgument(fmt::format("features of \"{}\" are {}; measuring them needs (N, d) with N of at least 2", name, shape_string(z)));
+    throw InvalidArgument(fmt::format("features of \"{}\" are {}; measuring them needs (N, d) with N of at least 2",
+                                      name, shape_string(z)));
   }
   const torch::NoGradGuard no_grad;
   constexpr double low_deviation = 0.1, low_rank = 2;
@@ -23,9 +24,11 @@ FeatureHealth measure_features(const std::string& name, const Tensor& z) {
     health.effective_rank = std::exp(-torch::xlogy(p, p).sum().item<double>());
   }
   if (health.deviation < low_deviation) {
-    health.warning = fmt::format("{} has collapsed: deviation {:.3f} of 1, all vectors are nearly the same", name, health.deviation);
+    health.warning =
+        fmt::format("{} has collapsed: deviation {:.3f} of 1, all vectors are nearly the same", name, health.deviation);
   } else if (health.effective_rank < low_rank) {
-    health.warning = fmt::format("{} is collapsing: effective rank {:.1f}, the vectors lie on a line", name, health.effective_rank);
+    health.warning =
+        fmt::format("{} is collapsing: effective rank {:.1f}, the vectors lie on a line", name, health.effective_rank);
   }
   return health;
 }

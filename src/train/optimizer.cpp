@@ -97,7 +97,8 @@ void FusedAdamW::load_state(const NamedTensors& tensors) {
   for (const auto& [name, tensor] : own) {
     const auto found = given.find(name);
     if (found == given.end() || found->second.sizes() != tensor.sizes() || given.size() != own.size()) {
-      throw InvalidArgument(fmt::format("the optimizer's state does not fit the model at \"{}\": resume with the model it was saved from", name));
+      throw InvalidArgument(fmt::format(
+          "the optimizer's state does not fit the model at \"{}\": resume with the model it was saved from", name));
     }
   }
   for (const auto& [name, tensor] : own) tensor.copy_(given.at(name));

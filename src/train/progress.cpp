@@ -10,14 +10,16 @@ namespace {
 
 std::string clock_time(double seconds) {
   const auto s = static_cast<long>(std::lround(std::max(0.0, seconds)));
-  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
+  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+                   : fmt::format("{}:{:02}", s / 60, s % 60);
 }
 
 std::string losses(const StepInfo& info) {
   auto text = fmt::format("loss {:.4f}", info.mean_loss);
   if (info.mean_parts.size() > 1) {
     std::string parts;
-    for (const auto& [name, value] : info.mean_parts) parts += fmt::format("{}{} {:.3f}", parts.empty() ? "" : ", ", name, value);
+    for (const auto& [name, value] : info.mean_parts)
+      parts += fmt::format("{}{} {:.3f}", parts.empty() ? "" : ", ", name, value);
     text += fmt::format(" ({})", parts);
   }
   return text;
@@ -34,9 +36,13 @@ std::string bar_of(double share, int cells) {
   return bar;
 }
 
-std::ostream& stream(const ProgressBar& bar) { return bar.out != nullptr ? *bar.out : std::cerr; }
+std::ostream& stream(const ProgressBar& bar) {
+  return bar.out != nullptr ? *bar.out : std::cerr;
+}
 
-std::string prefix(const ProgressBar& bar) { return bar.label.empty() ? "" : bar.label + " "; }
+std::string prefix(const ProgressBar& bar) {
+  return bar.label.empty() ? "" : bar.label + " ";
+}
 
 /// Seconds that the rest of the run will take at the mean pace of this process.
 double time_left(const ProgressBar& bar, const StepInfo& info) {
@@ -58,7 +64,8 @@ void warn_once(ProgressBar& bar, const StepInfo& info) {
 void ProgressBar::on_fit_begin(const StepInfo& info) {
   drawing.bar = style == Style::bar || (style == Style::automatic && out == nullptr && isatty(STDERR_FILENO) == 1);
   drawing.steps_before = static_cast<double>(info.step);
-  if (info.step > 0) stream(*this) << prefix(*this) << "resuming at step " << info.step << " of " << info.total_steps << '\n';
+  if (info.step > 0)
+    stream(*this) << prefix(*this) << "resuming at step " << info.step << " of " << info.total_steps << '\n';
 }
 
 void ProgressBar::on_step_end(const StepInfo& info) {
@@ -68,16 +75,17 @@ void ProgressBar::on_step_end(const StepInfo& info) {
   if (info.batch < info.batches_per_epoch && now - drawing.drawn < std::chrono::milliseconds{100}) return;
   drawing.drawn = now;
   const auto share = static_cast<double>(info.batch) / static_cast<double>(info.batches_per_epoch);
-  stream(*this) << fmt::format("\r{}epoch {}/{} {:3.0f}%|{}| {}/{} [{:.0f} img/s, {} left] {}\033[K", prefix(*this), info.epoch + 1, info.epochs,
-                               share * 100, bar_of(share, width), info.batch, info.batches_per_epoch, info.samples_per_second,
-                               clock_time(time_left(*this, info)), losses(info))
+  stream(*this) << fmt::format("\r{}epoch {}/{} {:3.0f}%|{}| {}/{} [{:.0f} img/s, {} left] {}\033[K", prefix(*this),
+                               info.epoch + 1, info.epochs, share * 100, bar_of(share, width), info.batch,
+                               info.batches_per_epoch, info.samples_per_second, clock_time(time_left(*this, info)),
+                               losses(info))
                 << std::flush;
 }
 
 void ProgressBar::on_epoch_end(const StepInfo& info) {
   if (drawing.bar) return;
-  stream(*this) << fmt::format("{}epoch {}/{} {} [{:.0f} img/s, {} left]\n", prefix(*this), info.epoch + 1, info.epochs, losses(info),
-                               info.samples_per_second, clock_time(time_left(*this, info)))
+  stream(*this) << fmt::format("{}epoch {}/{} {} [{:.0f} img/s, {} left]\n", prefix(*this), info.epoch + 1, info.epochs,
+                               losses(info), info.samples_per_second, clock_time(time_left(*this, info)))
                 << std::flush;
 }
 

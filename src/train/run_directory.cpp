@@ -27,23 +27,33 @@ nlohmann::json pairs_json(const NamedValues& values) {
 }
 
 nlohmann::json to_json(const Manifest& m) {
-  nlohmann::json json{{"step", m.step}, {"epoch", m.epoch}, {"batch", m.batch}, {"loss_sum", m.loss_sum}, {"part_sums", pairs_json(m.part_sums)}};
+  nlohmann::json json{{"step", m.step},
+                      {"epoch", m.epoch},
+                      {"batch", m.batch},
+                      {"loss_sum", m.loss_sum},
+                      {"part_sums", pairs_json(m.part_sums)}};
   json["history"] = nlohmann::json::array();
   for (const auto& record : m.history) {
     auto health = nlohmann::json::array();
-    for (const auto& h : record.health) health.push_back({{"name", h.name}, {"deviation", h.deviation}, {"effective_rank", h.effective_rank}, {"warning", h.warning}});
-    json["history"].push_back({{"epoch", record.epoch}, {"loss", record.loss}, {"parts", pairs_json(record.parts)}, {"health", health}});
+    for (const auto& h : record.health)
+      health.push_back(
+          {{"name", h.name}, {"deviation", h.deviation}, {"effective_rank", h.effective_rank}, {"warning", h.warning}});
+    json["history"].push_back(
+        {{"epoch", record.epoch}, {"loss", record.loss}, {"parts", pairs_json(record.parts)}, {"health", health}});
   }
   return json;
 }
 
 Manifest manifest_from(const nlohmann::json& json) {
-  Manifest m{json.at("step").get<std::int64_t>(), json.at("epoch").get<std::int64_t>(), json.at("batch").get<std::int64_t>(),
-             json.at("loss_sum").get<double>(), values_from(json.at("part_sums")), {}};
+  Manifest m{json.at("step").get<std::int64_t>(),  json.at("epoch").get<std::int64_t>(),
+             json.at("batch").get<std::int64_t>(), json.at("loss_sum").get<double>(),
+             values_from(json.at("part_sums")),    {}};
   for (const auto& record : json.at("history")) {
-    EpochRecord r{record.at("epoch").get<std::int64_t>(), record.at("loss").get<double>(), values_from(record.at("parts")), {}};
+    EpochRecord r{
+        record.at("epoch").get<std::int64_t>(), record.at("loss").get<double>(), values_from(record.at("parts")), {}};
     for (const auto& h : record.at("health")) {
-      r.health.push_back({h.at("name").get<std::string>(), h.at("deviation").get<double>(), h.at("effective_rank").get<double>(), h.at("warning").get<std::string>()});
+      r.health.push_back({h.at("name").get<std::string>(), h.at("deviation").get<double>(),
+                          h.at("effective_rank").get<double>(), h.at("warning").get<std::string>()});
     }
     m.history.push_back(std::move(r));
   }
@@ -78,10 +88,12 @@ nlohmann::json values_json(const NamedValues& values) {
 RunDirectory::RunDirectory(const TrainerOptions& options, const nlohmann::json& config) : path_{options.output_dir} {
   const bool used = std::filesystem::exists(path_ / "config.json");
   if (used && options.existing == ExistingRun::refuse) {
-    throw InvalidArgument(fmt::format("{} holds a run already: choose another directory, --resume it or --overwrite it", path_.string()));
+    throw InvalidArgument(
+        fmt::format("{} holds a run already: choose another directory, --resume it or --overwrite it", path_.string()));
   }
   if (used && options.existing == ExistingRun::overwrite) {
-    for (const auto* name : {"checkpoints", "log.jsonl", weights_file, "config.json"}) std::filesystem::remove_all(path_ / name);
+    for (const auto* name : {"checkpoints", "log.jsonl", weights_file, "config.json"})
+      std::filesystem::remove_all(path_ / name);
   }
   make_directory(path_ / "checkpoints");
   if (used && options.existing == ExistingRun::resume) {
@@ -107,8 +119,8 @@ void RunDirectory::compare_config(const nlohmann::json& config) const {
   const auto note = [&](const std::string& key) {
     // Another version or machine or a longer run may go on; another model or another optimizer may not.
     if (key.starts_with("/versions") || key == "/trainer/epochs" || key == "/trainer/threads") return;
-    differing += fmt::format("{}{}: {} then, {} now", differing.empty() ? "" : "; ", key.substr(1), before.value(key, nlohmann::json{}).dump(),
-                             now.value(key, nlohmann::json{}).dump());
+    differing += fmt::format("{}{}: {} then, {} now", differing.empty() ? "" : "; ", key.substr(1),
+                             before.value(key, nlohmann::json{}).dump(), now.value(key, nlohmann::json{}).dump());
   };
   for (const auto& [key, value] : before.items()) {
     if (!now.contains(key) || now[key] != value) note(key);
@@ -117,7 +129,9 @@ void RunDirectory::compare_config(const nlohmann::json& config) const {
     if (!before.contains(key)) note(key);
   }
   if (!differing.empty()) {
-    throw InvalidArgument(fmt::format("{} was run with another configuration ({}): resume with the same, or choose another directory", path_.string(), differing));
+    throw InvalidArgument(
+        fmt::format("{} was run with another configuration ({}): resume with the same, or choose another directory",
+                    path_.string(), differing));
   }
 }
 
@@ -152,16 +166,20 @@ void RunDirectory::cut_log(std::int64_t last_step) const {
   write_atomically(path_ / "log.jsonl", kept);
 }
 
-void RunDirectory::log(const nlohmann::json& line) { log_ << line.dump() << '\n'; }
+void RunDirectory::log(const nlohmann::json& line) {
+  log_ << line.dump() << '\n';
+}
 
 void RunDirectory::flush_log() {
   if (!log_.flush()) throw IoError(fmt::format("cannot write {}: is the disk full?", (path_ / "log.jsonl").string()));
 }
 
-std::filesystem::path RunDirectory::save(const Manifest& manifest, const NamedTensors& weights, const NamedTensors& optimizer) {
+std::filesystem::path RunDirectory::save(const Manifest& manifest, const NamedTensors& weights,
+                                         const NamedTensors& optimizer) {
   const auto final_path = path_ / "checkpoints" / fmt::format("step-{:09d}", manifest.step);
   const auto manifest_text = to_json(manifest).dump(2) + "\n";
-  if (std::filesystem::exists(final_path)) {  // saved at this very step already, maybe before the epoch entered the history
+  if (std::filesystem::exists(
+          final_path)) {  // saved at this very step already, maybe before the epoch entered the history
     write_atomically(final_path / manifest_file, manifest_text);
     return final_path;
   }
@@ -174,7 +192,8 @@ std::filesystem::path RunDirectory::save(const Manifest& manifest, const NamedTe
     write_atomically(partial / manifest_file, manifest_text);
     std::filesystem::rename(partial, final_path);
   } catch (const std::filesystem::filesystem_error& error) {
-    throw IoError(fmt::format("cannot save the checkpoint {}: {}; older checkpoints are intact", final_path.string(), error.what()));
+    throw IoError(fmt::format("cannot save the checkpoint {}: {}; older checkpoints are intact", final_path.string(),
+                              error.what()));
   } catch (...) {
     std::error_code ignored;
     std::filesystem::remove_all(partial, ignored);
@@ -194,7 +213,8 @@ std::vector<EpochRecord> read_history(const std::filesystem::path& run) {
   const auto checkpoints = detail::checkpoints_of(run);
   if (checkpoints.empty()) throw DataError(fmt::format("{} has no checkpoint", run.string()));
   try {
-    return detail::manifest_from(nlohmann::json::parse(detail::read_file(checkpoints.front() / detail::manifest_file))).history;
+    return detail::manifest_from(nlohmann::json::parse(detail::read_file(checkpoints.front() / detail::manifest_file)))
+        .history;
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{}: {}", (checkpoints.front() / detail::manifest_file).string(), error.what()));
   }

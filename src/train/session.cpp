@@ -19,25 +19,33 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 void check(const TrainerOptions& o, std::int64_t batches_per_epoch) {
   if (o.epochs < 1) throw InvalidArgument(fmt::format("TrainerOptions::epochs is {}; it must be at least 1", o.epochs));
-  if (batches_per_epoch < 1) throw InvalidArgument("the loader has no batch: give it more samples or a smaller batch_size");
-  if (!(o.clip_norm >= 0)) throw InvalidArgument(fmt::format("TrainerOptions::clip_norm is {}; it must be zero or more", o.clip_norm));
-  if (o.monitor_every < 1) throw InvalidArgument(fmt::format("TrainerOptions::monitor_every is {}; it must be at least 1", o.monitor_every));
+  if (batches_per_epoch < 1)
+    throw InvalidArgument("the loader has no batch: give it more samples or a smaller batch_size");
+  if (!(o.clip_norm >= 0))
+    throw InvalidArgument(fmt::format("TrainerOptions::clip_norm is {}; it must be zero or more", o.clip_norm));
+  if (o.monitor_every < 1)
+    throw InvalidArgument(fmt::format("TrainerOptions::monitor_every is {}; it must be at least 1", o.monitor_every));
   if (!(o.schedule.warmup_epochs >= 0)) {
-    throw InvalidArgument(fmt::format("WarmupCosine::warmup_epochs is {}; it must be zero or more", o.schedule.warmup_epochs));
+    throw InvalidArgument(
+        fmt::format("WarmupCosine::warmup_epochs is {}; it must be zero or more", o.schedule.warmup_epochs));
   }
   if (!(o.schedule.final_factor >= 0 && o.schedule.final_factor <= 1)) {
-    throw InvalidArgument(fmt::format("WarmupCosine::final_factor is {}; it must be in [0, 1]", o.schedule.final_factor));
+    throw InvalidArgument(
+        fmt::format("WarmupCosine::final_factor is {}; it must be in [0, 1]", o.schedule.final_factor));
   }
 }
 
 torch::Device parse_device(const std::string& name) {
   try {
     const torch::Device device{name};
-    if (device.is_cuda() && !torch::hasCUDA()) throw InvalidArgument(fmt::format("the device is \"{}\", but this LibTorch sees no GPU: use \"cpu\"", name));
+    if (device.is_cuda() && !torch::hasCUDA())
+      throw InvalidArgument(fmt::format("the device is \"{}\", but this LibTorch sees no GPU: use \"cpu\"", name));
     return device;
   } catch (const c10::Error&) {
     throw InvalidArgument(fmt::format("\"{}\" is no device: use \"cpu\", \"cuda\" or \"cuda:1\"", name));
@@ -48,8 +56,17 @@ nlohmann::json config_json(const TrainerOptions& o, std::int64_t batches_per_epo
   const auto& a = o.optimizer;
   return {{"trainer",
            {{"epochs", o.epochs},
-            {"optimizer", {{"name", "adamw"}, {"lr", a.lr}, {"beta1", a.beta1}, {"beta2", a.beta2}, {"eps", a.eps}, {"weight_decay", a.weight_decay}}},
-            {"schedule", {{"name", "warmup_cosine"}, {"warmup_epochs", o.schedule.warmup_epochs}, {"final_factor", o.schedule.final_factor}}},
+            {"optimizer",
+             {{"name", "adamw"},
+              {"lr", a.lr},
+              {"beta1", a.beta1},
+              {"beta2", a.beta2},
+              {"eps", a.eps},
+              {"weight_decay", a.weight_decay}}},
+            {"schedule",
+             {{"name", "warmup_cosine"},
+              {"warmup_epochs", o.schedule.warmup_epochs},
+              {"final_factor", o.schedule.final_factor}}},
             {"precision", o.precision == Precision::bf16 ? "bf16" : "fp32"},
             {"clip_norm", o.clip_norm},
             {"seed", o.seed},
@@ -73,7 +90,8 @@ std::string ids_of(const Batch& batch) {
 
 void add_to(NamedValues& sums, const NamedValues& values) {
   for (const auto& [name, value] : values) {
-    const auto found = std::find_if(sums.begin(), sums.end(), [&, &wanted = name](const auto& sum) { return sum.first == wanted; });
+    const auto found =
+        std::find_if(sums.begin(), sums.end(), [&, &wanted = name](const auto& sum) { return sum.first == wanted; });
     if (found == sums.end()) {
       sums.emplace_back(name, value);
     } else {
@@ -113,9 +131,12 @@ struct TrainingSession::State {
   void require_finite(double value, const char* what, const Batch& batch) {
     if (std::isfinite(value)) return;
     optimizer->zero_grad();
-    const auto kept = directory ? fmt::format("; the checkpoints in {} are kept", (directory->path() / "checkpoints").string()) : "";
-    throw NonFiniteError(fmt::format("the {} is {} at step {} (epoch {}, batch {}; {}){}: lower the learning rate, clip gradients, or look at these samples",
-                                     what, value, info.step, info.epoch, info.batch, ids_of(batch), kept));
+    const auto kept =
+        directory ? fmt::format("; the checkpoints in {} are kept", (directory->path() / "checkpoints").string()) : "";
+    throw NonFiniteError(
+        fmt::format("the {} is {} at step {} (epoch {}, batch {}; {}){}: lower the learning rate, clip gradients, or "
+                    "look at these samples",
+                    what, value, info.step, info.epoch, info.batch, ids_of(batch), kept));
   }
 
   /// Forward, backward and update of one batch.
@@ -127,7 +148,8 @@ struct TrainingSession::State {
       output = forward(batch, context);
     }
     if (!output.total.defined() || output.total.numel() != 1) {
-      throw InvalidArgument(fmt::format("the method returned a loss of shape {}; it must be 0-d: take its mean", shape_string(output.total)));
+      throw InvalidArgument(fmt::format("the method returned a loss of shape {}; it must be 0-d: take its mean",
+                                        shape_string(output.total)));
     }
     info.loss = output.total.item<double>();
     require_finite(info.loss, "loss", batch);
@@ -135,8 +157,10 @@ struct TrainingSession::State {
     output.total.backward();
     info.gradient_norm = optimizer->gradient_norm();
     require_finite(info.gradient_norm, "gradient norm", batch);
-    if (options.clip_norm > 0 && info.gradient_norm > options.clip_norm) optimizer->scale_gradients(options.clip_norm / info.gradient_norm);
-    info.learning_rate = options.optimizer.lr * options.schedule.factor(info.step, info.total_steps, info.batches_per_epoch);
+    if (options.clip_norm > 0 && info.gradient_norm > options.clip_norm)
+      optimizer->scale_gradients(options.clip_norm / info.gradient_norm);
+    info.learning_rate =
+        options.optimizer.lr * options.schedule.factor(info.step, info.total_steps, info.batches_per_epoch);
     optimizer->step(info.learning_rate);
     return output;
   }
@@ -172,9 +196,14 @@ struct TrainingSession::State {
 
   void log() {
     if (!directory) return;
-    nlohmann::json line{{"step", info.step}, {"epoch", info.epoch}, {"loss", info.loss}, {"parts", detail::values_json(info.parts)},
-                        {"learning_rate", info.learning_rate}, {"gradient_norm", info.gradient_norm},
-                        {"samples_per_second", info.samples_per_second}, {"data_wait_share", info.data_wait_share}};
+    nlohmann::json line{{"step", info.step},
+                        {"epoch", info.epoch},
+                        {"loss", info.loss},
+                        {"parts", detail::values_json(info.parts)},
+                        {"learning_rate", info.learning_rate},
+                        {"gradient_norm", info.gradient_norm},
+                        {"samples_per_second", info.samples_per_second},
+                        {"data_wait_share", info.data_wait_share}};
     if (info.health_is_new) {
       for (const auto& h : info.health) {
         line["features"][h.name] = {{"deviation", h.deviation}, {"effective_rank", h.effective_rank}};
@@ -185,8 +214,8 @@ struct TrainingSession::State {
   }
 };
 
-TrainingSession::TrainingSession(std::shared_ptr<torch::nn::Module> module, TrainerOptions options, std::int64_t batches_per_epoch,
-                                 const std::string& method_json) {
+TrainingSession::TrainingSession(std::shared_ptr<torch::nn::Module> module, TrainerOptions options,
+                                 std::int64_t batches_per_epoch, const std::string& method_json) {
   check(options, batches_per_epoch);
   if (!module) throw InvalidArgument("the method has no module: nothing to train");
   state_ = std::make_unique<State>(std::move(module), std::move(options));
@@ -196,7 +225,8 @@ TrainingSession::TrainingSession(std::shared_ptr<torch::nn::Module> module, Trai
   info.batches_per_epoch = batches_per_epoch;
   info.total_steps = info.epochs * batches_per_epoch;
   if (state_->options.output_dir.empty()) return;
-  auto& directory = state_->directory.emplace(state_->options, config_json(state_->options, batches_per_epoch, method_json));
+  auto& directory =
+      state_->directory.emplace(state_->options, config_json(state_->options, batches_per_epoch, method_json));
   if (directory.resumed()) state_->restore(*directory.resumed());
   directory.forget_resumed();
 }
@@ -207,7 +237,9 @@ std::int64_t TrainingSession::first_epoch() const {
   return state_->at.batch == state_->info.batches_per_epoch ? state_->at.epoch + 1 : state_->at.epoch;
 }
 
-std::int64_t TrainingSession::first_batch() const { return state_->at.batch % state_->info.batches_per_epoch; }
+std::int64_t TrainingSession::first_batch() const {
+  return state_->at.batch % state_->info.batches_per_epoch;
+}
 
 void TrainingSession::begin_epoch(std::int64_t epoch) {
   auto& at = state_->at;
@@ -243,8 +275,9 @@ void TrainingSession::end_epoch() {
 
 void TrainingSession::refuse_short_epoch() const {
   const auto& info = state_->info;
-  throw InvalidArgument(fmt::format("the loader ended epoch {} after {} of {} batches: its batches_per_epoch() must tell how many come",
-                                    info.epoch, info.batch, info.batches_per_epoch));
+  throw InvalidArgument(
+      fmt::format("the loader ended epoch {} after {} of {} batches: its batches_per_epoch() must tell how many come",
+                  info.epoch, info.batch, info.batches_per_epoch));
 }
 
 FitResult TrainingSession::finish(bool stopped) {
@@ -256,15 +289,20 @@ FitResult TrainingSession::finish(bool stopped) {
   return {state_->at.history, state_->info.step, seconds_since(state_->began), stopped};
 }
 
-const StepInfo& TrainingSession::info() const { return state_->info; }
+const StepInfo& TrainingSession::info() const {
+  return state_->info;
+}
 
 std::filesystem::path TrainingSession::save_checkpoint() {
-  if (!state_->directory) throw InvalidArgument("there is no run directory to save a checkpoint in: set TrainerOptions::output_dir");
+  if (!state_->directory)
+    throw InvalidArgument("there is no run directory to save a checkpoint in: set TrainerOptions::output_dir");
   state_->directory->flush_log();  // a resume cuts the log at the checkpoint, so it must reach there
   return state_->directory->save(state_->at, state_of(*state_->module), state_->optimizer->state());
 }
 
-const std::filesystem::path& TrainingSession::output_dir() const { return state_->options.output_dir; }
+const std::filesystem::path& TrainingSession::output_dir() const {
+  return state_->options.output_dir;
+}
 
 namespace {
 

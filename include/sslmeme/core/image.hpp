@@ -19,7 +19,9 @@ struct Image {
   Image() = default;
   /// A black picture of width × height pixels.
   Image(int width_, int height_)
-      : width{width_}, height{height_}, pixels(static_cast<std::size_t>(width_) * static_cast<std::size_t>(height_) * 3) {}
+      : width{width_},
+        height{height_},
+        pixels(static_cast<std::size_t>(width_) * static_cast<std::size_t>(height_) * 3) {}
 
   bool empty() const { return pixels.empty(); }
   std::uint8_t* row(int y) { return pixels.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(width) * 3; }

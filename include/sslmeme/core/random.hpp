@@ -29,8 +29,8 @@ constexpr std::uint64_t derive_seed(std::initializer_list<std::uint64_t> parts) 
   return seed;
 }
 
-/// A small random generator (xoshiro256**, Blackman & Vigna 2018) with the distributions that transforms need. Its results
-/// are the same on every platform, which those of <random>'s distributions are not.
+/// A small random generator (xoshiro256**, Blackman & Vigna 2018) with the distributions that transforms need. Its
+/// results are the same on every platform, which those of <random>'s distributions are not.
 class Rng {
  public:
   using result_type = std::uint64_t;
@@ -84,8 +84,8 @@ class Rng {
   std::uint64_t state_[4]{};
 };
 
-/// Makes LibTorch's generator of a device start from `seed` while alive and puts its former state back afterwards, so that
-/// building a model or running dropout has no side effect on the caller's random numbers.
+/// Makes LibTorch's generator of a device start from `seed` while alive and puts its former state back afterwards, so
+/// that building a model or running dropout has no side effect on the caller's random numbers.
 class TorchSeedScope {
  public:
   explicit TorchSeedScope(std::uint64_t seed, c10::Device device = c10::kCPU);

@@ -52,9 +52,9 @@ Views clip_train(const ViewOptions& options = {});
 /// deviation.
 Views clip_eval(const ViewOptions& options = {});
 
-/// A view for training on labels and for contrast with words: a random part of 60 % to 100 % of the area, bilinear;
-/// mirrored with 0.5; brightness, contrast and saturation by up to 20 %, hue by up to 5 %; ImageNet's mean and
-/// deviation. Goes with eval_views.
+/// A gentle view for training on labels and for contrast with words, which must not lose what the words speak of: a
+/// random part of 80 % to 100 % of the area, bilinear; mirrored with 0.5; brightness and contrast by up to 10 %;
+/// ImageNet's mean and deviation. Goes with eval_views.
 Views train_views(const ViewOptions& options = {});
 
 /// The plain view for evaluation: resized to size × size, bilinear; ImageNet's mean and deviation. The

@@ -16,8 +16,9 @@ struct Predictions {
   std::vector<std::int64_t> ids;
 };
 
-/// Runs the classifier over one epoch of `loader` (made with shuffle = false and drop_last = false), in evaluation mode and without
-/// gradients. Throws InvalidArgument for a loader that would leave samples out, NonFiniteError naming the id of a score that is not finite.
+/// Runs the classifier over one epoch of `loader` (made with shuffle = false and drop_last = false), in evaluation mode
+/// and without gradients. Throws InvalidArgument for a loader that would leave samples out, NonFiniteError naming the
+/// id of a score that is not finite.
 Predictions predict(Supervised& classifier, DataLoader& loader);
 
 /// The figures by which rows of a table are compared.
@@ -28,7 +29,8 @@ struct Evaluation {
   double threshold = 0.5;     ///< the best on the dev split; never tuned on the split that is measured
 };
 
-/// Measures `test`, with the threshold tuned on `dev`. Throws InvalidArgument for labels that are missing or of one class.
+/// Measures `test`, with the threshold tuned on `dev`. Throws InvalidArgument for labels that are missing or of one
+/// class.
 Evaluation evaluate(const Predictions& test, const Predictions& dev);
 
 }  // namespace sslmeme

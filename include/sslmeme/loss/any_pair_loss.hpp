@@ -12,7 +12,8 @@
 
 namespace sslmeme {
 
-/// Holds a copy of a PairLoss. Its result is always a LossOutput: a loss that returns a bare tensor has itself as only part.
+/// Holds a copy of a PairLoss. Its result is always a LossOutput: a loss that returns a bare tensor has itself as only
+/// part.
 class AnyPairLoss {
  public:
   template <class L>

@@ -1,5 +1,5 @@
-// What a loss is. A PairLoss compares two batches of vectors and returns a 0-d tensor, or a LossOutput with named parts.
-// It is maths only: no views, no encoders, no time.
+// What a loss is. A PairLoss compares two batches of vectors and returns a 0-d tensor, or a LossOutput with named
+// parts. It is maths only: no views, no encoders, no time.
 #pragma once
 
 #include <sslmeme/core/tensor.hpp>
@@ -21,8 +21,8 @@ struct StepContext {
 
 /// A loss with the parts it is made of.
 struct LossOutput {
-  Tensor total;                                       ///< 0-d, with gradient
-  std::vector<std::pair<std::string, Tensor>> parts;  ///< 0-d each, for logs; weights not applied
+  Tensor total;                                          ///< 0-d, with gradient
+  std::vector<std::pair<std::string, Tensor>> parts;     ///< 0-d each, for logs; weights not applied
   std::vector<std::pair<std::string, Tensor>> features;  ///< (N, d) each, detached: what the collapse monitor looks at
 };
 
@@ -41,10 +41,12 @@ concept returns_loss = requires(const L& loss, const Tensor& z) {
 template <class L>
 constexpr void require_pair_loss() {
   static_assert(callable_on_pair<L>,
-                "sslmeme: this is no PairLoss: it must be callable as `loss(z_a, z_b) const` with two const Tensor&, (N, D) each");
+                "sslmeme: this is no PairLoss: it must be callable as `loss(z_a, z_b) const` with two const Tensor&, "
+                "(N, D) each");
   if constexpr (callable_on_pair<L>) {
     static_assert(returns_loss<L>,
-                  "sslmeme: this is no PairLoss: it must return a 0-d sslmeme::Tensor (or a LossOutput), so that gradients can flow; "
+                  "sslmeme: this is no PairLoss: it must return a 0-d sslmeme::Tensor (or a LossOutput), so that "
+                  "gradients can flow; "
                   "a float or double has none: return the tensor, without .item()");
   }
 }
@@ -52,14 +54,16 @@ constexpr void require_pair_loss() {
 }  // namespace detail
 
 /// loss(z_a, z_b) const → 0-d Tensor or LossOutput; z_a, z_b: (N, D) float, row i of one belongs to row i of the other.
-/// Optional members: `module()` → shared_ptr<torch::nn::Module> with learned or running state (so that it reaches optimizer and
-/// checkpoint), `update(const StepContext&)` called once after each optimizer step, `name()` → a string for logs.
+/// Optional members: `module()` → shared_ptr<torch::nn::Module> with learned or running state (so that it reaches
+/// optimizer and checkpoint), `update(const StepContext&)` called once after each optimizer step, `name()` → a string
+/// for logs.
 template <class L>
 concept PairLoss = detail::callable_on_pair<L> && detail::returns_loss<L>;
 
 namespace detail {
 
-/// Throws InvalidArgument unless z_a and z_b are both floating (N, D) of equal shape with N ≥ 1. `who` begins the message.
+/// Throws InvalidArgument unless z_a and z_b are both floating (N, D) of equal shape with N ≥ 1. `who` begins the
+/// message.
 void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who);
 
 /// In fp32 where the input is a half type; fp32 and fp64 stay.

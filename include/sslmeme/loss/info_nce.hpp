@@ -18,9 +18,10 @@ struct InfoNceOptions {
   double max_scale = 100.0;   ///< after each optimizer step the scale is clamped to [1, max_scale]
 };
 
-/// Symmetric InfoNCE (CLIP, Radford et al. 2021, arXiv:2103.00020, figure 3; van den Oord et al. 2018, arXiv:1807.03748):
-/// ½ [CE(s·A·Bᵀ, arange) + CE(s·B·Aᵀ, arange)], mean over N, A and B the L2-normalised rows, s = exp(log_scale).
-/// Copies of an InfoNce share their scale, as torch modules do. A batch of one has no negatives: the loss is 0.
+/// Symmetric InfoNCE (CLIP, Radford et al. 2021, arXiv:2103.00020, figure 3; van den Oord et al. 2018,
+/// arXiv:1807.03748): ½ [CE(s·A·Bᵀ, arange) + CE(s·B·Aᵀ, arange)], mean over N, A and B the L2-normalised rows, s =
+/// exp(log_scale). Copies of an InfoNce share their scale, as torch modules do. A batch of one has no negatives: the
+/// loss is 0.
 class InfoNce {
  public:
   explicit InfoNce(const InfoNceOptions& options = {}) : options_{options} {

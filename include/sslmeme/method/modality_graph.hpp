@@ -1,4 +1,5 @@
-// ModalityGraph: nodes are encoders with a projection, edges are pair losses with a weight. CLIP, CASS and CASS-MM are graphs.
+// ModalityGraph: nodes are encoders with a projection, edges are pair losses with a weight. CLIP, CASS and CASS-MM are
+// graphs.
 #pragma once
 
 #include <sslmeme/loss/any_pair_loss.hpp>
@@ -45,11 +46,12 @@ EdgeSpec edge(std::string from, std::string to, L loss, double weight = 1.0) {
   return {std::move(from), std::move(to), AnyPairLoss{std::move(loss)}, weight};
 }
 
-/// total = Σ over edges of weight · loss(z_from, z_to); parts are named "from-to". A graph is a handle, as torch modules are:
-/// copies share their encoders. Throws InvalidArgument for names used twice, unknown or unconnected, and for projections of
-/// different size at the two ends of an edge.
+/// total = Σ over edges of weight · loss(z_from, z_to); parts are named "from-to". A graph is a handle, as torch
+/// modules are: copies share their encoders. Throws InvalidArgument for names used twice, unknown or unconnected, and
+/// for projections of different size at the two ends of an edge.
 ///
-///     auto clip = sm::ModalityGraph{sm::node("image", vit), sm::node("text", bert), sm::edge("image", "text", sm::InfoNce{})};
+///     auto clip = sm::ModalityGraph{sm::node("image", vit), sm::node("text", bert), sm::edge("image", "text",
+///     sm::InfoNce{})};
 class ModalityGraph {
  public:
   template <class... Parts>

@@ -12,12 +12,13 @@
 
 namespace sslmeme {
 
-/// loss(z₀, z₁), z_v the projection of view v. A handle: copies share the encoder. A loader of a single view recipe is asked for
-/// two draws of it.
+/// loss(z₀, z₁), z_v the projection of view v. A handle: copies share the encoder. A loader of a single view recipe is
+/// asked for two draws of it.
 class Siamese {
  public:
   template <class L>
-  Siamese(ImageEncoder encoder, const Projection& head, L loss) : Siamese{std::move(encoder), head, as_any(std::move(loss))} {}
+  Siamese(ImageEncoder encoder, const Projection& head, L loss)
+      : Siamese{std::move(encoder), head, as_any(std::move(loss))} {}
   Siamese(ImageEncoder encoder, const Projection& head, AnyPairLoss loss);
 
   LossOutput step(const Batch& batch, const StepContext& context);

@@ -12,17 +12,19 @@ namespace sslmeme {
 
 struct SupervisedOptions {
   FusionOptions fusion = {};
-  bool train_encoders = true;  ///< false: only the fusion head learns, encoders run without gradient and in evaluation mode
+  bool train_encoders =
+      true;  ///< false: only the fusion head learns, encoders run without gradient and in evaluation mode
 };
 
-/// Encoders (either may be null), a fusion head and BCE on its logit. A handle: copies share their modules. Module names:
-/// "image", "text", "fusion".
+/// Encoders (either may be null), a fusion head and BCE on its logit. A handle: copies share their modules. Module
+/// names: "image", "text", "fusion".
 class Supervised {
  public:
   /// Throws InvalidArgument when both encoders are null.
   Supervised(ImageEncoder image, TextEncoder text, const SupervisedOptions& options = {});
 
-  /// Mean binary cross-entropy over the batch. Throws InvalidArgument for a batch with a missing label or one that is not 0 or 1.
+  /// Mean binary cross-entropy over the batch. Throws InvalidArgument for a batch with a missing label or one that is
+  /// not 0 or 1.
   LossOutput step(const Batch& batch, const StepContext& context);
   std::shared_ptr<torch::nn::Module> module() const { return root_; }
   int views_required() const { return image_ ? 1 : 0; }

@@ -15,9 +15,11 @@
 
 namespace sslmeme {
 
-/// Options of image_encoder(). A zero means "as the name says"; setting one gives a smaller or larger member of the family.
+/// Options of image_encoder(). A zero means "as the name says"; setting one gives a smaller or larger member of the
+/// family.
 struct ImageEncoderOptions {
-  std::int64_t image_size = 0;   ///< side of the square input in pixels (ViT: fixes the positions; ResNet: any size runs)
+  std::int64_t image_size =
+      0;  ///< side of the square input in pixels (ViT: fixes the positions; ResNet: any size runs)
   std::int64_t patch_size = 0;   ///< ViT: side of a patch in pixels; image_size must be a multiple of it
   std::int64_t width = 0;        ///< ViT: embedding size; ResNet: channels of the stem (64 in the family)
   std::int64_t depth = 0;        ///< ViT: number of blocks; ResNet: blocks in each of the four stages
@@ -109,7 +111,9 @@ TextEncoder text_encoder(const std::string& name, const TextEncoderOptions& opti
                          const BackboneRegistry& registry = BackboneRegistry::built_in());
 
 /// The same architecture again from Backbone::description(), with fresh weights. Throws DataError for other JSON.
-ImageEncoder image_encoder_from_json(std::string_view json, const BackboneRegistry& registry = BackboneRegistry::built_in());
-TextEncoder text_encoder_from_json(std::string_view json, const BackboneRegistry& registry = BackboneRegistry::built_in());
+ImageEncoder image_encoder_from_json(std::string_view json,
+                                     const BackboneRegistry& registry = BackboneRegistry::built_in());
+TextEncoder text_encoder_from_json(std::string_view json,
+                                   const BackboneRegistry& registry = BackboneRegistry::built_in());
 
 }  // namespace sslmeme

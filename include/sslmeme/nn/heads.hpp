@@ -12,21 +12,24 @@ namespace sslmeme {
 
 enum class ProjectionKind {
   linear,    ///< one Linear without bias (CLIP)
-  mlp,       ///< Linear → BatchNorm → ReLU → Linear (SimCLR)
+  mlp,       ///< Linear → BatchNorm → ReLU → Linear → BatchNorm without affine part (MoCo v3, Chen et al. 2021,
+             ///< arXiv:2104.02057)
   residual,  ///< p = Linear(x); LayerNorm(dropout₀.₁(Linear(GELU(p))) + p): the tutorial CLIP of the source document
   none,      ///< features as they are
 };
 
 /// What projection() returns; node() and Siamese build it once they know the encoder's feature size.
 struct Projection {
-  std::int64_t out = 256;                          ///< d of the compared vectors; ignored by none
+  std::int64_t out = 256;  ///< d of the compared vectors; ignored by none
   ProjectionKind kind = ProjectionKind::linear;
-  std::int64_t hidden = 0;                         ///< of mlp; 0 takes the encoder's feature size
-  std::uint64_t seed = 0;                          ///< of the initial weights
+  std::int64_t hidden = 0;  ///< of mlp; 0 takes the encoder's feature size
+  std::uint64_t seed = 0;   ///< of the initial weights
 };
 
 /// Reads well where a head is named: `sm::projection({.out = 256})`.
-inline Projection projection(const Projection& options = {}) { return options; }
+inline Projection projection(const Projection& options = {}) {
+  return options;
+}
 
 class ProjectionHead : public torch::nn::Module {
  public:

@@ -10,13 +10,13 @@
 
 namespace sslmeme {
 
-/// Parameters, then buffers, of a module and its children by their full names: what Python's state_dict() holds. The tensors are the
-/// module's own, not copies.
+/// Parameters, then buffers, of a module and its children by their full names: what Python's state_dict() holds. The
+/// tensors are the module's own, not copies.
 NamedTensors state_of(const torch::nn::Module& module);
 
-/// Copies tensors into the module's state by name. Every name must match both ways and every shape be equal; throws InvalidArgument
-/// listing what is missing, unknown or of another shape, and then nothing was changed.
-/// prefix: only tensors whose name begins with it count, and it is cut off.
+/// Copies tensors into the module's state by name. Every name must match both ways and every shape be equal; throws
+/// InvalidArgument listing what is missing, unknown or of another shape, and then nothing was changed. prefix: only
+/// tensors whose name begins with it count, and it is cut off.
 void load_state(torch::nn::Module& module, const NamedTensors& tensors, const std::string& prefix = "");
 
 void save_weights(const std::filesystem::path& path, const torch::nn::Module& module,

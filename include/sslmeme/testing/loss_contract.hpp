@@ -1,4 +1,5 @@
-// The contract of a pair loss, checked in one line of any test framework: `assert(sm::testing::check_pair_loss(MyLoss{}))`.
+// The contract of a pair loss, checked in one line of any test framework:
+// `assert(sm::testing::check_pair_loss(MyLoss{}))`.
 #pragma once
 
 #include <sslmeme/loss/any_pair_loss.hpp>
@@ -10,8 +11,8 @@
 
 namespace sslmeme::testing {
 
-/// What is checked beside the laws that hold for every loss (0-d, finite, differentiable with the right gradient, blind to the order
-/// of the batch, computable from bf16, no side effect of a call).
+/// What is checked beside the laws that hold for every loss (0-d, finite, differentiable with the right gradient, blind
+/// to the order of the batch, computable from bf16, no side effect of a call).
 struct LossClaims {
   bool symmetric = false;         ///< loss(a, b) = loss(b, a)
   bool scale_invariant = false;   ///< loss(c·a, d·b) = loss(a, b) for c, d > 0
@@ -31,8 +32,8 @@ namespace detail {
 ContractReport check(const AnyPairLoss& loss, const LossClaims& claims);
 }
 
-/// Checks a loss on random vectors, the gradient against central differences in double (relative 1e-5). Makes compile errors in our own
-/// words of what is no PairLoss.
+/// Checks a loss on random vectors, the gradient against central differences in double (relative 1e-5). Makes compile
+/// errors in our own words of what is no PairLoss.
 template <class L>
 ContractReport check_pair_loss(L loss, const LossClaims& claims = {}) {
   sslmeme::detail::require_pair_loss<L>();

@@ -16,8 +16,8 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// The ids of `text` with the model's special tokens, at most `max_length` of them: the text is cut, the special tokens stay.
-  /// text: UTF-8; malformed bytes count as U+FFFD. max_length: at least 2.
+  /// The ids of `text` with the model's special tokens, at most `max_length` of them: the text is cut, the special
+  /// tokens stay. text: UTF-8; malformed bytes count as U+FFFD. max_length: at least 2.
   virtual std::vector<std::int64_t> encode(std::string_view text, std::int64_t max_length) const = 0;
 
   virtual std::int64_t vocabulary_size() const = 0;

@@ -27,13 +27,13 @@ struct StepInfo {
   double mean_loss = 0;  ///< over this epoch so far
   NamedValues mean_parts;
   double learning_rate = 0;
-  double gradient_norm = 0;        ///< before clipping
-  double samples_per_second = 0;   ///< over this epoch so far, waiting included
-  double data_wait_share = 0;      ///< part of this epoch's time spent waiting for the loader, in [0, 1]
-  double seconds = 0;              ///< since fit() began
-  std::vector<FeatureHealth> health;  ///< of the last measurement
-  bool health_is_new = false;         ///< measured in this step
-  TrainingSession* session = nullptr; ///< for callbacks that write: save_checkpoint(), log_path()
+  double gradient_norm = 0;            ///< before clipping
+  double samples_per_second = 0;       ///< over this epoch so far, waiting included
+  double data_wait_share = 0;          ///< part of this epoch's time spent waiting for the loader, in [0, 1]
+  double seconds = 0;                  ///< since fit() began
+  std::vector<FeatureHealth> health;   ///< of the last measurement
+  bool health_is_new = false;          ///< measured in this step
+  TrainingSession* session = nullptr;  ///< for callbacks that write: save_checkpoint(), log_path()
 };
 
 /// What a hook may return: stop ends training after this step, with everything saved.
@@ -44,13 +44,13 @@ namespace detail {
 template <class R>
 concept hook_result = std::same_as<R, void> || std::same_as<R, Flow>;
 
-#define SSLMEME_HOOK(hook)                                                                                              \
-  template <class C>                                                                                                    \
-  concept has_##hook = requires(C& callback, const StepInfo& info) {                                                    \
-    { callback.hook(info) };                                                                                            \
-    requires hook_result<decltype(callback.hook(info))>;                                                                \
-  };                                                                                                                    \
-  template <class C>                                                                                                    \
+#define SSLMEME_HOOK(hook)                                           \
+  template <class C>                                                 \
+  concept has_##hook = requires(C& callback, const StepInfo& info) { \
+    { callback.hook(info) };                                         \
+    requires hook_result<decltype(callback.hook(info))>;             \
+  };                                                                 \
+  template <class C>                                                 \
   concept misses_##hook = requires { &C::hook; } && !has_##hook<C>;
 SSLMEME_HOOK(on_fit_begin)
 SSLMEME_HOOK(on_step_end)
@@ -61,32 +61,35 @@ SSLMEME_HOOK(on_fit_end)
 template <class C>
 concept has_any_hook = has_on_fit_begin<C> || has_on_step_end<C> || has_on_epoch_end<C> || has_on_fit_end<C>;
 template <class C>
-concept misses_any_hook = misses_on_fit_begin<C> || misses_on_step_end<C> || misses_on_epoch_end<C> || misses_on_fit_end<C>;
+concept misses_any_hook =
+    misses_on_fit_begin<C> || misses_on_step_end<C> || misses_on_epoch_end<C> || misses_on_fit_end<C>;
 
 /// States in our own words what is wrong with a type that should be a callback.
 template <class C>
 constexpr void require_callback() {
   static_assert(!misses_any_hook<C>,
-                "sslmeme: a hook of this callback has the wrong signature: it must take one `const StepInfo&` and return void or Flow");
+                "sslmeme: a hook of this callback has the wrong signature: it must take one `const StepInfo&` and "
+                "return void or Flow");
   if constexpr (!misses_any_hook<C>) {
-    static_assert(has_any_hook<C>,
-                  "sslmeme: this callback has no valid hook: give it at least one of on_fit_begin, on_step_end, on_epoch_end, "
-                  "on_fit_end, taking one `const StepInfo&`");
+    static_assert(
+        has_any_hook<C>,
+        "sslmeme: this callback has no valid hook: give it at least one of on_fit_begin, on_step_end, on_epoch_end, "
+        "on_fit_end, taking one `const StepInfo&`");
   }
 }
 
 /// Calls one hook where the callback has it.
-#define SSLMEME_CALL(hook)                                      \
-  template <class C>                                            \
-  Flow call_##hook(C& callback, const StepInfo& info) {         \
-    if constexpr (has_##hook<C>) {                              \
+#define SSLMEME_CALL(hook)                                               \
+  template <class C>                                                     \
+  Flow call_##hook(C& callback, const StepInfo& info) {                  \
+    if constexpr (has_##hook<C>) {                                       \
       if constexpr (std::same_as<decltype(callback.hook(info)), Flow>) { \
-        return callback.hook(info);                             \
-      } else {                                                  \
-        callback.hook(info);                                    \
-      }                                                         \
-    }                                                           \
-    return Flow::proceed;                                       \
+        return callback.hook(info);                                      \
+      } else {                                                           \
+        callback.hook(info);                                             \
+      }                                                                  \
+    }                                                                    \
+    return Flow::proceed;                                                \
   }
 SSLMEME_CALL(on_fit_begin)
 SSLMEME_CALL(on_step_end)
@@ -96,8 +99,8 @@ SSLMEME_CALL(on_fit_end)
 
 }  // namespace detail
 
-/// A type with at least one of on_fit_begin, on_step_end, on_epoch_end, on_fit_end; each takes one `const StepInfo&` and returns void
-/// or Flow.
+/// A type with at least one of on_fit_begin, on_step_end, on_epoch_end, on_fit_end; each takes one `const StepInfo&`
+/// and returns void or Flow.
 template <class C>
 concept Callback = detail::has_any_hook<C> && !detail::misses_any_hook<C>;
 

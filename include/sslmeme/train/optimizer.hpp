@@ -13,9 +13,9 @@ namespace sslmeme {
 
 /// AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101). With weight_decay = 0 this is Adam.
 struct AdamW {
-  double lr = 1e-3;            ///< peak learning rate
-  double beta1 = 0.9;          ///< in [0, 1)
-  double beta2 = 0.999;        ///< in [0, 1)
+  double lr = 1e-3;      ///< peak learning rate
+  double beta1 = 0.9;    ///< in [0, 1)
+  double beta2 = 0.999;  ///< in [0, 1)
   double eps = 1e-8;
   double weight_decay = 0.01;  ///< decoupled; never on biases, norms and other 0-d and 1-d parameters
 };

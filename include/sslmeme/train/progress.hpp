@@ -9,12 +9,12 @@
 
 namespace sslmeme {
 
-/// Callback. On a terminal, a bar that redraws itself ten times a second; elsewhere, one plain line an epoch. Warnings of the
-/// collapse monitor get a line of their own, once a node.
+/// Callback. On a terminal, a bar that redraws itself ten times a second; elsewhere, one plain line an epoch. Warnings
+/// of the collapse monitor get a line of their own, once a node.
 struct ProgressBar {
-  std::string label = {};         ///< shown before the bar
-  std::ostream* out = nullptr;    ///< null: standard error
-  int width = 24;                 ///< characters of the bar itself
+  std::string label = {};       ///< shown before the bar
+  std::ostream* out = nullptr;  ///< null: standard error
+  int width = 24;               ///< characters of the bar itself
   enum class Style { automatic, bar, lines } style = Style::automatic;
 
   void on_fit_begin(const StepInfo& info);

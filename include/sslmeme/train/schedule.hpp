@@ -8,7 +8,8 @@
 
 namespace sslmeme {
 
-/// Linear warmup from 0, then half a cosine down to final_factor (Loshchilov & Hutter 2016, arXiv:1608.03983, without restarts).
+/// Linear warmup from 0, then half a cosine down to final_factor (Loshchilov & Hutter 2016, arXiv:1608.03983, without
+/// restarts).
 struct WarmupCosine {
   double warmup_epochs = 0;  ///< may be a fraction of an epoch
   double final_factor = 0;   ///< of the peak learning rate, at the end

@@ -30,13 +30,13 @@ struct TrainerOptions {
   std::int64_t epochs = 10;
   AdamW optimizer = {};
   WarmupCosine schedule = {};
-  Precision precision = Precision::fp32;        ///< of the encoders; losses always run in fp32
-  double clip_norm = 0;                         ///< gradients longer than this are scaled down to it; 0 never
-  std::uint64_t seed = 0;                       ///< of dropout; data and initial weights have seeds of their own
-  std::string device = "cpu";                   ///< "cpu", "cuda", "cuda:1"
-  std::filesystem::path output_dir = {};        ///< the run directory; empty: nothing is written
-  ExistingRun existing = ExistingRun::refuse;   ///< when output_dir was used before
-  std::int64_t monitor_every = 50;              ///< steps between two looks of the collapse monitor
+  Precision precision = Precision::fp32;       ///< of the encoders; losses always run in fp32
+  double clip_norm = 0;                        ///< gradients longer than this are scaled down to it; 0 never
+  std::uint64_t seed = 0;                      ///< of dropout; data and initial weights have seeds of their own
+  std::string device = "cpu";                  ///< "cpu", "cuda", "cuda:1"
+  std::filesystem::path output_dir = {};       ///< the run directory; empty: nothing is written
+  ExistingRun existing = ExistingRun::refuse;  ///< when output_dir was used before
+  std::int64_t monitor_every = 50;             ///< steps between two looks of the collapse monitor
 };
 
 /// Means over one epoch.
@@ -56,8 +56,9 @@ struct FitResult {
 
 /// One run of training: optimizer, schedule, precision, run directory, log and checkpoints.
 ///
-/// A run directory holds config.json (options, method, versions, seed), log.jsonl (a line a step), model.safetensors (at the end) and
-/// checkpoints/step-N/ (weights, optimizer, manifest.json; written under another name and renamed when complete).
+/// A run directory holds config.json (options, method, versions, seed), log.jsonl (a line a step), model.safetensors
+/// (at the end) and checkpoints/step-N/ (weights, optimizer, manifest.json; written under another name and renamed when
+/// complete).
 class TrainingSession {
  public:
   using StepFunction = std::function<LossOutput(const Batch&, const StepContext&)>;
@@ -76,8 +77,8 @@ class TrainingSession {
   std::int64_t first_batch() const;
 
   void begin_epoch(std::int64_t epoch);
-  /// Forward, backward, clip, update, after_step, log. wait: seconds that the batch was waited for. Throws NonFiniteError, naming step and
-  /// ids, before any parameter changed, when loss or gradients are not finite.
+  /// Forward, backward, clip, update, after_step, log. wait: seconds that the batch was waited for. Throws
+  /// NonFiniteError, naming step and ids, before any parameter changed, when loss or gradients are not finite.
   void step(const Batch& batch, double wait, const StepFunction& forward, const AfterStep& after_step);
   void end_epoch();
   /// Throws InvalidArgument: the loader ended an epoch before its batches_per_epoch().
@@ -86,8 +87,8 @@ class TrainingSession {
   FitResult finish(bool stopped);
 
   const StepInfo& info() const;
-  /// Writes a checkpoint of the present state and removes all but the newest two. Throws InvalidArgument without output_dir, IoError
-  /// when the system refuses; older checkpoints then stay.
+  /// Writes a checkpoint of the present state and removes all but the newest two. Throws InvalidArgument without
+  /// output_dir, IoError when the system refuses; older checkpoints then stay.
   std::filesystem::path save_checkpoint();
   const std::filesystem::path& output_dir() const;
 
@@ -96,11 +97,13 @@ class TrainingSession {
   std::unique_ptr<State> state_;
 };
 
-/// The means of every complete epoch of a run, from its newest checkpoint. Throws DataError when there is none that can be read.
+/// The means of every complete epoch of a run, from its newest checkpoint. Throws DataError when there is none that can
+/// be read.
 std::vector<EpochRecord> read_history(const std::filesystem::path& run);
 
-/// The weights of one encoder of a finished run, e.g. load_image_encoder("runs/clip", "image"): the architecture comes from config.json.
-/// Throws InvalidArgument when the run has no such node, IoError or DataError when its files cannot be used.
+/// The weights of one encoder of a finished run, e.g. load_image_encoder("runs/clip", "image"): the architecture comes
+/// from config.json. Throws InvalidArgument when the run has no such node, IoError or DataError when its files cannot
+/// be used.
 ImageEncoder load_image_encoder(const std::filesystem::path& run, const std::string& node);
 TextEncoder load_text_encoder(const std::filesystem::path& run, const std::string& node);
 

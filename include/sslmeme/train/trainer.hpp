@@ -1,4 +1,5 @@
-// Trainer: the only training loop. It knows time (epochs, steps, schedules, checkpoints) and nothing of what is learned.
+// Trainer: the only training loop. It knows time (epochs, steps, schedules, checkpoints) and nothing of what is
+// learned.
 #pragma once
 
 #include <sslmeme/method/concepts.hpp>
@@ -20,15 +21,17 @@ class Trainer {
   /// Methods are handles: the trainer's copy shares encoders and parameters with the one given.
   Trainer(M method, TrainerOptions options = {}) : method_{std::move(method)}, options_{std::move(options)} {}
 
-  /// Runs all epochs that are not done yet. loader: start_epoch(epoch, first_batch, views), next() → optional<Batch> and
-  /// batches_per_epoch(), as DataLoader has them. Callbacks are called in the order given.
+  /// Runs all epochs that are not done yet. loader: start_epoch(epoch, first_batch, views), next() → optional<Batch>
+  /// and batches_per_epoch(), as DataLoader has them. Callbacks are called in the order given.
   template <class Loader, class... Callbacks>
   FitResult fit(Loader& loader, Callbacks... callbacks) {
     (detail::require_callback<Callbacks>(), ...);
     std::string method_json;
     if constexpr (requires { method_.describe(); }) method_json = method_.describe();
     TrainingSession session{method_.module(), options_, loader.batches_per_epoch(), method_json};
-    const auto forward = [this](const Batch& batch, const StepContext& context) { return method_.step(batch, context); };
+    const auto forward = [this](const Batch& batch, const StepContext& context) {
+      return method_.step(batch, context);
+    };
     const auto after_step = [this](const StepContext& context) {
       if constexpr (requires { method_.after_step(context); }) method_.after_step(context);
     };

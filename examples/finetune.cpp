@@ -1,0 +1,106 @@
+// finetune: trains a harmful-meme classifier on labels, from pre-trained or fresh encoders, and measures it.
+#include <sslmeme/method/supervised.hpp>
+#include <sslmeme/train/checkpoint.hpp>
+#include <sslmeme/train/progress.hpp>
+#include <sslmeme/train/trainer.hpp>
+
+#include "support/cli.hpp"
+#include "support/experiment.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <iostream>
+
+namespace {
+
+using namespace examples;
+
+struct Arguments : TrainingArguments {
+  std::string from, image_node = "image", text_node = "text", modality = "both", fusion = "align",
+                    fusion_norm = "batch";
+  double fusion_dropout = 0.1;
+  std::string image = "vit_small_patch16_224", text = "minilm_l6", dev = "dev_seen", test = "test_seen";
+  bool freeze = false;
+};
+
+void add_options(CLI::App& app, Arguments& a) {
+  a.add_to(app);
+  app.add_option("--from", a.from, "run directory of a pre-training; without it encoders start fresh");
+  app.add_option("--image-node", a.image_node,
+                 "node of --from for the pictures (clip: image; cass, cass-mm: cnn or vit)")
+      ->capture_default_str();
+  app.add_option("--text-node", a.text_node, "node of --from for the words")->capture_default_str();
+  app.add_option("--image", a.image, "fresh picture encoder, NAME[:key=value,…]")->capture_default_str();
+  app.add_option("--text", a.text, "fresh text encoder, NAME[:key=value,…]")->capture_default_str();
+  app.add_option("--modality", a.modality)->check(CLI::IsMember({"both", "picture", "words"}))->capture_default_str();
+  app.add_option("--fusion", a.fusion, "concat, align or cross")->capture_default_str();
+  app.add_option("--fusion-norm", a.fusion_norm, "batch learns from fresh encoders, l2 is as published")
+      ->check(CLI::IsMember({"batch", "l2"}))
+      ->capture_default_str();
+  app.add_option("--fusion-dropout", a.fusion_dropout, "of the fused features; 0.4 as published for frozen encoders")
+      ->capture_default_str();
+  app.add_option("--dev", a.dev, "split to tune the threshold on")->capture_default_str();
+  app.add_option("--test", a.test, "split to measure")->capture_default_str();
+  app.add_flag("--freeze", a.freeze, "train the fusion head alone");
+  app.footer("Example:\n  finetune --data memes --out runs/clip-ft --from runs/clip --size 64 --epochs 10");
+}
+
+/// The encoders that the modality asks for; a null one is not used.
+std::pair<sm::ImageEncoder, sm::TextEncoder> encoders(const Arguments& a, std::int64_t vocabulary_size) {
+  sm::ImageEncoder image;
+  sm::TextEncoder text;
+  if (a.modality != "words") {
+    image = a.from.empty() ? parse_image_encoder(a.image, {.image_size = a.size, .seed = a.seed})
+                           : sm::load_image_encoder(a.from, a.image_node);
+  }
+  if (a.modality != "picture") {
+    text = a.from.empty() ? parse_text_encoder(a.text, {.vocabulary_size = vocabulary_size, .seed = a.seed})
+                          : sm::load_text_encoder(a.from, a.text_node);
+  }
+  return {image, text};
+}
+
+void report(const Arguments& a, const Measured& measured) {
+  const auto& e = measured.test;
+  std::cout << fmt::format("{}: AUROC {:.4f}, accuracy {:.4f} at 0.5, {:.4f} at {:.3f} (tuned on {}), {} memes\n",
+                           a.test, e.auroc, e.accuracy, e.tuned_accuracy, e.threshold, a.dev,
+                           measured.predictions.ids.size());
+  write_predictions(std::filesystem::path{a.out} / "predictions.jsonl", measured.predictions);
+  const nlohmann::json results{{"split", a.test},
+                               {"auroc", e.auroc},
+                               {"accuracy", e.accuracy},
+                               {"tuned_accuracy", e.tuned_accuracy},
+                               {"threshold", e.threshold}};
+  write_text(std::filesystem::path{a.out} / "results.json", results.dump(2) + "\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Trains a harmful-meme classifier on labels and measures it.", "finetune"};
+  Arguments a;
+  add_options(app, a);
+
+  return run_program(app, argc, argv, [&] {
+    const sm::MemeJsonl train{a.data, a.split};
+    const Splits splits{train, sm::MemeJsonl{a.data, a.dev}, sm::MemeJsonl{a.data, a.test}, {}};
+    if (a.vocabulary.empty() && !a.from.empty() && a.modality != "picture")
+      a.vocabulary = (std::filesystem::path{a.from} / "vocab.txt").string();
+    const auto tokenizer = a.tokenizer(train);
+    const auto [image, text] = encoders(a, tokenizer->vocabulary_size());
+    const auto norm = a.fusion_norm == "l2" ? sm::FusionNorm::l2 : sm::FusionNorm::batch;
+    sm::Supervised classifier{image,
+                              text,
+                              {.fusion = {.kind = sm::fusion_kind(a.fusion),
+                                          .norm = norm,
+                                          .fusion_dropout = a.fusion_dropout,
+                                          .seed = a.seed},
+                               .train_encoders = !a.freeze}};
+    sm::DataLoader loader{train, sm::train_views({.size = a.size}), a.loader(tokenizer)};
+    sm::Trainer{classifier, a.trainer()}.fit(loader, VocabularyKeeper{tokenizer}, sm::ProgressBar{"finetune"},
+                                             sm::Checkpoint{});
+    report(a, measure(classifier, splits, a.size, tokenizer, a.max_tokens));
+  });
+}

@@ -1,0 +1,65 @@
+// my_loss: a loss of one's own in twenty lines, trained through Siamese. Copy this file to start.
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/data/loader.hpp>
+#include <sslmeme/data/meme_jsonl.hpp>
+#include <sslmeme/method/siamese.hpp>
+#include <sslmeme/testing/loss_contract.hpp>
+#include <sslmeme/train/progress.hpp>
+#include <sslmeme/train/trainer.hpp>
+
+#include "support/cli.hpp"
+
+#include <sstream>
+
+namespace sm = sslmeme;
+
+// [loss]
+/// Alignment + uniformity (Wang & Isola 2020, arXiv:2005.10242): mean ‖a − b‖² + w · log mean exp(−2 ‖aᵢ − aⱼ‖²), a and
+/// b normalised.
+struct AlignUniform {
+  double uniform_weight = 1.0;  ///< w, of the term that spreads the vectors over the sphere
+  /// z_a, z_b: (N, D) float, N ≥ 2. Returns a 0-d mean over the batch.
+  sm::Tensor operator()(const sm::Tensor& z_a, const sm::Tensor& z_b) const {
+    const auto a = sm::l2_normalize(z_a), b = sm::l2_normalize(z_b);
+    return (a - b).pow(2).sum(1).mean() + uniform_weight * torch::pdist(a).pow(2).mul(-2).exp().mean().log();
+  }
+  std::string name() const { return "align_uniform"; }
+};
+static_assert(sm::PairLoss<AlignUniform>);
+// [/loss]
+
+// [check]
+/// Throws unless the loss keeps the contract of pair losses: 0-d, finite, the right gradient, and the claims made here.
+void check(const AlignUniform& loss) {
+  const auto report = sm::testing::check_pair_loss(loss, {.scale_invariant = true});
+  std::ostringstream text;
+  text << report;
+  if (!report) throw sm::Error(text.str());
+}
+// [/check]
+
+int main(int argc, char** argv) {
+  CLI::App app{"Trains a picture encoder with a loss of your own (alignment + uniformity), without labels.", "my_loss"};
+  std::string data, split = "train", encoder = "resnet18:width=16,depth=1";
+  std::int64_t epochs = 2, batch = 32;
+  int size = 64;
+  AlignUniform loss;
+  app.add_option("--data", data, "folder in the Hateful Memes layout")->required();
+  app.add_option("--split", split, "split to train on")->capture_default_str();
+  app.add_option("--epochs", epochs)->capture_default_str();
+  app.add_option("--batch", batch, "samples a batch")->capture_default_str();
+  app.add_option("--size", size, "pixels of both edges")->capture_default_str();
+  app.add_option("--encoder", encoder, "picture encoder, NAME[:key=value,…]")->capture_default_str();
+  app.add_option("--uniform-weight", loss.uniform_weight, "weight of the uniformity term")->capture_default_str();
+  app.footer("Example:\n  my_loss --data memes --split train --epochs 2 --size 64");
+
+  return examples::run_program(app, argc, argv, [&] {
+    check(loss);
+    // [train]
+    sm::DataLoader loader{sm::MemeJsonl{data, split}, sm::cass_views({.size = size}), {.batch_size = batch}};
+    const sm::Siamese method{examples::parse_image_encoder(encoder, {.image_size = size}), sm::projection({.out = 128}),
+                             loss};
+    sm::Trainer{method, {.epochs = epochs}}.fit(loader, sm::ProgressBar{"my_loss"});
+    // [/train]
+  });
+}

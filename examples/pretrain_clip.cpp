@@ -1,0 +1,35 @@
+// pretrain_clip: CLIP (arXiv:2103.00020) on the pictures and words of a meme folder; labels are not used.
+#include <sslmeme/method/recipes.hpp>
+#include <sslmeme/train/checkpoint.hpp>
+#include <sslmeme/train/progress.hpp>
+#include <sslmeme/train/trainer.hpp>
+
+#include "support/cli.hpp"
+
+int main(int argc, char** argv) {
+  using namespace examples;
+  CLI::App app{"Pre-trains a picture and a text encoder with CLIP's contrastive loss, without labels.",
+               "pretrain_clip"};
+  TrainingArguments arguments;
+  arguments.add_to(app);
+  std::string image = "vit_small_patch16_224", text = "minilm_l6";
+  app.add_option("--image", image, "picture encoder, NAME[:key=value,…]")->capture_default_str();
+  app.add_option("--text", text, "text encoder, NAME[:key=value,…]")->capture_default_str();
+  bool mlp = false;
+  app.add_flag("--mlp", mlp, "MLP projections: learn faster from fresh encoders");
+  app.footer(
+      "Example:\n  pretrain_clip --data memes --out runs/clip --size 64 --image "
+      "vit_tiny_patch16_224:patch_size=8,depth=4 --epochs 5");
+
+  return run_program(app, argc, argv, [&] {
+    const sm::MemeJsonl data{arguments.data, arguments.split};
+    const auto tokenizer = arguments.tokenizer(data);
+    auto method =
+        sm::clip(parse_image_encoder(image, {.image_size = arguments.size, .seed = arguments.seed}),
+                 parse_text_encoder(text, {.vocabulary_size = tokenizer->vocabulary_size(), .seed = arguments.seed}),
+                 {.projection = mlp ? sm::ProjectionKind::mlp : sm::ProjectionKind::linear, .seed = arguments.seed});
+    sm::DataLoader loader{data, sm::train_views({.size = arguments.size}), arguments.loader(tokenizer)};
+    sm::Trainer{method, arguments.trainer()}.fit(loader, VocabularyKeeper{tokenizer}, sm::ProgressBar{"clip"},
+                                                 sm::Checkpoint{});
+  });
+}

@@ -1,0 +1,158 @@
+#include "support/seed_processes.hpp"
+
+#include <sslmeme/core/error.hpp>
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstring>
+#include <iostream>
+#include <memory>
+#include <new>
+#include <span>
+#include <thread>
+#include <vector>
+
+namespace examples {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+void copy_text(std::span<char> to, std::string_view text) {
+  const auto n = std::min(text.size(), to.size() - 1);
+  std::memcpy(to.data(), text.data(), n);
+  to[n] = '\0';
+}
+
+/// An array of SeedProgress that parent and children share.
+class SharedProgress {
+ public:
+  explicit SharedProgress(std::size_t n) : bytes_{n * sizeof(SeedProgress)} {
+    void* memory = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw sm::IoError("cannot share memory between the seeds' processes");
+    seeds_ = {new (memory) SeedProgress[n], n};
+  }
+  ~SharedProgress() { ::munmap(seeds_.data(), bytes_); }
+  SharedProgress(const SharedProgress&) = delete;
+  SharedProgress& operator=(const SharedProgress&) = delete;
+
+  SeedProgress& operator[](std::size_t i) { return seeds_[i]; }
+  std::span<SeedProgress> all() { return seeds_; }
+
+ private:
+  std::size_t bytes_;
+  std::span<SeedProgress> seeds_;
+};
+
+double share_done(const SeedProgress& p) {
+  const double total = std::max(1, p.fits_total.load());
+  const auto steps = static_cast<double>(std::max(1L, p.steps_total.load()));
+  return std::min(1.0, (p.fits_done + std::min(1.0, static_cast<double>(p.steps_done) / steps)) / total);
+}
+
+/// Draws how far all seeds are: a bar on a terminal, else a line whenever a seed begins another fit.
+class Display {
+ public:
+  explicit Display(std::span<SeedProgress> seeds)
+      : seeds_{seeds}, terminal_{::isatty(STDERR_FILENO) == 1}, said_(seeds.size(), -1) {}
+
+  void draw() {
+    const double elapsed = std::chrono::duration<double>(Clock::now() - began_).count();
+    double share = 0;
+    for (const auto& seed : seeds_) share += share_done(seed) / static_cast<double>(seeds_.size());
+    if (!terminal_) return say_new_fits(elapsed);
+    std::string bar;
+    for (int i = 0; i < 24; ++i) bar += i < share * 24 ? "█" : " ";
+    auto line = fmt::format("\rtraining {:3.0f}%|{}| {:.0f} s, {:.0f} s left", share * 100, bar, elapsed,
+                            share > 0.02 ? elapsed / share - elapsed : 0);
+    for (std::size_t i = 0; i < seeds_.size(); ++i) line += fmt::format("  [seed {}: {}]", i, seeds_[i].doing);
+    std::cerr << line << "\033[K" << std::flush;
+  }
+
+  void finish() {
+    if (terminal_) std::cerr << '\n';
+  }
+
+ private:
+  void say_new_fits(double elapsed) {
+    for (std::size_t i = 0; i < seeds_.size(); ++i) {
+      const int fit = seeds_[i].fits_done;
+      if (fit == said_[i] || seeds_[i].doing[0] == '\0' || fit >= seeds_[i].fits_total) continue;
+      said_[i] = fit;
+      std::cerr << fmt::format("{:5.0f} s  seed {}: {} ({} of {})\n", elapsed, i, seeds_[i].doing, fit + 1,
+                               seeds_[i].fits_total.load());
+    }
+  }
+
+  std::span<SeedProgress> seeds_;
+  bool terminal_;
+  std::vector<int> said_;
+  Clock::time_point began_ = Clock::now();
+};
+
+[[noreturn]] void run_child(int seed, SeedProgress& progress, const std::function<void(int, SeedProgress&)>& body) {
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // a child does not outlive the program that a person stopped
+  int code = 0;
+  try {
+    body(seed, progress);
+  } catch (const std::exception& error) {
+    const std::string_view message = error.what();
+    copy_text(progress.error, message.substr(0, message.find('\n')));
+    code = 1;
+  }
+  std::cout.flush();
+  ::_exit(code);  // no destructors of the parent's objects, no flushing of its streams
+}
+
+}  // namespace
+
+void SeedProgress::begin_fit(const std::string& name) {
+  steps_done = 0;
+  copy_text(doing, name);
+}
+
+void run_seed_processes(int seeds, const std::function<void(int, SeedProgress&)>& body) {
+  SharedProgress progress{static_cast<std::size_t>(seeds)};
+  std::vector<pid_t> running;
+  for (int seed = 0; seed < seeds; ++seed) {
+    const auto pid = ::fork();
+    if (pid == 0) run_child(seed, progress[static_cast<std::size_t>(seed)], body);
+    if (pid < 0) {
+      for (const auto child : running) ::kill(child, SIGTERM);
+      throw sm::IoError(fmt::format("cannot start a process for seed {}: {}", seed, std::strerror(errno)));
+    }
+    running.push_back(pid);
+  }
+  Display display{progress.all()};
+  std::string failure;
+  std::size_t alive = running.size();
+  while (alive > 0) {
+    int status = 0;
+    const auto ended = ::waitpid(-1, &status, WNOHANG);
+    if (ended <= 0) {
+      display.draw();
+      std::this_thread::sleep_for(std::chrono::milliseconds{200});
+      continue;
+    }
+    const auto seed = static_cast<std::size_t>(std::find(running.begin(), running.end(), ended) - running.begin());
+    if (seed == running.size()) continue;
+    --alive;
+    running[seed] = 0;
+    if (status == 0 || !failure.empty()) continue;
+    const std::string said = progress[seed].error;
+    failure = said.empty() ? fmt::format("the process of seed {} ended by signal {}", seed, WTERMSIG(status))
+                           : fmt::format("seed {}: {}", seed, said);
+    for (const auto child : running) {
+      if (child > 0) ::kill(child, SIGTERM);
+    }
+  }
+  display.finish();
+  if (!failure.empty()) throw sm::Error(failure);
+}
+
+}  // namespace examples
