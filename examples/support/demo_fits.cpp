@@ -51,7 +51,7 @@ class SeedRun {
   sm::ImageEncoder vit() const {
     return sm::image_encoder(
         vit_name,
-        {.image_size = options_.size, .patch_size = 8, .width = 96, .depth = 3, .seed = sm::derive_seed({seed_, 2})});
+        {.image_size = options_.size, .patch_size = 8, .width = 96, .depth = 2, .seed = sm::derive_seed({seed_, 2})});
   }
   sm::TextEncoder text() const {
     return sm::text_encoder(text_name, {.vocabulary_size = tokenizer_->vocabulary_size(),

@@ -25,7 +25,7 @@ const std::vector<DemoRow>& demo_rows();
 struct DemoOptions {
   std::filesystem::path out = "runs/demo";
   int size = 64;  ///< pixels of the pictures
-  std::int64_t pretrain_epochs = 7, finetune_epochs = 10, batch = 32;
+  std::int64_t pretrain_epochs = 9, finetune_epochs = 13, batch = 32;
   double lr = 8e-4;
 };
 

@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <random>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -97,28 +96,6 @@ std::vector<std::byte> read_bytes(const FileDescriptor& file, std::int64_t max_b
   }
   bytes.resize(filled);
   return bytes;
-}
-
-void replace_file(const fs::path& path, std::span<const std::byte> bytes) {
-  std::random_device random;
-  const fs::path temporary = fmt::format("{}.{:08x}.tmp", path.string(), random());
-  const auto fail = [&](int code) {
-    ::unlink(temporary.c_str());
-    throw IoError(fmt::format("cannot write {}: {}", path.string(), reason(code)));
-  };
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0) throw IoError(fmt::format("cannot write {}: {}", path.string(), reason(errno)));
-  int code = 0;
-  while (code == 0 && !bytes.empty()) {
-    const auto count = ::write(fd, bytes.data(), bytes.size());
-    if (count >= 0)
-      bytes = bytes.subspan(static_cast<std::size_t>(count));
-    else if (errno != EINTR)
-      code = errno;
-  }
-  if (::close(fd) != 0 && code == 0) code = errno;
-  if (code == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) code = errno;
-  if (code != 0) fail(code);
 }
 
 }  // namespace sslmeme::detail

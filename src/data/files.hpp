@@ -55,7 +55,4 @@ bool is_regular(const FileDescriptor& file);
 std::vector<std::byte> read_bytes(const FileDescriptor& file, std::int64_t max_bytes,
                                   const std::filesystem::path& path);
 
-/// Replaces the file at `path` by one that holds `bytes`, or leaves it as it is. Throws IoError.
-void replace_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
-
 }  // namespace sslmeme::detail
