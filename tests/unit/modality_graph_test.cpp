@@ -153,7 +153,7 @@ TEST_CASE("The state of a graph holds encoders, projections and losses by their 
   std::vector<std::string> some;
   for (const auto& [name, tensor] : sm::state_of(*graph.module())) some.push_back(name);
   for (const auto* name : {"nodes.cnn.encoder.conv1.weight", "nodes.cnn.encoder.bn1.running_mean",
-                           "nodes.vit.projection.proj.weight", "nodes.text.encoder.embeddings.word_embeddings.weight",
+                           "nodes.vit.projection.fc1.weight", "nodes.text.encoder.embeddings.word_embeddings.weight",
                            "losses.cnn-text.log_scale", "losses.vit-text.log_scale"}) {
     INFO(name);
     CHECK(std::find(some.begin(), some.end(), name) != some.end());
@@ -225,13 +225,20 @@ TEST_CASE("The published recipes are what one writes by hand") {
     }
   }
   SECTION("cass_mm and its reference") {
-    const sm::CassMmOptions options{.dim = 5, .picture_weight = 0.7, .text_weight = 0.3};
+    const sm::CassMmOptions options{
+        .dim = 5, .projection = sm::ProjectionKind::linear, .picture_weight = 0.7, .text_weight = 0.3};
     auto ours = sm::cass_mm(cnn, image, text, options), reference = sm::cass_mm_reference(cnn, image, text, options);
     const auto a = linear(ours, "cnn", c), b = linear(ours, "vit", v), d = linear(ours, "text", t);
     CHECK_THAT(ours.step(batch, {}).total,
                AllCloseTo(0.7 * cosine(a, b) + 0.3 * (info_nce(a, d) + info_nce(b, d)), fp32_rounding));
     CHECK_THAT(reference.step(batch, {}).total,
                AllCloseTo(0.7 * cosine(a, b) + 0.3 * (cosine(a, d) + cosine(b, d)), fp32_rounding));
+
+    auto by_default = sm::cass_mm(cnn, image, text, {.dim = 5});
+    const auto x = by_default.project("cnn", batch), y = by_default.project("vit", batch),
+               z = by_default.project("text", batch);
+    CHECK_THAT(by_default.step(batch, {}).total,
+               AllCloseTo(cosine(x, y) + 0.5 * (info_nce(x, z) + info_nce(y, z)), fp32_rounding));
   }
   SECTION("heads differ between nodes and between seeds") {
     const auto head = [&](std::uint64_t seed, const std::string& node) {
