@@ -150,7 +150,7 @@ const std::vector<DemoRow>& demo_rows() {
   static const std::vector<DemoRow> rows{{"supervised_picture", "supervised, picture only", true, false, "", ""},
                                          {"supervised_words", "supervised, words only", false, true, "", ""},
                                          {"supervised_both", "supervised, both", true, true, "", ""},
-                                         {"clip", "CLIP (ViT)", true, true, "clip", "image"},
+                                         {"clip_vit", "CLIP (ViT)", true, true, "clip", "image"},
                                          {"cass_mm_vit", "CASS-MM (ViT)", true, true, "cass_mm", "vit"},
                                          {"cass_mm_cnn", "CASS-MM (ResNet)", true, true, "cass_mm", "cnn"}};
   return rows;

@@ -1,9 +1,11 @@
 #include "support/demo_report.hpp"
 
+#include <sslmeme/core/error.hpp>
 #include <sslmeme/eval/metrics.hpp>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_map>
 
 namespace examples {
@@ -33,9 +35,10 @@ sm::LossCurve curve(const DemoOptions& options, int seeds, const std::string& fi
     mean.value.resize(history.size());
     for (std::size_t i = 0; i < history.size(); ++i) {
       mean.epoch[i] = static_cast<double>(history[i].epoch + 1);
-      for (const auto& [key, value] : history[i].parts) {
-        if (key == part) mean.value[i] += value / seeds;
-      }
+      const auto& parts = history[i].parts;
+      const auto found = std::find_if(parts.begin(), parts.end(), [&](const auto& p) { return p.first == part; });
+      if (found == parts.end()) throw sm::DataError(fmt::format("the run {} logged no loss \"{}\"", fit, part));
+      mean.value[i] += found->second / seeds;
     }
   }
   return mean;
@@ -67,7 +70,7 @@ std::vector<sm::LossChart> charts(const DemoOptions& options, int seeds) {
   return {cass, clip, finetune};
 }
 
-/// The worst mistakes of one classifier on test_seen, and its best-judged memes would come last.
+/// The worst mistakes of one classifier on test_seen.
 sm::Gallery gallery(const DemoOptions& options, const DemoRow& row, const Measured& measured) {
   constexpr std::size_t shown = 24;
   const sm::MemeJsonl memes{options.out / "memes", "test_seen"};
