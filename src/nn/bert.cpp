@@ -12,11 +12,7 @@ namespace {
 
 constexpr double norm_eps = 1e-12;
 
-torch::nn::Linear linear(std::int64_t in, std::int64_t out) {
-  auto layer = torch::nn::Linear(in, out);
-  detail::init_linear(*layer);
-  return layer;
-}
+using detail::linear;
 
 /// Dropout(dense(x)) + residual, normed: BertSelfOutput and BertOutput.
 class Output : public torch::nn::Module {

@@ -25,6 +25,12 @@ void init_linear(torch::nn::LinearImpl& linear, double std) {
   if (linear.bias.defined()) linear.bias.zero_();
 }
 
+torch::nn::Linear linear(std::int64_t in, std::int64_t out) {
+  auto layer = torch::nn::Linear(in, out);
+  init_linear(*layer);
+  return layer;
+}
+
 torch::nn::LayerNorm layer_norm(std::int64_t width, double eps) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(eps));
 }

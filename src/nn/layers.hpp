@@ -15,6 +15,9 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor
 /// Weights from a normal of deviation `std` cut at ±2, bias zero: the transformer initialisation of timm and BERT.
 void init_linear(torch::nn::LinearImpl& linear, double std = 0.02);
 
+/// A Linear with bias that starts as init_linear() says.
+torch::nn::Linear linear(std::int64_t in, std::int64_t out);
+
 torch::nn::LayerNorm layer_norm(std::int64_t width, double eps);
 
 /// Throws InvalidArgument unless `value` > 0; `what` names the option.

@@ -12,11 +12,7 @@ namespace {
 
 constexpr double norm_eps = 1e-6;
 
-torch::nn::Linear linear(std::int64_t in, std::int64_t out) {
-  auto layer = torch::nn::Linear(in, out);
-  detail::init_linear(*layer);
-  return layer;
-}
+using detail::linear;
 
 class Attention : public torch::nn::Module {
  public:
