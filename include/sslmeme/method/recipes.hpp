@@ -35,8 +35,8 @@ ModalityGraph cass_reference(ImageEncoder cnn, ImageEncoder vit);
 struct CassMmOptions {
   std::int64_t dim = 256;
   ProjectionKind projection = ProjectionKind::mlp;  ///< its BatchNorm takes out what all pictures have in common
-  double picture_weight = 1.0;                      ///< of the cosine edge cnn–vit
-  double text_weight = 0.5;                         ///< of each of the two InfoNCE edges to text
+  double picture_weight = 0.25;  ///< of the edge cnn–vit; cosine is satisfied within an epoch: more drowns the words
+  double text_weight = 1.0;      ///< of each of the two edges to text
   InfoNceOptions loss = {};
   std::uint64_t seed = 0;
 };
@@ -45,8 +45,8 @@ struct CassMmOptions {
 /// encoders, which see the same view, and InfoNCE on the edges to text, which cannot collapse.
 ModalityGraph cass_mm(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmOptions& options = {});
 
-/// CASS-MM with cosine on all three edges and nothing against collapse.
+/// CASS-MM with cosine on all three edges, equally weighted, and nothing against collapse.
 ModalityGraph cass_mm_reference(ImageEncoder cnn, ImageEncoder vit, TextEncoder text,
-                                const CassMmOptions& options = {});
+                                const CassMmOptions& options = {.picture_weight = 1, .text_weight = 1});
 
 }  // namespace sslmeme
