@@ -5,6 +5,7 @@
 #include "support/demo_report.hpp"
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
 
 #include <fmt/format.h>
 
@@ -63,7 +64,7 @@ int main(int argc, char** argv) {
     std::cout << sm::terminal_table(report.rows)
               << fmt::format("trained in {:.0f} s; report: {}\n", seconds.count(),
                              (options.out / "report.html").string());
-    write_text(options.out / "results.json", sm::results_json(report.rows, seconds.count()) + "\n");
+    sm::write_atomically(options.out / "results.json", sm::results_json(report.rows, seconds.count()) + "\n");
     sm::write_report(options.out / "report.html", report);
   });
 }

@@ -1,4 +1,5 @@
 // finetune: trains a harmful-meme classifier on labels, from pre-trained or fresh encoders, and measures it.
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/method/supervised.hpp>
 #include <sslmeme/train/checkpoint.hpp>
 #include <sslmeme/train/progress.hpp>
@@ -73,7 +74,7 @@ void report(const Arguments& a, const Measured& measured) {
                                {"accuracy", e.accuracy},
                                {"tuned_accuracy", e.tuned_accuracy},
                                {"threshold", e.threshold}};
-  write_text(std::filesystem::path{a.out} / "results.json", results.dump(2) + "\n");
+  sm::write_atomically(std::filesystem::path{a.out} / "results.json", results.dump(2) + "\n");
 }
 
 }  // namespace

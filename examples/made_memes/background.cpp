@@ -52,7 +52,7 @@ class Noise {
     return top + (bottom - top) * ty;
   }
   static float ease(float t) { return t * t * (3 - 2 * t); }
-  float at(int x, int y) const { return lattice_[static_cast<std::size_t>(y * side + x)]; }
+  float at(int x, int y) const { return lattice_[static_cast<std::size_t>(y) * side + static_cast<std::size_t>(x)]; }
 
   std::array<float, side * side> lattice_;
 };

@@ -25,9 +25,9 @@ struct Four {
   int deny = 0;
 };
 
-template <std::size_t n>
-std::array<int, n> shuffled(Rng& rng) {
-  std::array<int, n> order{};
+template <std::size_t N>
+std::array<int, N> shuffled(Rng& rng) {
+  std::array<int, N> order{};
   std::iota(order.begin(), order.end(), 0);
   rng.shuffle(std::span<int>{order});
   return order;

@@ -126,6 +126,7 @@ std::shared_ptr<const sm::WordPiece> TrainingArguments::tokenizer(const sm::Meme
 
 std::shared_ptr<const sm::WordPiece> train_tokenizer(const sm::MemeJsonl& data) {
   std::vector<std::string> texts;
+  texts.reserve(data.size());
   for (std::size_t i = 0; i < data.size(); ++i) texts.emplace_back(data.text(i));
   return std::make_shared<sm::WordPiece>(
       sm::WordPiece::from_vocabulary(sm::train_wordpiece(texts, {.vocabulary_size = 2000})));

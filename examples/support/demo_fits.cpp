@@ -1,12 +1,13 @@
 #include "support/demo_fits.hpp"
 
-#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/core/random.hpp>
 #include <sslmeme/method/recipes.hpp>
 #include <sslmeme/train/trainer.hpp>
 
 #include "support/cli.hpp"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -133,7 +134,7 @@ class SeedRun {
     };
     const nlohmann::json result{
         {"test_seen", figures(measured.test)}, {"test_unseen", figures(*measured.unseen)}, {"seconds", seconds}};
-    write_text(out / "result.json", result.dump(2) + "\n");
+    sm::write_atomically(out / "result.json", result.dump(2) + "\n");
   }
 
   DemoOptions options_;
@@ -162,7 +163,7 @@ void run_demo_seed(const DemoOptions& options, int seed, SeedProgress& progress)
 
 Measured read_row(const DemoOptions& options, int seed, const DemoRow& row) {
   const auto folder = fit_folder(options, seed, row.key);
-  const auto json = nlohmann::json::parse(read_text(folder / "result.json"));
+  const auto json = nlohmann::json::parse(sm::read_file(folder / "result.json"));
   const auto figures = [&](const char* split) {
     const auto& e = json.at(split);
     return sm::Evaluation{e.at("auroc"), e.at("accuracy"), e.at("tuned_accuracy"), e.at("threshold")};

@@ -117,7 +117,8 @@ sm::Report demo_report(const DemoOptions& options, int seeds, double seconds) {
       "pictures and paraphrases that training never saw; small networks without outside knowledge are expected near "
       "0.5 there.",
       "CLIP and CASS-MM were pre-trained on the training memes without their labels, then fine-tuned like the "
-      "supervised rows, for the same number of epochs."};
+      "supervised rows, for the same number of epochs. Figures of the table are over all seeds; ROC curves and judged "
+      "memes are those of seed 0."};
   for (const auto& row : demo_rows()) {
     std::vector<Measured> runs;
     for (int seed = 0; seed < seeds; ++seed) runs.push_back(read_row(options, seed, row));

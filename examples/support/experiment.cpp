@@ -1,12 +1,11 @@
 #include "support/experiment.hpp"
 
-#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/data/views.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <fstream>
 #include <sstream>
 
 namespace examples {
@@ -42,12 +41,12 @@ void write_predictions(const std::filesystem::path& path, const sm::Predictions&
     if (predictions.labels[i] >= 0) line["label"] = predictions.labels[i];
     text += line.dump() + '\n';
   }
-  write_text(path, text);
+  sm::write_atomically(path, text);
 }
 
 sm::Predictions read_predictions(const std::filesystem::path& path) {
   sm::Predictions predictions;
-  std::istringstream in{read_text(path)};
+  std::istringstream in{sm::read_file(path)};
   for (std::string line; std::getline(in, line);) {
     const auto json = nlohmann::json::parse(line);
     predictions.ids.push_back(json.at("id"));
@@ -55,21 +54,6 @@ sm::Predictions read_predictions(const std::filesystem::path& path) {
     predictions.labels.push_back(json.value("label", -1));
   }
   return predictions;
-}
-
-void write_text(const std::filesystem::path& path, const std::string& text) {
-  const auto partial = std::filesystem::path{path.string() + ".partial"};
-  std::ofstream out{partial};
-  out << text;
-  out.close();
-  if (!out) throw sm::IoError(fmt::format("cannot write {}: is the disk full?", path.string()));
-  std::filesystem::rename(partial, path);
-}
-
-std::string read_text(const std::filesystem::path& path) {
-  std::ifstream in{path};
-  if (!in) throw sm::IoError(fmt::format("cannot read {}", path.string()));
-  return {std::istreambuf_iterator<char>{in}, {}};
 }
 
 }  // namespace examples

@@ -36,12 +36,8 @@ sm::DataLoader evaluation_loader(const sm::AnyDataset& data, int size, std::shar
 Measured measure(sm::Supervised& classifier, const Splits& splits, int size,
                  const std::shared_ptr<const sm::Tokenizer>& tokenizer, std::int64_t max_tokens);
 
-/// Writes {"id", "label", "score"} lines. The file appears whole or not at all.
+/// Writes {"id", "label", "score"} lines. The file appears whole or not at all. Throws IoError.
 void write_predictions(const std::filesystem::path& path, const sm::Predictions& predictions);
 sm::Predictions read_predictions(const std::filesystem::path& path);
-
-/// A text file that appears whole or not at all. Throws IoError.
-void write_text(const std::filesystem::path& path, const std::string& text);
-std::string read_text(const std::filesystem::path& path);
 
 }  // namespace examples

@@ -3,6 +3,7 @@
 
 #include <sslmeme/core/batch.hpp>
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/core/image.hpp>
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/core/random.hpp>

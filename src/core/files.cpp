@@ -1,4 +1,4 @@
-#include "core/files.hpp"
+#include <sslmeme/core/files.hpp>
 
 #include <sslmeme/core/error.hpp>
 
@@ -10,7 +10,7 @@
 #include <cstring>
 #include <fstream>
 
-namespace sslmeme::detail {
+namespace sslmeme {
 namespace {
 
 [[noreturn]] void refuse(const char* doing, const std::filesystem::path& path) {
@@ -86,4 +86,4 @@ void sync_directory(const std::filesystem::path& directory) {
   if (::fsync(file.get()) != 0 && errno != EINVAL) refuse("sync", directory);
 }
 
-}  // namespace sslmeme::detail
+}  // namespace sslmeme

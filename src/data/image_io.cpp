@@ -1,7 +1,7 @@
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/data/image_io.hpp>
 
-#include "core/files.hpp"
 #include "data/decoders.hpp"
 #include "data/files.hpp"
 
@@ -76,7 +76,7 @@ std::vector<std::byte> encode_png(const Image& image) {
 
 void write_png(const std::filesystem::path& path, const Image& image) {
   const auto bytes = encode_png(image);
-  detail::write_atomically(path, [&](const detail::ByteSink& sink) { sink(bytes); });
+  write_atomically(path, [&](const ByteSink& sink) { sink(bytes); });
 }
 
 }  // namespace sslmeme

@@ -1,8 +1,8 @@
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/eval/report.hpp>
 #include <sslmeme/version.hpp>
 
-#include "core/files.hpp"
 #include "eval/report_html.hpp"
 #include "eval/report_page.hpp"
 #include "eval/report_style.hpp"
@@ -104,7 +104,7 @@ std::string page(const Report& report) {
 
 void write_report(const std::filesystem::path& path, const Report& report) {
   check(report);
-  detail::write_atomically(path, page(report));
+  write_atomically(path, page(report));
 }
 
 }  // namespace sslmeme

@@ -1,8 +1,7 @@
 #include "eval/report_html.hpp"
 
 #include <sslmeme/core/error.hpp>
-
-#include "core/files.hpp"
+#include <sslmeme/core/files.hpp>
 
 #include <fmt/format.h>
 #include <utf8proc.h>

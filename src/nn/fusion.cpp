@@ -28,7 +28,7 @@ class Map : public torch::nn::Module {
 
   Tensor forward(const Tensor& x) {
     const auto mapped = torch::dropout(linear_->forward(x), dropout_, is_training());
-    if (norm_) return norm_->forward(mapped);
+    if (norm_) return detail::batch_norm(*norm_, mapped);
     return l2_normalize(mapped) * std::sqrt(static_cast<double>(mapped.size(1)));
   }
 

@@ -40,7 +40,8 @@ class MlpHead final : public ProjectionHead {
         fc2_{register_module("fc2", torch::nn::Linear(torch::nn::LinearOptions(hidden, out).bias(false)))},
         bn2_{register_module("bn2", torch::nn::BatchNorm1d(torch::nn::BatchNorm1dOptions(out).affine(false)))} {}
   Tensor forward(const Tensor& features) override {
-    return bn2_->forward(fc2_->forward(torch::relu(bn1_->forward(fc1_->forward(features)))));
+    const auto hidden = torch::relu(detail::batch_norm(*bn1_, fc1_->forward(features)));
+    return detail::batch_norm(*bn2_, fc2_->forward(hidden));
   }
   std::int64_t out_dim() const override { return fc2_->options.out_features(); }
 

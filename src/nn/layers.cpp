@@ -35,6 +35,14 @@ torch::nn::LayerNorm layer_norm(std::int64_t width, double eps) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(eps));
 }
 
+Tensor batch_norm(torch::nn::BatchNorm1dImpl& norm, const Tensor& x) {
+  if (norm.is_training() && x.size(0) < 2) {
+    throw InvalidArgument(
+        fmt::format("batch norm in training got a batch of {}; it needs 2 or more samples", x.size(0)));
+  }
+  return norm.forward(x);
+}
+
 void require_positive(std::int64_t value, const char* what) {
   if (value <= 0) throw InvalidArgument(fmt::format("{} is {}; it must be positive", what, value));
 }

@@ -3,6 +3,7 @@
 
 #include <sslmeme/core/tensor.hpp>
 
+#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
@@ -19,6 +20,9 @@ void init_linear(torch::nn::LinearImpl& linear, double std = 0.02);
 torch::nn::Linear linear(std::int64_t in, std::int64_t out);
 
 torch::nn::LayerNorm layer_norm(std::int64_t width, double eps);
+
+/// norm(x) for x (N, D). Throws InvalidArgument for a batch of one in training: it has no statistics.
+Tensor batch_norm(torch::nn::BatchNorm1dImpl& norm, const Tensor& x);
 
 /// Throws InvalidArgument unless `value` > 0; `what` names the option.
 void require_positive(std::int64_t value, const char* what);

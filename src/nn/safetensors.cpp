@@ -1,8 +1,7 @@
 #include <sslmeme/nn/safetensors.hpp>
 
 #include <sslmeme/core/error.hpp>
-
-#include "core/files.hpp"
+#include <sslmeme/core/files.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -119,7 +118,7 @@ void check_layout(const std::filesystem::path& path, std::vector<Entry>& entries
 }  // namespace
 
 Safetensors read_safetensors(const std::filesystem::path& path) {
-  const auto content = detail::read_file(path, max_file_bytes);
+  const auto content = read_file(path, max_file_bytes);
   std::uint64_t header_bytes = 0;
   if (content.size() < sizeof header_bytes) reject(path, fmt::format("it holds {} bytes", content.size()));
   for (int i = 7; i >= 0; --i)
@@ -176,7 +175,7 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   }
   auto text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  detail::write_atomically(path, [&](const detail::ByteSink& sink) {
+  write_atomically(path, [&](const ByteSink& sink) {
     std::array<std::byte, 8> length{};
     for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<std::byte>(text.size() >> (8 * i));
     sink(length);

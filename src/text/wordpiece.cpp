@@ -1,7 +1,7 @@
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/text/wordpiece.hpp>
 
-#include "core/files.hpp"
 #include "text/wordpiece_words.hpp"
 
 #include <fmt/format.h>
@@ -143,7 +143,7 @@ std::string WordPiece::token(std::int64_t id) const {
 
 WordPiece WordPiece::from_file(const std::filesystem::path& path, const WordPieceOptions& options) {
   std::vector<std::string> vocabulary;
-  std::istringstream lines{detail::read_file(path, largest_file)};
+  std::istringstream lines{read_file(path, largest_file)};
   for (std::string line; std::getline(lines, line);) {
     if (line.ends_with('\r')) line.pop_back();
     vocabulary.push_back(std::move(line));
@@ -155,7 +155,7 @@ WordPiece WordPiece::from_file(const std::filesystem::path& path, const WordPiec
 void WordPiece::save(const std::filesystem::path& path) const {
   std::string text;
   for (const auto& token : vocabulary_) text.append(token).append(1, '\n');
-  detail::write_atomically(path, text);
+  write_atomically(path, text);
 }
 
 }  // namespace sslmeme

@@ -1,8 +1,7 @@
 #include "train/run_directory.hpp"
 
 #include <sslmeme/core/error.hpp>
-
-#include "core/files.hpp"
+#include <sslmeme/core/files.hpp>
 
 #include <fmt/format.h>
 
@@ -213,8 +212,7 @@ std::vector<EpochRecord> read_history(const std::filesystem::path& run) {
   const auto checkpoints = detail::checkpoints_of(run);
   if (checkpoints.empty()) throw DataError(fmt::format("{} has no checkpoint", run.string()));
   try {
-    return detail::manifest_from(nlohmann::json::parse(detail::read_file(checkpoints.front() / detail::manifest_file)))
-        .history;
+    return detail::manifest_from(nlohmann::json::parse(read_file(checkpoints.front() / detail::manifest_file))).history;
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{}: {}", (checkpoints.front() / detail::manifest_file).string(), error.what()));
   }

@@ -1,11 +1,11 @@
 #include <sslmeme/train/session.hpp>
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/core/random.hpp>
 #include <sslmeme/nn/weights.hpp>
 #include <sslmeme/version.hpp>
 
-#include "core/files.hpp"
 #include "train/run_directory.hpp"
 
 #include <fmt/format.h>
@@ -310,7 +310,7 @@ template <class Make>
 auto load_encoder(const std::filesystem::path& run, const std::string& node, Make make) {
   nlohmann::json config;
   try {
-    config = nlohmann::json::parse(detail::read_file(run / "config.json"));
+    config = nlohmann::json::parse(read_file(run / "config.json"));
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{} cannot be read: {}", (run / "config.json").string(), error.what()));
   }
@@ -327,12 +327,14 @@ auto load_encoder(const std::filesystem::path& run, const std::string& node, Mak
 
 }  // namespace
 
-ImageEncoder load_image_encoder(const std::filesystem::path& run, const std::string& node) {
-  return load_encoder(run, node, [](const std::string& json) { return image_encoder_from_json(json); });
+ImageEncoder load_image_encoder(const std::filesystem::path& run, const std::string& node,
+                                const BackboneRegistry& registry) {
+  return load_encoder(run, node, [&](const std::string& json) { return image_encoder_from_json(json, registry); });
 }
 
-TextEncoder load_text_encoder(const std::filesystem::path& run, const std::string& node) {
-  return load_encoder(run, node, [](const std::string& json) { return text_encoder_from_json(json); });
+TextEncoder load_text_encoder(const std::filesystem::path& run, const std::string& node,
+                              const BackboneRegistry& registry) {
+  return load_encoder(run, node, [&](const std::string& json) { return text_encoder_from_json(json, registry); });
 }
 
 }  // namespace sslmeme

@@ -3,7 +3,6 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,8 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "files.hpp"
 
 namespace fs = std::filesystem;
 using Catch::Matchers::ContainsSubstring;
@@ -42,20 +43,18 @@ Outcome run(const std::string& program, const std::string& arguments) {
 
 /// A folder of 32 made memes that is removed in the end.
 struct TinyMemes {
-  fs::path root = fs::temp_directory_path() / ("sslmeme_cli_" + std::to_string(::getpid()));
+  sslmeme::test::TemporaryFolder root;
   std::string memes = (root / "memes").string();
   std::string encoders =
       " --size 32 --batch 8 --workers 1 --image resnet18:width=8,depth=1 --text minilm_l6:width=24,depth=1";
   std::string small = encoders + " --epochs 1";
 
   TinyMemes() {
-    fs::create_directories(root);
     const auto made =
         run("make_memes", memes + " --count 32 --dev 8 --test 8 --dev-unseen 8 --test-unseen 8 --size 32 --seed 3");
     INFO(made.output);
     REQUIRE(made.code == 0);
   }
-  ~TinyMemes() { fs::remove_all(root); }
 
   std::string in_out(const std::string& run_name) const {
     return "--data " + memes + " --out " + (root / run_name).string();
@@ -111,8 +110,9 @@ TEST_CASE("Each kind of bad input gets one line that names it") {
   const auto clip = [&](const std::string& arguments) { return run("pretrain_clip", arguments); };
 
   SECTION("missing folder") {
-    check_one_line(clip("--data " + tiny.root.string() + "/nowhere --out " + tiny.root.string() + "/a" + tiny.small),
-                   "pretrain_clip", "nowhere");
+    check_one_line(
+        clip("--data " + (tiny.root / "nowhere").string() + " --out " + (tiny.root / "a").string() + tiny.small),
+        "pretrain_clip", "nowhere");
   }
   SECTION("missing split") {
     check_one_line(clip(tiny.in_out("a") + tiny.small + " --split tran"), "pretrain_clip", "train.jsonl");
@@ -148,7 +148,7 @@ TEST_CASE("Each kind of bad input gets one line that names it") {
     check_one_line(clip(tiny.in_out("a") + " --size 33 --image vit_tiny_patch16_224"), "pretrain_clip", "48");
   }
   SECTION("weights that are not there") {
-    check_one_line(run("finetune", tiny.in_out("a") + tiny.small + " --from " + tiny.root.string() + "/none"),
+    check_one_line(run("finetune", tiny.in_out("a") + tiny.small + " --from " + (tiny.root / "none").string()),
                    "finetune", "none");
   }
   SECTION("loss that is not finite") {

@@ -8,11 +8,11 @@
 #include <catch2/catch_test_macros.hpp>
 #include <nlohmann/json.hpp>
 
-#include <fstream>
 #include <map>
 #include <string>
 
 #include "close_to.hpp"
+#include "json_files.hpp"
 
 namespace sm = sslmeme;
 using sm::Tensor;
@@ -156,8 +156,7 @@ TEST_CASE("A text encoder is transformers' BERT, padding and both poolings inclu
 }
 
 TEST_CASE("The state of every named encoder has the reference's names and shapes") {
-  std::ifstream file{SSLMEME_TEST_DATA "/parity/state_names.json"};
-  const auto golden = nlohmann::json::parse(file);
+  const auto golden = sm::test::json_of(SSLMEME_TEST_DATA "/parity/state_names.json");
   const auto registry = sm::BackboneRegistry::built_in();
   const auto check = [&](const std::string& name, const torch::nn::Module& module) {
     INFO(name);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "close_to.hpp"
+#include "state.hpp"
 
 namespace sm = sslmeme;
 using sm::Tensor;
@@ -18,8 +19,7 @@ using sm::test::Tolerance;
 namespace {
 
 std::map<std::string, Tensor> golden() {
-  const auto file = sm::read_safetensors(SSLMEME_TEST_DATA "/parity/losses.safetensors");
-  return {file.tensors.begin(), file.tensors.end()};
+  return sm::test::by_name(sm::read_safetensors(SSLMEME_TEST_DATA "/parity/losses.safetensors").tensors);
 }
 
 const std::vector<std::string> cases{"small", "wide",         "tall",     "one_pair",     "one_dimension", "duplicates",

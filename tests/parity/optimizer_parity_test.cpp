@@ -10,6 +10,7 @@
 #include <string>
 
 #include "close_to.hpp"
+#include "state.hpp"
 
 namespace sm = sslmeme;
 using sm::Tensor;
@@ -21,8 +22,7 @@ constexpr sm::test::Tolerance few_ulps{2e-6, 2e-7};
 const std::vector<std::string> names{"matrix", "bias", "scalar", "late"};
 
 std::map<std::string, Tensor> golden() {
-  const auto file = sm::read_safetensors(SSLMEME_TEST_DATA "/parity/optimizer.safetensors");
-  return {file.tensors.begin(), file.tensors.end()};
+  return sm::test::by_name(sm::read_safetensors(SSLMEME_TEST_DATA "/parity/optimizer.safetensors").tensors);
 }
 
 struct Parameters : torch::nn::Module {

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "close_to.hpp"
+#include "state.hpp"
 
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
@@ -21,19 +22,13 @@ using Catch::Matchers::Message;
 using Catch::Matchers::MessageMatches;
 using sm::Tensor;
 using sm::test::AllCloseTo;
+using sm::test::same_state;
 
 namespace {
 
 const sm::ImageEncoderOptions small_vit{.image_size = 16, .patch_size = 8, .width = 24, .depth = 1};
 const sm::ImageEncoderOptions small_resnet{.width = 4, .depth = 1};
 const sm::TextEncoderOptions small_bert{.vocabulary_size = 30, .max_tokens = 8, .width = 24, .depth = 1};
-
-bool same_state(const torch::nn::Module& a, const torch::nn::Module& b) {
-  const auto x = sm::state_of(a), y = sm::state_of(b);
-  return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](const auto& p, const auto& q) {
-    return p.first == q.first && torch::equal(p.second, q.second);
-  });
-}
 
 /// A backbone of a user's own.
 struct MeanColor : sm::ImageBackbone {

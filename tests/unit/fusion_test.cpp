@@ -1,6 +1,5 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/nn/fusion.hpp>
-#include <sslmeme/nn/weights.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -10,6 +9,7 @@
 #include <string>
 
 #include "close_to.hpp"
+#include "state.hpp"
 
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
@@ -17,13 +17,9 @@ using Catch::Matchers::Message;
 using Catch::Matchers::MessageMatches;
 using sm::Tensor;
 using sm::test::AllCloseTo;
+using sm::test::by_name;
 
 namespace {
-
-std::map<std::string, Tensor> state(const torch::nn::Module& module) {
-  const auto pairs = sm::state_of(module);
-  return {pairs.begin(), pairs.end()};
-}
 
 /// √d · x W / ‖x W‖
 Tensor mapped(const std::map<std::string, Tensor>& w, const std::string& name, const Tensor& x) {
@@ -44,7 +40,7 @@ TEST_CASE("Every fusion computes what its formula says") {
   for (const auto kind : {sm::FusionKind::concat, sm::FusionKind::align, sm::FusionKind::cross}) {
     const auto head = sm::make_fusion_head(7, 4, {.kind = kind, .dim = 6, .hidden = 3});
     head->eval();
-    const auto w = state(*head);
+    const auto w = by_name(*head);
     const auto u = mapped(w, "image_map", image), v = mapped(w, "text_map", text);
     Tensor fused = torch::cat({u, v}, 1);
     if (kind == sm::FusionKind::align) fused = u * v;
@@ -61,24 +57,24 @@ TEST_CASE("One modality alone is its own fusion, and the other is not looked at"
   const auto x = torch::randn({5, 7});
   const auto from_image = sm::make_fusion_head(7, 0, {.kind = sm::FusionKind::cross, .dim = 6});
   from_image->eval();
-  auto w = state(*from_image);
+  auto w = by_name(*from_image);
   CHECK_FALSE(w.contains("text_map.linear.weight"));
   CHECK_THAT(from_image->forward(x, {}), AllCloseTo(mlp(w, mapped(w, "image_map", x)), {1e-4, 1e-5}));
   const auto from_text = sm::make_fusion_head(0, 7, {.dim = 6});
   from_text->eval();
-  w = state(*from_text);
+  w = by_name(*from_text);
   CHECK_THAT(from_text->forward({}, x), AllCloseTo(mlp(w, mapped(w, "text_map", x)), {1e-4, 1e-5}));
 }
 
 TEST_CASE("The number and width of layers are options, and so are the initial weights") {
-  const auto w = state(*sm::make_fusion_head(7, 4, {.dim = 6, .hidden = 5, .layers = 2}));
+  const auto w = by_name(*sm::make_fusion_head(7, 4, {.dim = 6, .hidden = 5, .layers = 2}));
   CHECK(w.at("mlp.0.weight").sizes() == torch::IntArrayRef({5, 6}));
   CHECK(w.at("mlp.3.weight").sizes() == torch::IntArrayRef({5, 5}));
   CHECK(w.at("mlp.6.weight").sizes() == torch::IntArrayRef({1, 5}));
-  CHECK(state(*sm::make_fusion_head(7, 4, {.dim = 6, .layers = 0})).at("mlp.0.weight").sizes() ==
+  CHECK(by_name(*sm::make_fusion_head(7, 4, {.dim = 6, .layers = 0})).at("mlp.0.weight").sizes() ==
         torch::IntArrayRef({1, 6}));
   const auto first = [](std::uint64_t seed) {
-    return state(*sm::make_fusion_head(7, 4, {.seed = seed})).at("mlp.0.weight");
+    return by_name(*sm::make_fusion_head(7, 4, {.seed = seed})).at("mlp.0.weight");
   };
   CHECK(torch::equal(first(1), first(1)));
   CHECK_FALSE(torch::equal(first(1), first(2)));
@@ -102,4 +98,13 @@ TEST_CASE("Options that cannot work are refused") {
   CHECK_THROWS_AS(sm::make_fusion_head(7, 4, {.map_dropout = -0.1}), sm::InvalidArgument);
   CHECK_THROWS_AS(sm::make_fusion_head(7, 4, {.layer_dropout = NAN}), sm::InvalidArgument);
   CHECK_THROWS_AS(sm::make_fusion_head(7, 4, {.layers = -1}), sm::InvalidArgument);
+}
+
+TEST_CASE("A batch of one has no statistics: refused in training, fine in evaluation") {
+  const auto head = sm::make_fusion_head(7, 4, {.norm = sm::FusionNorm::batch});
+  const auto image = torch::randn({1, 7}), text = torch::randn({1, 4});
+  CHECK_THROWS_MATCHES(head->forward(image, text), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("got a batch of 1; it needs 2 or more samples")));
+  head->eval();
+  CHECK(head->forward(image, text).sizes() == torch::IntArrayRef({1}));
 }

@@ -8,9 +8,9 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <filesystem>
-#include <fstream>
-#include <random>
 #include <string>
+
+#include "files.hpp"
 
 namespace sslmeme {
 namespace {
@@ -22,19 +22,18 @@ using Catch::Matchers::MessageMatches;
 static_assert(Dataset<ImageFolder>);
 
 TEST_CASE("labels are positions of sorted folders, ids of sorted files; folders without pictures are errors") {
-  const auto root = fs::temp_directory_path() / ("sslmeme_folder_" + std::to_string(std::random_device{}()));
-  fs::create_directories(root);
-  CHECK_THROWS_MATCHES(ImageFolder(root), DataError, MessageMatches(ContainsSubstring("no sub-folder")));
+  const test::TemporaryFolder root;
+  CHECK_THROWS_MATCHES(ImageFolder(root.path), DataError, MessageMatches(ContainsSubstring("no sub-folder")));
   CHECK_THROWS_MATCHES(ImageFolder(root / "missing"), IoError, MessageMatches(ContainsSubstring("missing")));
 
   for (const auto* name : {"snail", "rose", "rose/wild"}) fs::create_directories(root / name);
   write_png(root / "snail/b.png", Image{3, 1});
   write_png(root / "snail/a.PNG", Image{2, 1});
   write_png(root / "rose/wild/c.png", Image{4, 1});
-  std::ofstream{root / "rose/notes.txt"} << "not a picture";
-  std::ofstream{root / "README"} << "not a class";
+  root.write("rose/notes.txt", "not a picture");
+  root.write("README", "not a class");
 
-  const ImageFolder data{root};
+  const ImageFolder data{root.path};
   CHECK(data.classes() == std::vector<std::string>{"rose", "snail"});
   REQUIRE(data.size() == 3);
   CHECK(data.source(0) == (root / "rose/wild/c.png").string());
@@ -46,9 +45,8 @@ TEST_CASE("labels are positions of sorted folders, ids of sorted files; folders 
   CHECK(data.get(2).id == 2);
 
   fs::create_directories(root / "turtle");
-  CHECK_THROWS_MATCHES(ImageFolder(root), DataError,
+  CHECK_THROWS_MATCHES(ImageFolder(root.path), DataError,
                        MessageMatches(ContainsSubstring("turtle") && ContainsSubstring("no .jpg")));
-  fs::remove_all(root);
 }
 
 }  // namespace

@@ -9,10 +9,12 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <random>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
+
+#include "files.hpp"
 
 namespace sslmeme {
 namespace {
@@ -24,11 +26,9 @@ using Catch::Matchers::MessageMatches;
 const fs::path pictures = fs::path{SSLMEME_TEST_DATA} / "pictures";
 
 std::vector<std::byte> bytes_of(const fs::path& path) {
-  std::ifstream in{path, std::ios::binary};
-  REQUIRE(in);
-  const std::string text{std::istreambuf_iterator<char>{in}, {}};
-  const auto* data = reinterpret_cast<const std::byte*>(text.data());
-  return {data, data + text.size()};
+  const auto text = test::bytes_of(path);
+  const auto bytes = std::as_bytes(std::span{text});
+  return {bytes.begin(), bytes.end()};
 }
 
 int largest_difference(const Image& a, const Image& b) {
@@ -42,15 +42,6 @@ int largest_difference(const Image& a, const Image& b) {
 std::byte byte(int value) {
   return static_cast<std::byte>(value);
 }
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() : path{fs::temp_directory_path() / ("sslmeme_image_io_" + std::to_string(std::random_device{}()))} {
-    fs::create_directories(path);
-  }
-  ~TemporaryFolder() { fs::remove_all(path); }
-  fs::path path;
-};
 
 TEST_CASE("every kind of picture decodes as Pillow does") {
   const std::string name =
@@ -140,20 +131,20 @@ TEST_CASE("a progressive JPEG of more than 100 scans is refused") {
 }
 
 TEST_CASE("a written PNG reads back the same, and replaces the old one") {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto image = read_image(pictures / "rgb.png");
-  const auto path = folder.path / "out.png";
+  const auto path = folder / "out.png";
   write_png(path, Image{3, 2});
   write_png(path, image);
   CHECK(read_image(path) == image);
   CHECK(decode_image(encode_png(image)) == image);
-  CHECK(std::distance(fs::directory_iterator{folder.path}, {}) == 1);  // no temporary file stays behind
+  CHECK(folder.entries() == 1);  // no temporary file stays behind
   CHECK_THROWS_AS(encode_png(Image{}), InvalidArgument);
 }
 
 TEST_CASE("files that cannot be read or written are named") {
-  const TemporaryFolder folder;
-  const auto missing = folder.path / "missing" / "a.png";
+  const test::TemporaryFolder folder;
+  const auto missing = folder / "missing" / "a.png";
   CHECK_THROWS_MATCHES(read_image(missing), IoError,
                        MessageMatches(ContainsSubstring(missing.string()) && ContainsSubstring("No such file")));
   CHECK_THROWS_MATCHES(write_png(missing, Image{2, 2}), IoError, MessageMatches(ContainsSubstring(missing.string())));

@@ -16,11 +16,12 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <random>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "files.hpp"
 
 namespace sslmeme {
 namespace {
@@ -161,8 +162,8 @@ TEST_CASE("augmentation changes with the epoch and the view") {
 
 TEST_CASE("a sample's error names it, keeps its class, and the loader goes on with the next epoch") {
   const int workers = GENERATE(0, 1, 2, 4);
-  const auto root = fs::temp_directory_path() / ("sslmeme_loader_" + std::to_string(std::random_device{}()));
-  fs::create_directories(root / "img");
+  const test::TemporaryFolder root;
+  fs::create_directory(root / "img");
   std::ofstream lines{root / "train.jsonl"};
   for (int i = 0; i < 8; ++i) {
     write_png(root / "img" / (std::to_string(i) + ".png"), Image{9, 9});
@@ -170,7 +171,7 @@ TEST_CASE("a sample's error names it, keeps its class, and the loader goes on wi
   }
   lines.close();
   DataLoader loader{
-      MemeJsonl{root, "train"}, eval_views({.size = 8}), {.batch_size = 2, .workers = workers, .shuffle = false}};
+      MemeJsonl{root.path, "train"}, eval_views({.size = 8}), {.batch_size = 2, .workers = workers, .shuffle = false}};
   const auto picture = root / "img" / "5.png";
   fs::resize_file(picture, 50);
 
@@ -184,7 +185,6 @@ TEST_CASE("a sample's error names it, keeps its class, and the loader goes on wi
   }
   write_png(picture, Image{9, 9});
   CHECK(batches_of(loader, 1).size() == 4);
-  fs::remove_all(root);
 }
 
 TEST_CASE("errors of other kinds are named too") {

@@ -7,16 +7,14 @@
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
-#include <nlohmann/json.hpp>
 
-#include <unistd.h>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
-#include <sstream>
 #include <string>
 
+#include "json_files.hpp"
 #include "made_memes/emoji_font.hpp"
 #include "made_memes/families.hpp"
 #include "made_memes/made_memes.hpp"
@@ -27,49 +25,15 @@ namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using sm::Split;
+using sm::test::all_files_of;
+using sm::test::bytes_of;
+using sm::test::json_lines_of;
+using sm::test::TemporaryFolder;
 
 namespace {
 
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    auto name = (fs::temp_directory_path() / "made_memes_XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~TemporaryFolder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  /// How many things lie in it, hidden ones included.
-  std::ptrdiff_t entries() const { return std::distance(fs::directory_iterator{path_}, fs::directory_iterator{}); }
-
- private:
-  fs::path path_;
-};
-
 sm::MakeMemesOptions small(std::uint64_t seed = 5) {
   return {.train = 40, .dev_seen = 8, .test_seen = 12, .dev_unseen = 4, .test_unseen = 8, .size = 32, .seed = seed};
-}
-
-std::string read(const fs::path& file) {
-  std::ifstream in{file, std::ios::binary};
-  REQUIRE(in);
-  return {std::istreambuf_iterator<char>{in}, {}};
-}
-
-/// The content of every file below `folder` by relative name.
-std::map<std::string, std::string> read_all(const fs::path& folder) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::recursive_directory_iterator{folder}) {
-    if (entry.is_regular_file()) files[fs::relative(entry.path(), folder).string()] = read(entry.path());
-  }
-  return files;
-}
-
-std::vector<nlohmann::json> read_lines(const fs::path& file) {
-  std::vector<nlohmann::json> lines;
-  std::istringstream in{read(file)};
-  for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
-  return lines;
 }
 
 using Plan = std::vector<sm::PlannedMeme>;
@@ -256,7 +220,7 @@ TEST_CASE("made memes: the folder has the Hateful Memes layout") {
   std::set<std::int64_t> ids;
   for (const auto& file : report.files) {
     INFO(file.name);
-    const auto lines = read_lines(folder / "memes" / file.name);
+    const auto lines = json_lines_of(folder / "memes" / file.name);
     CHECK(lines.size() == expected.at(file.name));
     CHECK(std::cmp_equal(lines.size(), file.lines));
     int harmful = 0;
@@ -273,8 +237,8 @@ TEST_CASE("made memes: the folder has the Hateful Memes layout") {
     CHECK(harmful == file.harmful);
     if (file.name != "train.jsonl") CHECK(2 * harmful == file.lines);
   }
-  CHECK(read_all(folder / "memes" / "img").size() == 72);
-  const auto readme = read(folder / "memes" / "README.md");
+  CHECK(all_files_of(folder / "memes" / "img").size() == 72);
+  const auto readme = bytes_of(folder / "memes" / "README.md");
   CHECK_THAT(readme, ContainsSubstring("proxy") && ContainsSubstring("no hate speech") && ContainsSubstring("seed 5") &&
                          ContainsSubstring("Open Font License") && ContainsSubstring("label noise 0.1"));
 }
@@ -287,13 +251,13 @@ TEST_CASE("made memes: the same seed gives the same bytes, whatever the number o
   sm::make_memes(folder / "one", options);
   options.threads = 3;
   sm::make_memes(folder / "three", options);
-  const auto one = read_all(folder / "one");
+  const auto one = all_files_of(folder / "one");
   CHECK(one.size() == 72 + 6);
-  CHECK((one == read_all(folder / "three")));
+  CHECK((one == all_files_of(folder / "three")));
 
   options.seed = 6;
   sm::make_memes(folder / "other", options);
-  const auto other = read_all(folder / "other");
+  const auto other = all_files_of(folder / "other");
   CHECK(one.at("train.jsonl") != other.at("train.jsonl"));
   CHECK(one.at("img/00001.png") != other.at("img/00001.png"));
 }
@@ -323,11 +287,11 @@ TEST_CASE("made memes: pairs of pictures and names") {
   options.size = 16;
   options.pairs = true;
   const auto report = sm::make_memes(folder / "memes", options);
-  const auto lines = read_lines(folder / "memes" / "pairs.jsonl");
+  const auto lines = json_lines_of(folder / "memes" / "pairs.jsonl");
   CHECK(lines.size() > 1300);
   CHECK(std::cmp_equal(lines.size(), report.files.back().lines));
   CHECK(report.sequences_left_out > 2000);
-  CHECK(read_all(folder / "memes" / "pairs").size() == lines.size());
+  CHECK(all_files_of(folder / "memes" / "pairs").size() == lines.size());
   std::set<std::string> names;
   for (const auto& line : lines) {
     CHECK_FALSE(line.contains("label"));
@@ -342,27 +306,27 @@ TEST_CASE("made memes: a used folder is refused, and replaced only if it is ours
   const TemporaryFolder folder;
   auto options = small();
   sm::make_memes(folder / "memes", options);
-  const auto before = read_all(folder / "memes");
+  const auto before = all_files_of(folder / "memes");
   options.seed = 8;
   CHECK_THROWS_MATCHES(sm::make_memes(folder / "memes", options), sm::IoError,
                        MessageMatches(ContainsSubstring("not empty") && ContainsSubstring("--overwrite")));
-  CHECK((read_all(folder / "memes") == before));
+  CHECK((all_files_of(folder / "memes") == before));
 
   options.overwrite = true;
   // A failure halfway leaves the former folder and nothing beside it.
   CHECK_THROWS_AS(sm::make_memes(folder / "memes", options, [](int, int) { throw sm::Error("stop"); }), sm::Error);
-  CHECK((read_all(folder / "memes") == before));
+  CHECK((all_files_of(folder / "memes") == before));
   CHECK(folder.entries() == 1);
 
   sm::make_memes(folder / "memes", options);
-  CHECK_FALSE((read_all(folder / "memes") == before));
+  CHECK_FALSE((all_files_of(folder / "memes") == before));
   CHECK(folder.entries() == 1);
 
   fs::create_directory(folder / "mine");
   std::ofstream{folder / "mine" / "thesis.txt"} << "years of work";
   CHECK_THROWS_MATCHES(sm::make_memes(folder / "mine", options), sm::IoError,
                        MessageMatches(ContainsSubstring("was not made by make_memes")));
-  CHECK(read(folder / "mine" / "thesis.txt") == "years of work");
+  CHECK(bytes_of(folder / "mine" / "thesis.txt") == "years of work");
   CHECK_THROWS_AS(sm::make_memes(folder / "mine" / "thesis.txt", options), sm::IoError);
 
   fs::create_directory(folder / "empty");

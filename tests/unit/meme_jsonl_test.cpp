@@ -9,10 +9,11 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <filesystem>
-#include <fstream>
 #include <initializer_list>
-#include <random>
 #include <string>
+#include <string_view>
+
+#include "files.hpp"
 
 namespace sslmeme {
 namespace {
@@ -24,24 +25,21 @@ using Catch::Matchers::MessageMatches;
 static_assert(Dataset<MemeJsonl>);
 
 /// A folder with img/1.png and 2.png, blue and red, in the root and lines to be written.
-class MemeFolder {
- public:
-  MemeFolder() : root{fs::temp_directory_path() / ("sslmeme_memes_" + std::to_string(std::random_device{}()))} {
-    fs::create_directories(root / "img");
+struct MemeFolder : test::TemporaryFolder {
+  MemeFolder() {
+    fs::create_directory(path / "img");
     Image blue{4, 3}, red{5, 3};
     for (std::size_t i = 0; i < blue.pixels.size(); i += 3) blue.pixels[i + 2] = 255;
     for (std::size_t i = 0; i < red.pixels.size(); i += 3) red.pixels[i] = 255;
-    write_png(root / "img" / "1.png", blue);
-    write_png(root / "2.png", red);
+    write_png(path / "img" / "1.png", blue);
+    write_png(path / "2.png", red);
   }
-  ~MemeFolder() { fs::remove_all(root); }
 
   void write(const std::string& file, std::initializer_list<std::string_view> lines) const {
-    std::ofstream out{root / file, std::ios::binary};
-    for (const auto& line : lines) out << line << '\n';
+    std::string content;
+    for (const auto& line : lines) content.append(line) += '\n';
+    TemporaryFolder::write(file, content);
   }
-
-  fs::path root;
 };
 
 const std::string first = R"({"id": 1, "img": "img/1.png", "label": 0, "text": "a blue one"})";
@@ -50,14 +48,14 @@ const std::string second = R"({"id": 20, "img": "img/2.png", "label": 1, "text":
 TEST_CASE("lines become samples, pictures are found under img/ and flat") {
   const MemeFolder folder;
   folder.write("train.jsonl", {first, "", second + "\r"});
-  const MemeJsonl data{folder.root, "train"};
+  const MemeJsonl data{folder.path, "train"};
   REQUIRE(data.size() == 2);
   CHECK(data.id(1) == 20);
   CHECK(data.label(1) == 1);
   CHECK(data.text(1) == "and a red é");
   CHECK(data.records()[0].picture == "img/1.png");
   CHECK(data.records()[1].picture == "2.png");
-  CHECK(data.source(1) == (folder.root / "2.png").string());
+  CHECK(data.source(1) == (folder / "2.png").string());
   const auto sample = data.get(1);
   CHECK(sample.picture.width == 5);
   CHECK(sample.picture.pixels[0] == 255);
@@ -70,7 +68,7 @@ TEST_CASE("a flat path is found under img/, and a blind split has no labels") {
   const MemeFolder folder;
   folder.write("test_seen.jsonl",
                {R"({"id": 1, "img": "1.png", "text": "x", "more": [{"id": "other"}, 1.5, null, true]})"});
-  const MemeJsonl data{folder.root, "test_seen"};
+  const MemeJsonl data{folder.path, "test_seen"};
   CHECK(data.records()[0].picture == "img/1.png");
   CHECK_FALSE(data.label(0).has_value());
   CHECK_FALSE(data.get(0).label.has_value());
@@ -80,28 +78,27 @@ TEST_CASE("splits go by the names of both phases, the exact one first") {
   const MemeFolder folder;
   const std::string base = GENERATE("dev", "test");
   folder.write(base + ".jsonl", {first});
-  CHECK(MemeJsonl{folder.root, base + "_seen"}.file() == folder.root / (base + ".jsonl"));
+  CHECK(MemeJsonl{folder.path, base + "_seen"}.file() == folder / (base + ".jsonl"));
   folder.write(base + "_seen.jsonl", {first, second});
-  CHECK(MemeJsonl{folder.root, base + "_seen"}.size() == 2);
-  CHECK(MemeJsonl{folder.root, base}.size() == 1);
-  fs::remove(folder.root / (base + ".jsonl"));
-  CHECK(MemeJsonl{folder.root, base}.size() == 2);
+  CHECK(MemeJsonl{folder.path, base + "_seen"}.size() == 2);
+  CHECK(MemeJsonl{folder.path, base}.size() == 1);
+  fs::remove(folder / (base + ".jsonl"));
+  CHECK(MemeJsonl{folder.path, base}.size() == 2);
   CHECK_THROWS_MATCHES(
-      MemeJsonl(folder.root, base + "_unseen"), IoError,
+      MemeJsonl(folder.path, base + "_unseen"), IoError,
       MessageMatches(ContainsSubstring(base + "_unseen.jsonl") && ContainsSubstring("there: " + base + "_seen.jsonl")));
 }
 
 TEST_CASE("a missing root or split is answered with what is there") {
   const MemeFolder folder;
-  CHECK_THROWS_MATCHES(MemeJsonl(folder.root, "train"), IoError,
+  CHECK_THROWS_MATCHES(MemeJsonl(folder.path, "train"), IoError,
                        MessageMatches(ContainsSubstring("no train.jsonl") && ContainsSubstring("no .jsonl file")));
-  CHECK_THROWS_MATCHES(MemeJsonl(folder.root, "dev"), IoError,
+  CHECK_THROWS_MATCHES(MemeJsonl(folder.path, "dev"), IoError,
                        MessageMatches(ContainsSubstring("dev.jsonl or dev_seen.jsonl")));
-  CHECK_THROWS_MATCHES(
-      MemeJsonl(folder.root / "image", "train"), IoError,
-      MessageMatches(ContainsSubstring((folder.root / "image").string()) && ContainsSubstring(": img")));
-  CHECK_THROWS_AS(MemeJsonl(folder.root, ""), InvalidArgument);
-  CHECK_THROWS_AS(MemeJsonl(folder.root, "../train"), InvalidArgument);
+  CHECK_THROWS_MATCHES(MemeJsonl(folder / "image", "train"), IoError,
+                       MessageMatches(ContainsSubstring((folder / "image").string()) && ContainsSubstring(": img")));
+  CHECK_THROWS_AS(MemeJsonl(folder.path, ""), InvalidArgument);
+  CHECK_THROWS_AS(MemeJsonl(folder.path, "../train"), InvalidArgument);
 }
 
 TEST_CASE("a bad line is named by file, line and what is wrong with it") {
@@ -143,25 +140,25 @@ TEST_CASE("a bad line is named by file, line and what is wrong with it") {
   folder.write("train.jsonl", {first, line});
   CAPTURE(line.substr(0, 100));
   CHECK_THROWS_MATCHES(
-      MemeJsonl(folder.root, "train"), DataError,
-      MessageMatches(ContainsSubstring((folder.root / "train.jsonl").string() + ":2: ") && ContainsSubstring(message)));
+      MemeJsonl(folder.path, "train"), DataError,
+      MessageMatches(ContainsSubstring((folder / "train.jsonl").string() + ":2: ") && ContainsSubstring(message)));
 }
 
 TEST_CASE("a link out of the folder is no picture, one within is") {
   const MemeFolder folder, other;
-  fs::create_symlink(other.root / "2.png", folder.root / "out.png");
-  fs::create_symlink("img/1.png", folder.root / "in.png");
+  fs::create_symlink(other / "2.png", folder / "out.png");
+  fs::create_symlink("img/1.png", folder / "in.png");
   folder.write("train.jsonl", {R"({"id": 3, "img": "in.png", "text": ""})"});
-  CHECK(MemeJsonl{folder.root, "train"}.get(0).picture.width == 4);
+  CHECK(MemeJsonl{folder.path, "train"}.get(0).picture.width == 4);
   folder.write("train.jsonl", {R"({"id": 3, "img": "out.png", "text": ""})"});
-  CHECK_THROWS_MATCHES(MemeJsonl(folder.root, "train"), DataError,
+  CHECK_THROWS_MATCHES(MemeJsonl(folder.path, "train"), DataError,
                        MessageMatches(ContainsSubstring("a link out of the folder")));
 }
 
 TEST_CASE("malformed UTF-8 becomes U+FFFD and is counted") {
   const MemeFolder folder;
   folder.write("train.jsonl", {first, "{\"id\": 2, \"img\": \"2.png\", \"text\": \"a\xFFz\xE2\x82\"}"});
-  const MemeJsonl data{folder.root, "train"};
+  const MemeJsonl data{folder.path, "train"};
   CHECK(data.text(1) == "a\uFFFDz\uFFFD\uFFFD");
   CHECK(data.repaired_texts() == 1);
 }
@@ -169,27 +166,27 @@ TEST_CASE("malformed UTF-8 becomes U+FFFD and is counted") {
 TEST_CASE("a picture that is damaged or went away is named when it is read") {
   const MemeFolder folder;
   folder.write("train.jsonl", {first, second});
-  const MemeJsonl data{folder.root, "train"};
-  fs::resize_file(folder.root / "2.png", 40);
+  const MemeJsonl data{folder.path, "train"};
+  fs::resize_file(folder / "2.png", 40);
   CHECK_THROWS_MATCHES(
       data.get(1), DataError,
-      MessageMatches(ContainsSubstring((folder.root / "2.png").string()) && ContainsSubstring("truncated")));
-  fs::remove(folder.root / "2.png");
-  CHECK_THROWS_MATCHES(data.get(1), IoError, MessageMatches(ContainsSubstring((folder.root / "2.png").string())));
+      MessageMatches(ContainsSubstring((folder / "2.png").string()) && ContainsSubstring("truncated")));
+  fs::remove(folder / "2.png");
+  CHECK_THROWS_MATCHES(data.get(1), IoError, MessageMatches(ContainsSubstring((folder / "2.png").string())));
   CHECK(data.get(0).picture.width == 4);
 }
 
 TEST_CASE("AnyDataset and Subset pass everything on") {
   const MemeFolder folder;
   folder.write("train.jsonl", {first, second});
-  const AnyDataset data = MemeJsonl{folder.root, "train"};
+  const AnyDataset data = MemeJsonl{folder.path, "train"};
   const AnyDataset subset = Subset{data, {1, 1, 0}};
   REQUIRE(subset.size() == 3);
   CHECK(subset.id(0) == 20);
   CHECK(subset.id(2) == 1);
   CHECK(subset.text(1) == "and a red é");
   CHECK(subset.label(2) == 0);
-  CHECK(subset.source(2) == (folder.root / "img/1.png").string());
+  CHECK(subset.source(2) == (folder / "img/1.png").string());
   CHECK(subset.get(0).picture.width == 5);
   CHECK_THROWS_MATCHES(subset.get(3), InvalidArgument, MessageMatches(ContainsSubstring("sample 3 of a dataset of 3")));
   CHECK_THROWS_MATCHES(Subset(data, {0, 2}), InvalidArgument,

@@ -11,10 +11,11 @@
 
 #include <cmath>
 #include <cstdint>
-#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
+
+#include "json_files.hpp"
 
 using Catch::Matchers::Approx;
 using Catch::Matchers::ContainsSubstring;
@@ -28,8 +29,7 @@ using Numbers = std::vector<double>;
 using Classes = std::vector<std::int64_t>;
 
 nlohmann::json golden() {
-  std::ifstream file{std::string{SSLMEME_TEST_DATA} + "/metrics/metrics.json"};
-  return nlohmann::json::parse(file).at("cases");
+  return sm::test::json_of(SSLMEME_TEST_DATA "/metrics/metrics.json").at("cases");
 }
 
 }  // namespace

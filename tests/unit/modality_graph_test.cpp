@@ -1,7 +1,6 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/method/recipes.hpp>
-#include <sslmeme/nn/weights.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "close_to.hpp"
+#include "state.hpp"
 
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
@@ -150,13 +150,12 @@ TEST_CASE("A batch that lacks what a node needs is refused") {
 
 TEST_CASE("The state of a graph holds encoders, projections and losses by their names") {
   const auto graph = sm::cass_mm(resnet(), vit(), bert());
-  std::vector<std::string> some;
-  for (const auto& [name, tensor] : sm::state_of(*graph.module())) some.push_back(name);
+  const auto state = sm::test::by_name(*graph.module());
   for (const auto* name : {"nodes.cnn.encoder.conv1.weight", "nodes.cnn.encoder.bn1.running_mean",
                            "nodes.vit.projection.fc1.weight", "nodes.text.encoder.embeddings.word_embeddings.weight",
                            "losses.cnn-text.log_scale", "losses.vit-text.log_scale"}) {
     INFO(name);
-    CHECK(std::find(some.begin(), some.end(), name) != some.end());
+    CHECK(state.contains(name));
   }
 }
 
@@ -183,12 +182,8 @@ TEST_CASE("The published recipes are what one writes by hand") {
   const auto cnn = resnet();
   const auto text = bert();
   const auto linear = [&](const sm::ModalityGraph& graph, const std::string& node, const Tensor& features) {
-    const auto pairs = sm::state_of(*graph.module());
-    const auto found = std::find_if(pairs.begin(), pairs.end(), [&](const auto& p) {
-      return p.first == "nodes." + node + ".projection.proj.weight";
-    });
-    REQUIRE(found != pairs.end());
-    return features.matmul(found->second.t());
+    const auto state = sm::test::by_name(*graph.module());
+    return features.matmul(state.at("nodes." + node + ".projection.proj.weight").t());
   };
   const auto unit = [](const Tensor& z) { return z / z.norm(2, 1, true); };
   const auto cosine = [&](const Tensor& a, const Tensor& b) { return (2 - 2 * (unit(a) * unit(b)).sum(1)).mean(); };

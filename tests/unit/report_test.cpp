@@ -10,39 +10,22 @@
 
 #include <nlohmann/json.hpp>
 
-#include <unistd.h>
-
 #include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "files.hpp"
+
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
-namespace fs = std::filesystem;
 namespace sm = sslmeme;
+using sm::test::bytes_of;
+using sm::test::TemporaryFolder;
 
 namespace {
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("sslmeme_report_" + std::to_string(::getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  fs::path write(const std::string& name, const std::string& content) const {
-    std::ofstream{path / name, std::ios::binary} << content;
-    return path / name;
-  }
-  auto files() const { return std::distance(fs::directory_iterator{path}, fs::directory_iterator{}); }
-};
-
-std::string read(const fs::path& path) {
-  std::ifstream file{path, std::ios::binary};
-  return {std::istreambuf_iterator<char>{file}, {}};
-}
 
 std::size_t count(const std::string& text, const std::string& part) {
   std::size_t n = 0;
@@ -78,7 +61,7 @@ std::string imbalance(const std::string& html) {
 const std::string png_head = "\x89PNG\r\n\x1A\n";
 const std::string hostile = "</title><script src=\"http://evil/\">alert('x')</script>&amp;\x01\xff";
 
-sm::Report sample(const Folder& folder) {
+sm::Report sample(const TemporaryFolder& folder) {
   sm::Report report{.title = "Memes", .subtitle = "a trial", .notes = {"One note."}, .config = R"({"seed": 7})"};
   report.rows = {{"words only", {0.46, 0.02, 2}, {0.5, 0.01, 2}, {{"auroc_unseen", "AUROC, unseen", {0.51, 0.03, 2}}}},
                  {"both", {0.99, 0.004, 2}, {0.96, 0.01, 2}, {}}};
@@ -101,10 +84,10 @@ sm::Report sample(const Folder& folder) {
 }  // namespace
 
 TEST_CASE("A report holds all its parts in one well-formed file") {
-  const Folder folder;
-  const auto path = folder.path / "report.html";
+  const TemporaryFolder folder;
+  const auto path = folder / "report.html";
   sm::write_report(path, sample(folder));
-  const auto html = read(path);
+  const auto html = bytes_of(path);
   CHECK(imbalance(html).empty());
   for (const auto* id : {"figure-table", "figure-roc", "figure-loss", "memes"})
     CHECK(count(html, std::string{" id=\""} + id + "\"") == 1);
@@ -146,9 +129,9 @@ TEST_CASE("A report holds all its parts in one well-formed file") {
 }
 
 TEST_CASE("A report leaves out what is empty") {
-  const Folder folder;
-  sm::write_report(folder.path / "report.html", {.title = "Nothing yet"});
-  const auto html = read(folder.path / "report.html");
+  const TemporaryFolder folder;
+  sm::write_report(folder / "report.html", {.title = "Nothing yet"});
+  const auto html = bytes_of(folder / "report.html");
   CHECK(imbalance(html).empty());
   CHECK_THAT(html, ContainsSubstring("<h1>Nothing yet</h1>"));
   CHECK(count(html, "<figure") == 0);
@@ -156,7 +139,7 @@ TEST_CASE("A report leaves out what is empty") {
 }
 
 TEST_CASE("Hostile text stays text wherever it stands") {
-  const Folder folder;
+  const TemporaryFolder folder;
   auto report = sample(folder);
   report.title = report.subtitle = report.config = report.notes[0] = report.rows[0].model =
       report.rows[0].extra[0].title = hostile;
@@ -164,8 +147,8 @@ TEST_CASE("Hostile text stays text wherever it stands") {
   report.charts[0].title = report.charts[0].caption = report.charts[0].x_label = report.charts[0].y_label = hostile;
   report.charts[0].curves[0].name = report.rocs[0].name = hostile;
   report.galleries[0].title = report.galleries[0].caption = report.galleries[0].memes[0].text = hostile;
-  sm::write_report(folder.path / "report.html", report);
-  const auto html = read(folder.path / "report.html");
+  sm::write_report(folder / "report.html", report);
+  const auto html = bytes_of(folder / "report.html");
   CHECK(imbalance(html).empty());
   CHECK(count(html, "<script") == 0);
   CHECK(count(html, "src=\"http") == 0);
@@ -179,19 +162,19 @@ TEST_CASE("Hostile text stays text wherever it stands") {
 }
 
 TEST_CASE("A report that cannot be written is not begun") {
-  const Folder folder;
+  const TemporaryFolder folder;
   auto report = sample(folder);
   const auto path = folder.write("report.html", "former content");
-  const auto files = folder.files();
+  const auto files = folder.entries();
   const auto refused = [&]<class Problem>(Problem*, const std::string& why) {
     INFO(why);
     CHECK_THROWS_MATCHES(sm::write_report(path, report), Problem, MessageMatches(ContainsSubstring(why)));
-    CHECK(read(path) == "former content");
-    CHECK(folder.files() == files);
+    CHECK(bytes_of(path) == "former content");
+    CHECK(folder.entries() == files);
   };
   auto& meme = report.galleries[0].memes[1];
   SECTION("a missing picture") {
-    meme.picture = folder.path / "gone.png";
+    meme.picture = folder / "gone.png";
     refused(static_cast<sm::IoError*>(nullptr), "gone.png");
   }
   SECTION("a picture that is none") {
@@ -220,7 +203,7 @@ TEST_CASE("A report that cannot be written is not begun") {
     report.galleries[0].id = "figure-roc";
     refused(static_cast<sm::InvalidArgument*>(nullptr), "is taken");
   }
-  CHECK_THROWS_AS(sm::write_report(folder.path / "none" / "report.html", sample(folder)), sm::IoError);
+  CHECK_THROWS_AS(sm::write_report(folder / "none" / "report.html", sample(folder)), sm::IoError);
 }
 
 TEST_CASE("Ticks are round and cover the data") {

@@ -5,29 +5,22 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
 #include <fstream>
-#include <iterator>
-#include <random>
 #include <string>
+
+#include "files.hpp"
 
 namespace fs = std::filesystem;
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
+using sm::test::bytes_of;
+using sm::test::TemporaryFolder;
 
 namespace {
 
-struct TemporaryFile {
-  fs::path path = fs::temp_directory_path() / ("sslmeme_" + std::to_string(std::random_device{}()) + ".safetensors");
-  ~TemporaryFile() { fs::remove(path); }
-};
-
 const fs::path parity = fs::path{SSLMEME_TEST_DATA} / "parity";
-
-std::string bytes_of(const fs::path& path) {
-  std::ifstream file{path, std::ios::binary};
-  return {std::istreambuf_iterator<char>{file}, {}};
-}
 
 /// What scripts/golden/backbones.py calls all_types().
 sm::NamedTensors all_types() {
@@ -72,19 +65,21 @@ std::string entry(const std::string& name, const std::string& dtype, const std::
 }  // namespace
 
 TEST_CASE("Every type, a scalar and an empty tensor survive a round trip") {
-  const TemporaryFile file;
-  sm::write_safetensors(file.path, all_types(), {{"a", "b"}});
-  const auto read = sm::read_safetensors(file.path);
+  const TemporaryFolder folder;
+  const auto file = folder / "x.safetensors";
+  sm::write_safetensors(file, all_types(), {{"a", "b"}});
+  const auto read = sm::read_safetensors(file);
   check_all_types(read.tensors);
   CHECK(read.metadata == std::map<std::string, std::string>{{"a", "b"}});
 }
 
 TEST_CASE("Strided tensors and views are written as what they look like") {
-  const TemporaryFile file;
+  const TemporaryFolder folder;
+  const auto file = folder / "x.safetensors";
   const auto base = torch::arange(24).view({4, 6});
-  sm::write_safetensors(file.path,
+  sm::write_safetensors(file,
                         {{"t", base.t()}, {"s", base.slice(1, 1, 6, 2)}, {"e", torch::ones({1, 2}).expand({3, 2})}});
-  const auto read = sm::read_safetensors(file.path).tensors;
+  const auto read = sm::read_safetensors(file).tensors;
   REQUIRE(read.size() == 3);
   CHECK(torch::equal(read[0].second, base.t()));
   CHECK(torch::equal(read[1].second, base.slice(1, 1, 6, 2)));
@@ -102,50 +97,52 @@ TEST_CASE("Writes the golden file anew", "[.golden]") {
 }
 
 TEST_CASE("What is written is, byte by byte, the file that Python's safetensors was seen to read") {
-  const TemporaryFile file;
-  sm::write_safetensors(file.path, all_types(), {{"made_by", "sslmeme"}, {"note", "ä \"quoted\""}});
-  CHECK((bytes_of(file.path) ==
-         bytes_of(parity / "cpp.safetensors")));  // in parentheses: the bytes are not to be printed
+  const TemporaryFolder folder;
+  const auto file = folder / "x.safetensors";
+  sm::write_safetensors(file, all_types(), {{"made_by", "sslmeme"}, {"note", "ä \"quoted\""}});
+  CHECK((bytes_of(file) == bytes_of(parity / "cpp.safetensors")));  // in parentheses: the bytes are not to be printed
 }
 
 TEST_CASE("Tensors may stand in the header in any order, empty ones anywhere") {
-  const TemporaryFile file;
-  write_raw(file.path,
+  const TemporaryFolder folder;
+  const auto file = folder / "x.safetensors";
+  write_raw(file,
             "{" + entry("b", "F32", "[2]", "[4,12]") + "," + entry("a", "I8", "[4]", "[0,4]") + "," +
                 entry("none", "F32", "[0,7]", "[0,0]") + "," + entry("gap", "F32", "[0]", "[4,4]") + "}   ",
             12);
-  CHECK(sm::read_safetensors(file.path).tensors.size() == 4);
+  CHECK(sm::read_safetensors(file).tensors.size() == 4);
 }
 
 TEST_CASE("A hostile file is refused, naming the file and the rule it breaks") {
-  const TemporaryFile file;
+  const TemporaryFolder folder;
+  const auto file = folder / "x.safetensors";
   const auto refused = [&](const std::string& what) {
-    CHECK_THROWS_MATCHES(sm::read_safetensors(file.path), sm::DataError,
-                         MessageMatches(ContainsSubstring(file.path.string()) && ContainsSubstring(what)));
+    CHECK_THROWS_MATCHES(sm::read_safetensors(file), sm::DataError,
+                         MessageMatches(ContainsSubstring(file.string()) && ContainsSubstring(what)));
   };
   const auto good = entry("a", "F32", "[2]", "[0,8]");
   const auto with = [&](const std::string& header, std::size_t data_bytes, const std::string& what) {
-    write_raw(file.path, header, data_bytes);
+    write_raw(file, header, data_bytes);
     refused(what);
   };
-  write_raw(file.path, "{" + good + "}", 8);
-  REQUIRE(sm::read_safetensors(file.path).tensors.size() == 1);
+  write_raw(file, "{" + good + "}", 8);
+  REQUIRE(sm::read_safetensors(file).tensors.size() == 1);
 
   SECTION("too short for a header") {
-    std::ofstream{file.path, std::ios::binary} << "1234567";
+    std::ofstream{file, std::ios::binary} << "1234567";
     refused("it holds 7 bytes");
   }
   SECTION("header longer than the file") {
-    write_raw(file.path, "{" + good + "}", 8, 1000);
+    write_raw(file, "{" + good + "}", 8, 1000);
     refused("its header claims 1000 bytes");
   }
   SECTION("header beyond the cap") {
-    write_raw(file.path, "{" + good + "}", 8, 100'000'001);
-    fs::resize_file(file.path, 100'000'100);  // sparse: the header is inside the file
+    write_raw(file, "{" + good + "}", 8, 100'000'001);
+    fs::resize_file(file, 100'000'100);  // sparse: the header is inside the file
     refused("its header claims 100000001 bytes");
   }
   SECTION("header length of 2^64 - 1") {
-    std::ofstream{file.path, std::ios::binary} << std::string(8, '\xff') << "{}";
+    std::ofstream{file, std::ios::binary} << std::string(8, '\xff') << "{}";
     refused("its header claims 18446744073709551615 bytes");
   }
   SECTION("not beginning with {") {
@@ -225,17 +222,18 @@ TEST_CASE("A hostile file is refused, naming the file and the rule it breaks") {
 TEST_CASE("A file that is not there or no file is the system's refusal") {
   CHECK_THROWS_MATCHES(sm::read_safetensors("/nonexistent/x.safetensors"), sm::IoError,
                        MessageMatches(ContainsSubstring("/nonexistent/x.safetensors")));
-  CHECK_THROWS_AS(sm::read_safetensors(fs::temp_directory_path()), sm::IoError);
+  CHECK_THROWS_AS(sm::read_safetensors(TemporaryFolder{}.path), sm::IoError);
 }
 
 TEST_CASE("What the format cannot hold is not written, and a former file stays") {
-  const TemporaryFile file;
-  sm::write_safetensors(file.path, {{"a", torch::ones({2})}});
-  const auto before = bytes_of(file.path);
+  const TemporaryFolder folder;
+  const auto file = folder / "x.safetensors";
+  sm::write_safetensors(file, {{"a", torch::ones({2})}});
+  const auto before = bytes_of(file);
   const auto refused = [&](const sm::NamedTensors& tensors, const std::string& what) {
-    CHECK_THROWS_MATCHES(sm::write_safetensors(file.path, tensors), sm::InvalidArgument,
+    CHECK_THROWS_MATCHES(sm::write_safetensors(file, tensors), sm::InvalidArgument,
                          MessageMatches(ContainsSubstring(what)));
-    CHECK((bytes_of(file.path) == before));
+    CHECK((bytes_of(file) == before));
   };
   refused({{"z", torch::zeros({2}, torch::kComplexFloat)}}, "\"z\" is ComplexFloat, which safetensors cannot hold");
   refused({{"u", {}}}, "which safetensors cannot hold");

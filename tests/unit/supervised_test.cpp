@@ -12,12 +12,14 @@
 #include <string>
 
 #include "close_to.hpp"
+#include "state.hpp"
 
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using sm::Tensor;
 using sm::test::AllCloseTo;
+using sm::test::copy_of_state;
 
 namespace {
 
@@ -36,12 +38,6 @@ sm::Batch make_batch() {
   batch.labels = torch::tensor({0, 1, 1, 0, 1, 0});
   batch.ids = torch::arange(6);
   return batch;
-}
-
-sm::NamedTensors copy_of(const torch::nn::Module& module) {
-  sm::NamedTensors copies;
-  for (const auto& [name, tensor] : sm::state_of(module)) copies.emplace_back(name, tensor.detach().clone());
-  return copies;
 }
 
 }  // namespace
@@ -92,7 +88,7 @@ TEST_CASE("Frozen encoders get no gradient, keep their statistics and run withou
   sm::Supervised method{
       image, text, {.fusion = {.map_dropout = 0, .fusion_dropout = 0, .layer_dropout = 0}, .train_encoders = false}};
   const auto batch = make_batch();
-  const auto before_image = copy_of(*image), before_text = copy_of(*text);
+  const auto before_image = copy_of_state(*image), before_text = copy_of_state(*text);
   sm::FusedAdamW optimizer{*method.module(), {.lr = 0.1, .weight_decay = 0.1}};
   method.module()->train();
   const auto loss = method.step(batch, {}).total;
@@ -100,9 +96,7 @@ TEST_CASE("Frozen encoders get no gradient, keep their statistics and run withou
   loss.backward();
   optimizer.step(0.1);
   const auto unchanged = [](const torch::nn::Module& module, const sm::NamedTensors& before) {
-    const auto now = sm::state_of(module);
-    return std::equal(now.begin(), now.end(), before.begin(),
-                      [](const auto& a, const auto& b) { return torch::equal(a.second, b.second); });
+    return sm::test::same_state(sm::state_of(module), before);
   };
   CHECK(unchanged(*image, before_image));
   CHECK(unchanged(*text, before_text));

@@ -3,10 +3,8 @@
 #include <sslmeme/core/random.hpp>
 #include <sslmeme/data/loader.hpp>
 #include <sslmeme/method/recipes.hpp>
-#include <sslmeme/nn/weights.hpp>
 #include <sslmeme/train/trainer.hpp>
 
-#include <ATen/Parallel.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
@@ -17,17 +15,19 @@
 #include <string>
 #include <vector>
 
+#include "one_thread.hpp"
+#include "state.hpp"
+
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::Message;
 using Catch::Matchers::MessageMatches;
 using Catch::Matchers::WithinRel;
 using sm::Tensor;
+using sm::test::copy_of_state;
+using sm::test::same_state;
 
 namespace {
-
-// Networks this small only wait when two threads share their work.
-[[maybe_unused]] const bool one_thread = (at::set_num_threads(1), true);
 
 /// Patches of one random colour with noise, made on the spot.
 struct Patches {
@@ -58,18 +58,6 @@ sm::ModalityGraph tiny_cass() {
 
 sm::DataLoader make_loader(int workers = 0, std::uint64_t seed = 3) {
   return {Patches{}, sm::cass_views({.size = 16}), {.batch_size = 6, .workers = workers, .seed = seed}};
-}
-
-sm::NamedTensors copy_of(const torch::nn::Module& module) {
-  sm::NamedTensors copies;
-  for (const auto& [name, tensor] : sm::state_of(module)) copies.emplace_back(name, tensor.detach().clone());
-  return copies;
-}
-
-bool bitwise_equal(const sm::NamedTensors& a, const sm::NamedTensors& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
-    return x.first == y.first && torch::equal(x.second, y.second);
-  });
 }
 
 /// A method of one parameter, whose loss is given as a function.
@@ -140,14 +128,14 @@ TEST_CASE("The same seeds give the same parameters, bit by bit, whatever the num
     sm::Trainer trainer{tiny_cass(), {.epochs = 2, .optimizer = {.lr = 0.01}}};
     const auto result = trainer.fit(loader);
     CHECK(result.steps == 8);
-    return copy_of(*trainer.method().module());
+    return copy_of_state(*trainer.method().module());
   };
   const auto expected = train(0, 3);
-  CHECK_FALSE(bitwise_equal(expected, copy_of(*tiny_cass().module())));
-  CHECK(bitwise_equal(train(0, 3), expected));
-  CHECK(bitwise_equal(train(1, 3), expected));
-  CHECK(bitwise_equal(train(2, 3), expected));
-  CHECK_FALSE(bitwise_equal(train(2, 4), expected));
+  CHECK_FALSE(same_state(expected, copy_of_state(*tiny_cass().module())));
+  CHECK(same_state(train(0, 3), expected));
+  CHECK(same_state(train(1, 3), expected));
+  CHECK(same_state(train(2, 3), expected));
+  CHECK_FALSE(same_state(train(2, 4), expected));
 }
 
 TEST_CASE("Dropout comes from the trainer's seed and leaves the caller's random numbers alone") {

@@ -7,35 +7,23 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include <random>
 #include <string>
+#include <vector>
 
-namespace fs = std::filesystem;
+#include "files.hpp"
+#include "state.hpp"
+
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
+using sm::test::copy_of_state;
+using sm::test::same_state;
+using sm::test::TemporaryFolder;
 
 namespace {
 
-struct TemporaryFile {
-  fs::path path = fs::temp_directory_path() / ("sslmeme_" + std::to_string(std::random_device{}()) + ".safetensors");
-  ~TemporaryFile() { fs::remove(path); }
-};
-
 torch::nn::Sequential small_net() {
   return torch::nn::Sequential(torch::nn::Linear(3, 4), torch::nn::BatchNorm1d(4), torch::nn::Linear(4, 2));
-}
-
-sm::NamedTensors copy_of(const sm::NamedTensors& state) {
-  sm::NamedTensors copies;
-  for (const auto& [name, tensor] : state) copies.emplace_back(name, tensor.detach().clone());
-  return copies;
-}
-
-bool equal(const sm::NamedTensors& a, const sm::NamedTensors& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
-    return x.first == y.first && torch::equal(x.second, y.second);
-  });
 }
 
 }  // namespace
@@ -51,14 +39,15 @@ TEST_CASE("The state of a module is its parameters, then its buffers, and shares
 }
 
 TEST_CASE("Weights travel through a file, buffers included") {
-  const TemporaryFile file;
+  const TemporaryFolder folder;
+  const auto file = folder / "weights.safetensors";
   auto from = small_net(), to = small_net();
   from->forward(torch::randn({8, 3}));
-  REQUIRE_FALSE(equal(sm::state_of(*from), sm::state_of(*to)));
-  sm::save_weights(file.path, *from, {{"epoch", "3"}});
-  CHECK(sm::read_safetensors(file.path).metadata.at("epoch") == "3");
-  sm::load_weights(file.path, *to);
-  CHECK(equal(sm::state_of(*from), sm::state_of(*to)));
+  REQUIRE_FALSE(same_state(*from, *to));
+  sm::save_weights(file, *from, {{"epoch", "3"}});
+  CHECK(sm::read_safetensors(file).metadata.at("epoch") == "3");
+  sm::load_weights(file, *to);
+  CHECK(same_state(*from, *to));
   CHECK(to[0]->as<torch::nn::Linear>()->weight.requires_grad());
 }
 
@@ -80,17 +69,17 @@ TEST_CASE("A prefix picks one module out of a larger state") {
   sm::NamedTensors larger{{"other.weight", torch::zeros({7})}};
   for (const auto& [name, tensor] : sm::state_of(*from)) larger.emplace_back("nodes.a." + name, tensor);
   sm::load_state(*to, larger, "nodes.a.");
-  CHECK(equal(sm::state_of(*from), sm::state_of(*to)));
+  CHECK(same_state(*from, *to));
 }
 
 TEST_CASE("Weights that do not fit are listed and change nothing") {
   auto net = small_net();
-  const auto before = copy_of(sm::state_of(*net));
-  auto given = copy_of(before);
+  const auto before = copy_of_state(*net);
+  auto given = before;
   for (auto& [name, tensor] : given) tensor = torch::full_like(tensor, 9);
   const auto refused = [&](const std::string& what) {
     CHECK_THROWS_MATCHES(sm::load_state(*net, given), sm::InvalidArgument, MessageMatches(ContainsSubstring(what)));
-    CHECK(equal(sm::state_of(*net), before));
+    CHECK(same_state(sm::state_of(*net), before));
   };
   SECTION("missing") {
     given.pop_back();
@@ -115,10 +104,10 @@ TEST_CASE("Weights that do not fit are listed and change nothing") {
 }
 
 TEST_CASE("The message of weights that do not fit names the file") {
-  const TemporaryFile file;
-  sm::save_weights(file.path, *small_net());
+  const TemporaryFolder folder;
+  const auto file = folder / "weights.safetensors";
+  sm::save_weights(file, *small_net());
   const auto resnet = sm::make_resnet({.blocks = {1, 1, 1, 1}, .width = 2});
-  CHECK_THROWS_MATCHES(
-      sm::load_weights(file.path, *resnet), sm::InvalidArgument,
-      MessageMatches(ContainsSubstring(file.path.string()) && ContainsSubstring("missing: conv1.weight")));
+  CHECK_THROWS_MATCHES(sm::load_weights(file, *resnet), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring(file.string()) && ContainsSubstring("missing: conv1.weight")));
 }

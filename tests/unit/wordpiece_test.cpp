@@ -5,37 +5,23 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include <nlohmann/json.hpp>
-
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
+
+#include "json_files.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 namespace fs = std::filesystem;
 namespace sm = sslmeme;
+using sm::test::TemporaryFolder;
 
 namespace {
 
 const fs::path data = fs::path{SSLMEME_TEST_DATA} / "text";
-
-/// A folder that is gone at the end.
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("sslmeme_wordpiece_" + std::to_string(::getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  fs::path write(const std::string& name, const std::string& content) const {
-    std::ofstream{path / name, std::ios::binary} << content;
-    return path / name;
-  }
-};
 
 std::string from_hex(const std::string& hex) {
   std::string bytes;
@@ -56,8 +42,7 @@ using Names = std::vector<std::string>;
 }  // namespace
 
 TEST_CASE("WordPiece gives the ids of BertTokenizer") {
-  std::ifstream file{data / "wordpiece.json"};
-  const auto golden = nlohmann::json::parse(file).at("entries");
+  const auto golden = sm::test::json_of(data / "wordpiece.json").at("entries");
   REQUIRE(golden.size() > 200);
   const auto uncased = sm::WordPiece::from_file(data / "vocab.txt");
   const auto cased = sm::WordPiece::from_file(data / "vocab.txt", {.lower_case = false});
@@ -92,11 +77,11 @@ TEST_CASE("WordPiece takes a word that is too long for unknown") {
 }
 
 TEST_CASE("WordPiece refuses what is no vocabulary") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto from = [&](const std::string& content) {
     return sm::WordPiece::from_file(folder.write("vocab.txt", content));
   };
-  CHECK_THROWS_AS(sm::WordPiece::from_file(folder.path / "none.txt"), sm::IoError);
+  CHECK_THROWS_AS(sm::WordPiece::from_file(folder / "none.txt"), sm::IoError);
   CHECK_THROWS_AS(sm::WordPiece::from_file(folder.path), sm::IoError);
   CHECK_THROWS_MATCHES(from("[PAD]\n[UNK]\n[CLS]\na\n"), sm::DataError,
                        MessageMatches(ContainsSubstring("[SEP] is missing")));
@@ -113,17 +98,17 @@ TEST_CASE("WordPiece refuses what is no vocabulary") {
 }
 
 TEST_CASE("A saved vocabulary is read back, and a failed save leaves nothing behind") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto tokenizer = sm::WordPiece::from_vocabulary(small);
   const auto path = folder.write("vocab.txt", "former content");
   tokenizer.save(path);
   CHECK(sm::WordPiece::from_file(path).vocabulary() == small);
-  CHECK(std::distance(fs::directory_iterator{folder.path}, fs::directory_iterator{}) == 1);
+  CHECK(folder.entries() == 1);
 
-  CHECK_THROWS_AS(tokenizer.save(folder.path / "none" / "vocab.txt"), sm::IoError);
-  fs::create_directory(folder.path / "taken");
-  CHECK_THROWS_AS(tokenizer.save(folder.path / "taken"), sm::IoError);
-  CHECK(std::distance(fs::directory_iterator{folder.path}, fs::directory_iterator{}) == 2);
+  CHECK_THROWS_AS(tokenizer.save(folder / "none" / "vocab.txt"), sm::IoError);
+  fs::create_directory(folder / "taken");
+  CHECK_THROWS_AS(tokenizer.save(folder / "taken"), sm::IoError);
+  CHECK(folder.entries() == 2);
 }
 
 TEST_CASE("A trained vocabulary covers its corpus") {

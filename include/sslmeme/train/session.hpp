@@ -102,9 +102,11 @@ class TrainingSession {
 std::vector<EpochRecord> read_history(const std::filesystem::path& run);
 
 /// The weights of one encoder of a finished run, e.g. load_image_encoder("runs/clip", "image"): the architecture comes
-/// from config.json. Throws InvalidArgument when the run has no such node, IoError or DataError when its files cannot
-/// be used.
-ImageEncoder load_image_encoder(const std::filesystem::path& run, const std::string& node);
-TextEncoder load_text_encoder(const std::filesystem::path& run, const std::string& node);
+/// from config.json, its maker from `registry`. Throws InvalidArgument when the run has no such node, IoError or
+/// DataError when its files cannot be used.
+ImageEncoder load_image_encoder(const std::filesystem::path& run, const std::string& node,
+                                const BackboneRegistry& registry = BackboneRegistry::built_in());
+TextEncoder load_text_encoder(const std::filesystem::path& run, const std::string& node,
+                              const BackboneRegistry& registry = BackboneRegistry::built_in());
 
 }  // namespace sslmeme

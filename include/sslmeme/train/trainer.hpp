@@ -32,7 +32,7 @@ class Trainer {
     const auto forward = [this](const Batch& batch, const StepContext& context) {
       return method_.step(batch, context);
     };
-    const auto after_step = [this](const StepContext& context) {
+    const auto after_step = [&](const StepContext& context) {
       if constexpr (requires { method_.after_step(context); }) method_.after_step(context);
     };
     const auto call_all = [&]([[maybe_unused]] auto hook) {  // in order; true when one of them says stop

@@ -1,4 +1,4 @@
-// Writing files so that nothing is lost: the new file appears whole under its name, or the old one stays.
+// Files that nothing is lost with: a new file appears whole under its name, or the old one stays.
 #pragma once
 
 #include <filesystem>
@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace sslmeme::detail {
+namespace sslmeme {
 
 /// Appends bytes to the file that is being written; throws IoError when the system refuses (no space left).
 using ByteSink = std::function<void(std::span<const std::byte>)>;
@@ -24,4 +24,4 @@ std::string read_file(const std::filesystem::path& path, std::uintmax_t max_byte
 /// fsync of a directory, so that names made in it last. Throws IoError.
 void sync_directory(const std::filesystem::path& directory);
 
-}  // namespace sslmeme::detail
+}  // namespace sslmeme

@@ -1,0 +1,144 @@
+// Going on with a run: as if it had never stopped, and never by mistake.
+#include <sslmeme/core/error.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <fstream>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+#include "tiny_run.hpp"
+
+namespace sm = sslmeme;
+using namespace sm::test;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using sm::ExistingRun;
+
+namespace {
+
+struct StopAtEpoch {
+  std::int64_t epoch;
+  sm::Flow on_epoch_end(const sm::StepInfo& info) const {
+    return info.epoch == epoch ? sm::Flow::stop : sm::Flow::proceed;
+  }
+};
+struct Crash : std::runtime_error {
+  Crash() : std::runtime_error("power cut") {}
+};
+struct CrashAt {
+  std::int64_t step;
+  void on_step_end(const sm::StepInfo& info) const {
+    if (info.step == step) throw Crash{};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("A run that was stopped and resumed ends, bit by bit, as one that was not") {
+  const TemporaryFolder temporary;
+  const auto whole = temporary / "whole", cut = temporary / "cut";
+  const auto expected = train(options(whole));
+  const auto resume = [&] { return train(options(cut, ExistingRun::resume)); };
+  SECTION("within an epoch") {
+    const auto stopped = train(options(cut), StopAt{7});
+    CHECK((stopped.result.stopped && stopped.result.history.size() == 1));
+    check_same(resume(), expected, cut);
+  }
+  SECTION("at the last step of an epoch") {
+    train(options(cut), StopAt{5});
+    check_same(resume(), expected, cut);
+  }
+  SECTION("at the end of an epoch") {
+    train(options(cut), StopAtEpoch{1});
+    check_same(resume(), expected, cut);
+  }
+  SECTION("several times, once before its first step") {
+    train(options(cut), StopAt{1});
+    train(options(cut, ExistingRun::resume), StopAt{2});
+    train(options(cut, ExistingRun::resume), StopAt{11});
+    check_same(resume(), expected, cut);
+    check_same(resume(), expected, cut);  // a finished run has nothing left to do
+  }
+  SECTION("after a crash between checkpoints") {
+    CHECK_THROWS_AS(train(options(cut), sm::Checkpoint{.every_epochs = 0, .every_steps = 3}, CrashAt{8}), Crash);
+    CHECK(checkpoints_of(cut) == std::set<std::string>{"step-000000003", "step-000000006"});
+    check_same(resume(), expected, cut);
+  }
+  SECTION("after a crash at the first step of an epoch whose end was saved twice") {
+    CHECK_THROWS_AS(train(options(cut), sm::Checkpoint{.every_epochs = 1, .every_steps = 5}, CrashAt{6}), Crash);
+    check_same(resume(), expected, cut);
+  }
+  SECTION("after a crash before the first checkpoint") {
+    CHECK_THROWS_AS(train(options(cut), CrashAt{2}), Crash);
+    check_same(resume(), expected, cut);
+  }
+}
+
+TEST_CASE("resume begins where nothing was yet, too") {
+  const TemporaryFolder temporary;
+  CHECK(train(options(temporary / "new", ExistingRun::resume)).result.steps == batches * epochs);
+}
+
+TEST_CASE("A used directory is refused, resumed or overwritten") {
+  const TemporaryFolder temporary;
+  const auto run = temporary / "deep" / "run";
+  train(options(run), StopAt{3});
+  const auto before = all_files_of(run);
+  CHECK_THROWS_MATCHES(
+      train(options(run)), sm::InvalidArgument,
+      MessageMatches(ContainsSubstring(
+          run.string() + " holds a run already: choose another directory, --resume it or --overwrite it")));
+  CHECK((all_files_of(run) == before));
+
+  std::ofstream{run / "notes.txt"} << "mine";
+  auto other = options(run, ExistingRun::overwrite);
+  other.seed = 9;
+  const auto again = train(other, StopAt{2});
+  CHECK(again.result.steps == 2);
+  CHECK(log_of(run).size() == 2);
+  CHECK(checkpoints_of(run) == std::set<std::string>{"step-000000002"});
+  CHECK(json_of(run / "config.json").at("trainer").at("seed") == 9);
+  CHECK(bytes_of(run / "notes.txt") == "mine");  // what is not the run's stays
+}
+
+TEST_CASE("A changed configuration is refused, naming what changed") {
+  const TemporaryFolder temporary;
+  const auto& run = temporary.path;
+  train(options(run), StopAt{3});
+  const auto before = all_files_of(run);
+  const auto refused = [&](const sm::TrainerOptions& how, const sm::ModalityGraph& method, const std::string& what) {
+    auto loader = make_loader();
+    CHECK_THROWS_MATCHES((sm::Trainer{method, how}.fit(loader)), sm::InvalidArgument,
+                         MessageMatches(ContainsSubstring("was run with another configuration (" + what)));
+    CHECK((all_files_of(run) == before));
+  };
+  auto how = options(run, ExistingRun::resume);
+  how.optimizer.lr = 0.5;
+  refused(how, tiny_cass(),
+          "trainer/optimizer/lr: 0.01 then, 0.5 now): resume with the same, or choose another directory");
+  how = options(run, ExistingRun::resume);
+  how.clip_norm = 0;
+  how.seed = 5;
+  refused(how, tiny_cass(), "trainer/clip_norm: 1.0 then, 0.0 now; trainer/seed: 0 then, 5 now)");
+  refused(options(run, ExistingRun::resume), tiny_cass(0),
+          "method/edges/0/loss: \"cosine+info_nce\" then, \"cosine\" now");
+}
+
+TEST_CASE("A resumed run may be longer, and may come from another version or machine") {
+  const TemporaryFolder temporary;
+  const auto& run = temporary.path;
+  train(options(run));
+  auto config = json_of(run / "config.json");
+  config["versions"]["sslmeme"] = "0.0.1";
+  config["trainer"]["threads"] = 99;
+  std::ofstream{run / "config.json"} << config.dump();
+  auto how = options(run, ExistingRun::resume);
+  how.epochs = epochs + 1;
+  const auto longer = train(how);
+  CHECK(longer.result.steps == (epochs + 1) * batches);
+  CHECK(longer.result.history.size() == epochs + 1);
+}
