@@ -44,6 +44,7 @@ target_link_libraries(sslmeme_dependencies INTERFACE sslmeme_fmt Eigen3::Eigen n
   JPEG::JPEG PNG::PNG Threads::Threads utf8proc::utf8proc)
 
 # Optional: what they serve is left out where they are missing.
+find_package(hwy 1.0 QUIET)
 find_package(Freetype QUIET)
 find_file(SSLMEME_EMOJI_FONT NotoColorEmoji.ttf PATHS /usr/share/fonts/truetype/noto /usr/share/fonts NO_DEFAULT_PATH)
 find_file(SSLMEME_EMOJI_NAMES emoji-test.txt PATHS /usr/share/unicode/emoji NO_DEFAULT_PATH)
@@ -52,7 +53,7 @@ find_package(Catch2 3 QUIET)
 
 function(sslmeme_print_summary)
   message(STATUS "sslmeme ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}:")
-  foreach(row IN ITEMS "ccache|SSLMEME_CCACHE|faster rebuilds|ccache"
+  foreach(row IN ITEMS "ccache|SSLMEME_CCACHE|faster rebuilds|ccache" "Highway|hwy_FOUND|fast contrastive losses|libhwy-dev"
       "CLI11|CLI11_FOUND|example programs|libcli11-dev" "Catch2 3|Catch2_FOUND|tests|catch2"
       "FreeType|Freetype_FOUND|made memes|libfreetype-dev" "emoji font|SSLMEME_EMOJI_FONT|made memes|fonts-noto-color-emoji"
       "emoji names|SSLMEME_EMOJI_NAMES|made memes|unicode-data")

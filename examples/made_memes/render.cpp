@@ -159,10 +159,7 @@ void draw_emoji(Canvas& canvas, const SpritePyramid& emoji, Band band, Rng& rng)
 
 Image to_image(Canvas& canvas) {
   Image image{canvas.size, canvas.size};
-  const auto byte = [](float value) {
-    // NOLINTNEXTLINE(bugprone-incorrect-roundings): never negative
-    return static_cast<std::uint8_t>(std::clamp(value, 0.0F, 1.0F) * 255 + 0.5F);
-  };
+  const auto byte = [](float value) { return static_cast<std::uint8_t>(std::clamp(value, 0.0F, 1.0F) * 255 + 0.5F); };
   auto* to = image.pixels.data();
   for (const auto& [r, g, b] : canvas.pixels) {
     *to++ = byte(r);

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace sslmeme::detail {
 
 void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who) {
@@ -21,6 +23,24 @@ void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who) {
     throw InvalidArgument(fmt::format("{}: z_a is {}, z_b is {}; both must be floating point", who,
                                       toString(z_a.scalar_type()), toString(z_b.scalar_type())));
   }
+}
+
+void check_positive(double value, const char* what) {
+  if (!(value > 0 && std::isfinite(value)))
+    throw InvalidArgument(fmt::format("{} is {}; it must be positive and finite", what, value));
+}
+
+void check_statistics(const Tensor& z, const char* who) {
+  if (z.size(0) < 2) {
+    throw InvalidArgument(
+        fmt::format("{}: z is {}; it compares the samples of a batch: give 2 or more", who, shape_string(z)));
+  }
+}
+
+Tensor off_diagonal(const Tensor& matrix) {
+  const auto d = matrix.size(0);
+  // Without its last entry, row after row, each run of d + 1 entries begins with one of the diagonal.
+  return matrix.flatten().narrow(0, 0, d * d - 1).view({d - 1, d + 1}).narrow(1, 1, d);
 }
 
 }  // namespace sslmeme::detail

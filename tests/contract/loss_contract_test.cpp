@@ -1,7 +1,14 @@
 // check_pair_loss passes what keeps the contract and names, by its own sentence, each way to break it.
+#include <sslmeme/loss/barlow_twins.hpp>
 #include <sslmeme/loss/compose.hpp>
 #include <sslmeme/loss/cosine.hpp>
 #include <sslmeme/loss/info_nce.hpp>
+#include <sslmeme/loss/koleo.hpp>
+#include <sslmeme/loss/nt_xent.hpp>
+#include <sslmeme/loss/predictive.hpp>
+#include <sslmeme/loss/sigmoid.hpp>
+#include <sslmeme/loss/soft_target_clip.hpp>
+#include <sslmeme/loss/vicreg.hpp>
 #include <sslmeme/testing/loss_contract.hpp>
 
 #include <torch/autograd.h>
@@ -94,20 +101,35 @@ struct StopsOneSide {
 
 }  // namespace
 
+namespace {
+
+template <class L>
+void check_built_in(const L& loss, const LossClaims& claims) {
+  const auto report = check_pair_loss(loss, claims);
+  INFO(sm::AnyPairLoss{loss}.name() << " of " << claims.n << ": " << text_of(report));
+  CHECK(report);
+}
+
+}  // namespace
+
 TEST_CASE("The built-in losses keep the contract and what they claim") {
   for (const std::int64_t n : {1, 2, 6, 33}) {
-    const LossClaims claims{.symmetric = true, .scale_invariant = true, .n = n};
-    const auto cosine = check_pair_loss(sm::CosineLoss{}, claims);
-    CHECK((cosine && text_of(cosine) == "keeps the contract of a pair loss"));
-    const auto info_nce = check_pair_loss(sm::InfoNce{}, claims);
-    INFO(text_of(info_nce));
-    CHECK(info_nce);
-    const auto fixed = check_pair_loss(sm::InfoNce{{.temperature = 0.5, .learned = false}}, claims);
-    INFO(text_of(fixed));
-    CHECK(fixed);
-    const auto composed = check_pair_loss(sm::CosineLoss{} + 0.5 * sm::InfoNce{}, claims);
-    INFO(text_of(composed));
-    CHECK(composed);
+    const LossClaims both{.symmetric = true, .scale_invariant = true, .n = n}, symmetric{.symmetric = true, .n = n};
+    check_built_in(sm::CosineLoss{}, both);
+    check_built_in(sm::InfoNce{}, both);
+    check_built_in(sm::InfoNce{{.temperature = 0.5, .learned = false}}, both);
+    check_built_in(sm::CosineLoss{} + 0.5 * sm::InfoNce{}, both);
+    check_built_in(sm::NtXent{}, both);
+    check_built_in(sm::SigmoidLoss{}, both);
+    check_built_in(sm::SoftTargetClip{}, LossClaims{.n = n});
+    // Of a product with a stopped gradient only the value is symmetric, and only one side's gradient flows.
+    check_built_in(sm::ByolLoss{}, both);
+    check_built_in(sm::SimSiamLoss{}, both);
+    if (n < 2) continue;
+    check_built_in(sm::BarlowTwins{}, symmetric);
+    check_built_in(sm::VicReg{}, symmetric);
+    check_built_in(sm::KoLeo{}, both);
+    check_built_in(sm::InfoNce{} + 0.1 * sm::KoLeo{}, both);
   }
 }
 

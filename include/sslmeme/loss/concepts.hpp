@@ -66,6 +66,15 @@ namespace detail {
 /// message.
 void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who);
 
+/// Throws InvalidArgument unless `value` is positive and finite; `what` begins the message: "NtXent: temperature".
+void check_positive(double value, const char* what);
+
+/// Throws InvalidArgument when z (N, D) holds one row: statistics over the batch need two.
+void check_statistics(const Tensor& z, const char* who);
+
+/// The D (D − 1) entries of a (D, D) matrix off its diagonal: a view, no copy of a contiguous one.
+Tensor off_diagonal(const Tensor& matrix);
+
 /// In fp32 where the input is a half type; fp32 and fp64 stay.
 inline Tensor at_least_fp32(const Tensor& x) {
   return x.scalar_type() == torch::kHalf || x.scalar_type() == torch::kBFloat16 ? x.to(torch::kFloat) : x;

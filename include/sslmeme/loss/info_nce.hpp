@@ -3,6 +3,7 @@
 
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/loss/concepts.hpp>
+#include <sslmeme/loss/similarity.hpp>
 
 #include <torch/nn/module.h>
 
@@ -21,7 +22,7 @@ struct InfoNceOptions {
 /// Symmetric InfoNCE (CLIP, Radford et al. 2021, arXiv:2103.00020, figure 3; van den Oord et al. 2018,
 /// arXiv:1807.03748): ½ [CE(s·A·Bᵀ, arange) + CE(s·B·Aᵀ, arange)], mean over N, A and B the L2-normalised rows, s =
 /// exp(log_scale). Copies of an InfoNce share their scale, as torch modules do. A batch of one has no negatives: the
-/// loss is 0.
+/// loss is 0. The N × N similarities are never held: memory grows with N, not N² (similarity.hpp).
 class InfoNce {
  public:
   explicit InfoNce(const InfoNceOptions& options = {}) : options_{options} {
@@ -37,10 +38,11 @@ class InfoNce {
   /// z_a, z_b: (N, D) float, halves computed in fp32. Returns a 0-d mean. Throws InvalidArgument on other shapes.
   Tensor operator()(const Tensor& z_a, const Tensor& z_b) const {
     detail::check_pair(z_a, z_b, "InfoNce");
-    auto logits = torch::matmul(l2_normalize(z_a), l2_normalize(z_b).t());
-    logits = state_ ? logits * state_->log_scale.exp().to(logits.scalar_type()) : logits / options_.temperature;
-    const auto positives = logits.diagonal();
-    return 0.5 * ((logits.logsumexp(1) - positives).mean() + (logits.logsumexp(0) - positives).mean());
+    const auto a = l2_normalize(z_a), b = l2_normalize(z_b);
+    const auto scale = state_ ? state_->log_scale.exp().to(a.scalar_type())
+                              : torch::scalar_tensor(1.0 / options_.temperature, a.options());
+    const auto s = similarity_logsumexp(a, b, scale);
+    return 0.5 * ((s.rows - s.positives).mean() + (s.columns - s.positives).mean());
   }
 
   /// Clamps the learned scale; the trainer calls it after each optimizer step.

@@ -1,0 +1,33 @@
+// NtXent: the contrastive loss of SimCLR.
+#pragma once
+
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/loss/concepts.hpp>
+#include <sslmeme/loss/similarity.hpp>
+
+#include <string>
+
+namespace sslmeme {
+
+/// NT-Xent (SimCLR, Chen et al. 2020, arXiv:2002.05709, equation 1): cross-entropy of each of the 2N vectors against
+/// the other 2N − 1, of which its other view is the right one; mean over 2N. The matrix of (2N)² similarities is never
+/// held (similarity.hpp). A batch of one has no negatives: the loss is 0.
+struct NtXent {
+  double temperature = 0.5;  ///< of the paper's CIFAR-10 runs and of lightly; 0.1 for long training on ImageNet
+
+  /// z_a, z_b: (N, D) float, halves computed in fp32. Returns a 0-d mean. Throws InvalidArgument on other shapes and on
+  /// a temperature that is not positive.
+  Tensor operator()(const Tensor& z_a, const Tensor& z_b) const {
+    detail::check_pair(z_a, z_b, "NtXent");
+    detail::check_positive(temperature, "NtXent: temperature");
+    const auto z = torch::cat({l2_normalize(z_a), l2_normalize(z_b)});
+    const auto scale = torch::scalar_tensor(1 / temperature, z.options());
+    const auto similarities = self_similarity_logsumexp(z, scale, z_a.size(0));
+    return similarities.rows.mean() - similarities.positives.mean();
+  }
+  std::string name() const { return "nt_xent"; }
+};
+
+static_assert(PairLoss<NtXent>);
+
+}  // namespace sslmeme

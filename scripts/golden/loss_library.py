@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Makes tests/data/parity/loss_library.safetensors: values and gradients of published losses in double precision.
+
+lightly: NT-Xent, negative cosine (SimSiam; BYOL is 2 + 2 times it), Barlow Twins, VICReg, KoLeo, SwAV and Sinkhorn. torchvision: focal.
+open_clip: SigLIP. Formulas written out below: soft-target CLIP, supervised contrastive, cross-entropies of torch. Inputs are numbers that
+fp32 holds exactly.
+
+Usage: scripts/golden/loss_library.py  (needs torch, torchvision, lightly, open_clip, safetensors)
+"""
+import pathlib
+
+import torch
+
+library = torch.library.Library("torchvision", "DEF")  # its compiled operators do not load beside a CPU torch
+for operator in ("nms", "qnms"):
+    library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+import lightly
+import lightly.loss as L
+import open_clip
+import torch.nn.functional as F
+from lightly.loss.swav_loss import sinkhorn
+from open_clip.loss import SigLipLoss
+from safetensors.torch import save_file
+from torchvision.ops import sigmoid_focal_loss
+
+
+def soft_target_clip(image, text, temperature):
+    logits = text @ image.T / temperature
+    targets = F.softmax((image @ image.T + text @ text.T) / 2 * temperature, dim=-1)
+    of_texts = (-targets * F.log_softmax(logits, dim=-1)).sum(1)
+    of_images = (-targets.T * F.log_softmax(logits.T, dim=-1)).sum(1)
+    return ((of_texts + of_images) / 2).mean()
+
+
+def siglip(a, b):
+    loss = SigLipLoss()
+    return loss(F.normalize(a), F.normalize(b), torch.tensor(10.0).double(), torch.tensor(-10.0).double())
+
+
+def sup_con(z, labels, temperature):
+    """Equation 2 of arXiv:2004.11362, anchor by anchor."""
+    z = F.normalize(z)
+    terms = []
+    for i in range(len(z)):
+        others = [a for a in range(len(z)) if a != i]
+        positives = [p for p in others if labels[p] == labels[i]]
+        if positives:
+            log_p = F.log_softmax(z[others] @ z[i] / temperature, dim=0)
+            terms.append(-sum(log_p[others.index(p)] for p in positives) / len(positives))
+    return torch.stack(terms).mean()
+
+
+def exact(*shape, scale=1.0):
+    return (torch.randn(*shape) * scale).double()
+
+
+torch.manual_seed(11)
+PAIR_LOSSES = {
+    "nt_xent": L.NTXentLoss(temperature=0.5),
+    "nt_xent_cold": L.NTXentLoss(temperature=0.01),
+    "simsiam": lambda p, z: L.NegativeCosineSimilarity()(p, z.detach()),
+    "byol": lambda p, z: 2 + 2 * L.NegativeCosineSimilarity()(p, z.detach()),
+    "barlow_twins": L.BarlowTwinsLoss(),
+    "vicreg": L.VICRegLoss(),
+    "koleo": lambda a, b: (L.KoLeoLoss()(a) + L.KoLeoLoss()(b)) / 2,
+    "soft_target_clip": lambda a, b: soft_target_clip(a, b, 1.0),
+    "soft_target_clip_2": lambda a, b: soft_target_clip(a, b, 2.0),
+    "sigmoid": siglip,
+}
+twins = exact(5, 4)
+PAIRS = {
+    "small": (exact(6, 8), exact(6, 8)),
+    "two": (exact(2, 3), exact(2, 3)),
+    "tall": (exact(33, 5), exact(33, 5)),
+    "wide": (exact(4, 40), exact(4, 40)),
+    "duplicates": (exact(3, 6)[[0, 1, 0, 2, 1]], exact(5, 6)),
+    "equal": (twins, twins.clone()),
+    "long_vectors": (exact(5, 4, scale=1e3), exact(5, 4, scale=1e-3)),
+}
+
+tensors = {}
+for case, (a, b) in PAIRS.items():
+    tensors |= {f"{case}/a": a, f"{case}/b": b}
+    for name, loss in PAIR_LOSSES.items():
+        x, y = a.float().double().requires_grad_(), b.float().double().requires_grad_()
+        value = loss(x, y)
+        grads = torch.autograd.grad(value, [x, y], allow_unused=True)
+        tensors[f"{case}/{name}/value"] = value
+        for key, grad in zip(("grad_a", "grad_b"), grads):
+            if grad is not None:
+                tensors[f"{case}/{name}/{key}"] = grad
+
+z, labels = exact(9, 4), torch.tensor([3, 1, 3, 7, 1, 3, 9, 1, 1])
+x = z.clone().requires_grad_()
+for name, temperature in (("sup_con", 0.07), ("sup_con_warm", 0.5)):
+    value = sup_con(x, labels, temperature)
+    tensors |= {f"{name}/value": value, f"{name}/grad": torch.autograd.grad(value, x)[0]}
+tensors |= {"sup_con/z": z, "sup_con/labels": labels}
+
+logits, targets = torch.cat([exact(9, scale=3), torch.tensor([60.0, -60.0, 0.0]).double()]), torch.tensor([0, 1] * 6)
+x = logits.clone().requires_grad_()
+for name, loss in {
+    "bce": lambda x: F.binary_cross_entropy_with_logits(x, targets.double()),
+    "bce_weighted": lambda x: F.binary_cross_entropy_with_logits(x, targets.double(), pos_weight=torch.tensor(3.0).double()),
+    "focal": lambda x: sigmoid_focal_loss(x, targets.double(), alpha=-1, gamma=2, reduction="mean"),
+    "focal_paper": lambda x: sigmoid_focal_loss(x, targets.double(), alpha=0.25, gamma=2, reduction="mean"),
+}.items():
+    value = loss(x)
+    tensors |= {f"{name}/value": value, f"{name}/grad": torch.autograd.grad(value, x)[0]}
+tensors |= {"binary/logits": logits, "binary/labels": targets}
+
+logits, targets = exact(7, 4, scale=2), torch.tensor([0, 3, 1, 1, 2, 0, 3])
+x = logits.clone().requires_grad_()
+for name, smoothing in (("cross_entropy", 0.0), ("cross_entropy_smooth", 0.1)):
+    value = F.cross_entropy(x, targets, label_smoothing=smoothing)
+    tensors |= {f"{name}/value": value, f"{name}/grad": torch.autograd.grad(value, x)[0]}
+tensors |= {"classes/logits": logits, "classes/labels": targets}
+
+views = [F.normalize(exact(6, 5)) @ F.normalize(exact(5, 12), dim=0) for _ in range(4)]
+views = [v.float().double() for v in views]
+inputs = [v.clone().requires_grad_() for v in views]
+value = L.SwaVLoss()(inputs[:2], inputs[2:])[0]
+tensors |= {"swav/value": value, "swav/codes": sinkhorn(views[0])}
+tensors |= {f"swav/view_{i}": v for i, v in enumerate(views)}
+tensors |= {f"swav/grad_{i}": g for i, g in enumerate(torch.autograd.grad(value, inputs))}
+
+path = pathlib.Path(__file__).resolve().parents[2] / "tests/data/parity/loss_library.safetensors"
+made_by = {"script": "scripts/golden/loss_library.py", "torch": torch.__version__, "lightly": lightly.__version__, "open_clip": open_clip.__version__}
+save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, path, made_by)

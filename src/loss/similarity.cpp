@@ -1,0 +1,303 @@
+#include <sslmeme/loss/similarity.hpp>
+
+#include <sslmeme/core/error.hpp>
+
+#include "loss/similarity_kernels.hpp"
+
+#include <c10/core/DispatchKeySet.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <fmt/format.h>
+#include <torch/autograd.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+namespace sslmeme {
+namespace {
+
+// A tile of 512 × 1024 scores in fp32 takes 2 MB: large enough for matrix products at full speed, small enough for
+// caches.
+constexpr std::int64_t tile_rows = 512, tile_columns = 1024;
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// Keeps autocast from rounding the products of fp32 vectors.
+struct NoAutocast {
+  c10::impl::ExcludeDispatchKeyGuard guard{c10::autocast_dispatch_keyset};
+};
+
+std::span<float> span_of(const Tensor& t) {
+  return {t.data_ptr<float>(), static_cast<std::size_t>(t.numel())};
+}
+
+/// The log-sum-exps of all rows or of all columns while the tiles go by.
+class LogSumExps {
+ public:
+  LogSumExps(std::int64_t n, const Tensor& like)
+      : maximum_{torch::full({n}, lowest(like), like.options())}, sum_{torch::zeros({n}, like.options())} {}
+
+  Tensor maximum(std::int64_t begin, std::int64_t count) const { return maximum_.narrow(0, begin, count); }
+  Tensor sum(std::int64_t begin, std::int64_t count) const { return sum_.narrow(0, begin, count); }
+  detail::RunningSums running(std::int64_t begin, std::int64_t count) const {
+    return {span_of(maximum(begin, count)), span_of(sum(begin, count))};
+  }
+  /// The same in plain tensor operations, over dimension `dim` of a tile.
+  void add(const Tensor& tile, std::int64_t dim, std::int64_t begin) const {
+    const auto count = tile.size(1 - dim);
+    auto old = maximum(begin, count), total = sum(begin, count);
+    const auto top = torch::maximum(old, tile.amax(dim));
+    total.mul_((old - top).exp_()).add_((tile - top.unsqueeze(dim)).exp_().sum(dim));
+    old.copy_(top);
+  }
+  Tensor value() const { return maximum_ + sum_.log(); }
+
+ private:
+  static double lowest(const Tensor& like) {
+    return like.scalar_type() == torch::kDouble ? -1e300 : static_cast<double>(detail::lowest_score);
+  }
+  Tensor maximum_, sum_;
+};
+
+/// One of the two ends of an entry's gradient: dL/dlse and lse, of rows or columns.
+struct Ends {
+  Tensor gradient, value;
+
+  /// Nothing of a row that is empty: its −∞ would make NaN.
+  Ends(const Tensor& gradient_in, const Tensor& value_in)
+      : gradient{gradient_in.defined() ? gradient_in.contiguous() : torch::zeros_like(value_in)},
+        value{value_in.clone().masked_fill_(value_in.isneginf(), 0.0)} {}
+  Tensor weights(const Tensor& tile, std::int64_t dim, std::int64_t begin) const {
+    const auto part = [&](const Tensor& t) { return t.narrow(0, begin, tile.size(1 - dim)).unsqueeze(dim); };
+    return (tile - part(value)).exp_().mul_(part(gradient));
+  }
+  detail::LogSumExpGradient spans(std::int64_t begin, std::int64_t count) const {
+    return {span_of(gradient.narrow(0, begin, count)), span_of(value.narrow(0, begin, count))};
+  }
+};
+
+/// The matrix scale · A · Bᵀ, tile by tile.
+class Scores {
+ public:
+  Scores(const Tensor& a, const Tensor& b, const Tensor& scale, SimilarityMask mask, bool symmetric = false)
+      : a_{a.contiguous()}, b_{b.contiguous()}, scaled_{a_ * scale}, mask_{std::move(mask)}, symmetric_{symmetric} {
+    fast_ = a_.is_cpu() && a_.scalar_type() == torch::kFloat && detail::kernel_target() != nullptr;
+    scratch_ = torch::empty({std::min(tile_rows, rows()) * std::min(tile_columns, columns())}, a_.options());
+  }
+
+  std::int64_t rows() const { return a_.size(0); }
+  std::int64_t columns() const { return b_.size(0); }
+
+  /// f(tile, its first row, its first column) over all tiles; over those on and above the diagonal if it is symmetric.
+  template <class F>
+  void for_each_tile(F f) {
+    // Square where the matrix is symmetric, so that its diagonal cuts no other tiles.
+    const auto high = tile_rows, wide = symmetric_ ? tile_rows : tile_columns;
+    for (std::int64_t i = 0; i < rows(); i += high) {
+      const auto m = std::min(high, rows() - i);
+      for (std::int64_t j = symmetric_ ? i : 0; j < columns(); j += wide) {
+        const auto n = std::min(wide, columns() - j);
+        auto tile = scratch_.narrow(0, 0, m * n).view({m, n});
+        torch::mm_out(tile, scaled_.narrow(0, i, m), b_.narrow(0, j, n).t());
+        leave_out(tile, i, j);
+        f(tile, i, j);
+      }
+    }
+  }
+
+  /// How many rows have their positive among the columns.
+  std::int64_t positives() const { return std::clamp<std::int64_t>(columns() - mask_.positive_offset, 0, rows()); }
+
+  /// Copies the positives that lie in a tile to where they belong in `values`.
+  void collect_positives(const Tensor& tile, std::int64_t i, std::int64_t j, const Tensor& values) const {
+    if (const auto cut = diagonal(tile, i + mask_.positive_offset - j))
+      values.narrow(0, i + cut->first_row, cut->length).copy_(tile.diagonal(cut->offset));
+  }
+
+  void add(const Tensor& tile, std::int64_t i, std::int64_t j, const LogSumExps& rows,
+           const LogSumExps* columns) const {
+    if (fast_) {
+      detail::add_exponentials(as_tile(tile), rows.running(i, tile.size(0)),
+                               columns ? columns->running(j, tile.size(1)) : detail::RunningSums{});
+      return;
+    }
+    rows.add(tile, 1, i);
+    if (columns) columns->add(tile, 0, j);
+  }
+
+  /// Turns scores into dL/dscore. of_positives: (P) or undefined.
+  void weigh(Tensor& tile, std::int64_t i, std::int64_t j, const Ends& rows, const Ends& columns,
+             const Tensor& of_positives) const {
+    if (fast_) {
+      detail::scores_to_weights(as_tile(tile), rows.spans(i, tile.size(0)), columns.spans(j, tile.size(1)));
+    } else {
+      tile.copy_(rows.weights(tile, 1, i).add_(columns.weights(tile, 0, j)));
+    }
+    if (!of_positives.defined()) return;
+    for_positives(tile, i, j, [&](const Cut& cut) {
+      const bool mirrored = symmetric_ && i == j && cut.offset < 0;
+      const auto first = i + cut.first_row + (mirrored ? cut.offset : 0);
+      tile.diagonal(cut.offset).add_(of_positives.narrow(0, first, cut.length));
+    });
+  }
+
+ private:
+  static detail::ScoreTile as_tile(const Tensor& tile) { return {tile.data_ptr<float>(), tile.size(0), tile.size(1)}; }
+
+  void leave_out(Tensor& tile, std::int64_t i, std::int64_t j) const {
+    constexpr auto nothing = -std::numeric_limits<double>::infinity();
+    if (mask_.row_ids.defined()) {
+      auto same = mask_.row_ids.narrow(0, i, tile.size(0)).unsqueeze(1) ==
+                  mask_.column_ids.narrow(0, j, tile.size(1)).unsqueeze(0);
+      for_positives(tile, i, j, [&](const Cut& cut) { same.diagonal(cut.offset).fill_(false); });
+      tile.masked_fill_(same, nothing);
+    }
+    if (const auto cut = diagonal(tile, i - j); cut && mask_.skip_diagonal) tile.diagonal(cut->offset).fill_(nothing);
+  }
+
+  /// f(cut) for the positives that lie in a tile. A tile on the diagonal of A · Aᵀ holds them twice, mirrored.
+  template <class F>
+  void for_positives(const Tensor& tile, std::int64_t i, std::int64_t j, F f) const {
+    if (const auto cut = diagonal(tile, i + mask_.positive_offset - j)) f(*cut);
+    if (!symmetric_ || i != j) return;
+    if (const auto cut = diagonal(tile, -mask_.positive_offset)) f(*cut);
+  }
+
+  struct Cut {
+    std::int64_t offset, first_row, length;
+  };
+  /// Where the entries (r, r + offset) lie in a tile, if they do.
+  static std::optional<Cut> diagonal(const Tensor& tile, std::int64_t offset) {
+    const auto first = std::max<std::int64_t>(0, -offset), last = std::min(tile.size(0), tile.size(1) - offset);
+    if (first >= last) return std::nullopt;
+    return Cut{offset, first, last - first};
+  }
+
+  Tensor a_, b_, scaled_, scratch_;
+  SimilarityMask mask_;
+  bool symmetric_, fast_ = false;
+};
+
+struct PairFunction : torch::autograd::Function<PairFunction> {
+  static variable_list forward(AutogradContext* context, const Tensor& a, const Tensor& b, const Tensor& scale,
+                               const SimilarityMask& mask) {
+    const NoAutocast no_autocast;
+    Scores scores{a, b, scale, mask};
+    const LogSumExps rows{a.size(0), a}, columns{b.size(0), b};
+    const auto positives = torch::empty({scores.positives()}, a.options());
+    scores.for_each_tile([&](const Tensor& tile, auto i, auto j) {
+      scores.add(tile, i, j, rows, &columns);
+      scores.collect_positives(tile, i, j, positives);
+    });
+    const auto row_value = rows.value(), column_value = columns.value();
+    context->save_for_backward({a, b, scale, row_value, column_value, mask.row_ids, mask.column_ids});
+    context->saved_data["skip_diagonal"] = mask.skip_diagonal;
+    context->saved_data["positive_offset"] = mask.positive_offset;
+    return {row_value, column_value, positives};
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const NoAutocast no_autocast;
+    const auto saved = context->get_saved_variables();
+    const auto &a = saved[0], &b = saved[1], &scale = saved[2];
+    const SimilarityMask mask{context->saved_data["skip_diagonal"].toBool(), saved[5], saved[6],
+                              context->saved_data["positive_offset"].toInt()};
+    Scores scores{a, b, scale, mask};
+    const Ends rows{gradients[0], saved[3]}, columns{gradients[1], saved[4]};
+    auto of_a = torch::zeros_like(a, torch::MemoryFormat::Contiguous);
+    auto of_b = torch::zeros_like(b, torch::MemoryFormat::Contiguous);
+    scores.for_each_tile([&](Tensor& tile, auto i, auto j) {
+      scores.weigh(tile, i, j, rows, columns, gradients[2]);
+      of_a.narrow(0, i, tile.size(0)).addmm_(tile, b.narrow(0, j, tile.size(1)));
+      of_b.narrow(0, j, tile.size(1)).addmm_(tile.t(), a.narrow(0, i, tile.size(0)));
+    });
+    const auto of_scale = (a * of_a).sum();
+    return {of_a.mul_(scale), of_b.mul_(scale), of_scale, {}};
+  }
+};
+
+struct SelfFunction : torch::autograd::Function<SelfFunction> {
+  static variable_list forward(AutogradContext* context, const Tensor& z, const Tensor& scale,
+                               const SimilarityMask& mask) {
+    const NoAutocast no_autocast;
+    Scores scores{z, z, scale, mask, true};
+    const LogSumExps rows{z.size(0), z};
+    const auto positives = torch::empty({scores.positives()}, z.options());
+    // An entry above the diagonal is one of its row and, mirrored, one of its column's row.
+    scores.for_each_tile([&](const Tensor& tile, auto i, auto j) {
+      scores.add(tile, i, j, rows, i == j ? nullptr : &rows);
+      scores.collect_positives(tile, i, j, positives);
+    });
+    const auto value = rows.value();
+    context->save_for_backward({z, scale, value, mask.row_ids});
+    context->saved_data["positive_offset"] = mask.positive_offset;
+    return {value, positives};
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const NoAutocast no_autocast;
+    const auto saved = context->get_saved_variables();
+    const auto &z = saved[0], &scale = saved[1], &ids = saved[3];
+    const auto offset = context->saved_data["positive_offset"].toInt();
+    Scores scores{z, z, scale, {true, ids, ids, offset}, true};
+    const Ends ends{gradients[0], saved[2]};
+    auto of_z = torch::zeros_like(z, torch::MemoryFormat::Contiguous);
+    scores.for_each_tile([&](Tensor& tile, auto i, auto j) {
+      scores.weigh(tile, i, j, ends, ends, gradients[1]);
+      of_z.narrow(0, i, tile.size(0)).addmm_(tile, z.narrow(0, j, tile.size(1)));
+      if (i != j) of_z.narrow(0, j, tile.size(1)).addmm_(tile.t(), z.narrow(0, i, tile.size(0)));
+    });
+    const auto of_scale = 0.5 * (z * of_z).sum();  // each entry was met from both of its ends
+    return {of_z.mul_(scale), of_scale, {}};
+  }
+};
+
+void check_vectors(const Tensor& a, const Tensor& b, const Tensor& scale) {
+  if (a.dim() != 2 || b.dim() != 2 || a.size(1) != b.size(1) || scale.dim() != 0) {
+    throw InvalidArgument(
+        fmt::format("similarity_logsumexp: a is {}, b is {}, scale is {}; they must be (N, D), (M, D) and ()",
+                    shape_string(a), shape_string(b), shape_string(scale)));
+  }
+  const auto type = a.scalar_type();
+  if ((type != torch::kFloat && type != torch::kDouble) || b.scalar_type() != type || scale.scalar_type() != type) {
+    throw InvalidArgument(
+        fmt::format("similarity_logsumexp: a is {}, b is {}, scale is {}; all must be float or all double",
+                    toString(type), toString(b.scalar_type()), toString(scale.scalar_type())));
+  }
+}
+
+void check_ids(const Tensor& ids, std::int64_t n) {
+  if (ids.defined() && (ids.dim() != 1 || ids.size(0) != n)) {
+    throw InvalidArgument(fmt::format("similarity_logsumexp: {} ids are needed, got {}", n, shape_string(ids)));
+  }
+}
+
+}  // namespace
+
+SimilarityLogSumExp similarity_logsumexp(const Tensor& a, const Tensor& b, const Tensor& scale,
+                                         const SimilarityMask& mask) {
+  check_vectors(a, b, scale);
+  check_ids(mask.row_ids, a.size(0));
+  check_ids(mask.column_ids, b.size(0));
+  if (mask.row_ids.defined() != mask.column_ids.defined())
+    throw InvalidArgument("similarity_logsumexp: give the ids of rows and columns, or neither");
+  if (mask.positive_offset < 0)
+    throw InvalidArgument(
+        fmt::format("similarity_logsumexp: positive_offset is {}; it must not be negative", mask.positive_offset));
+  const auto values = PairFunction::apply(a, b, scale, mask);
+  return {values[0], values[1], values[2]};
+}
+
+SimilarityLogSumExp self_similarity_logsumexp(const Tensor& z, const Tensor& scale, std::int64_t positive_offset,
+                                              const Tensor& ids) {
+  check_vectors(z, z, scale);
+  check_ids(ids, z.size(0));
+  if (positive_offset < 1)
+    throw InvalidArgument(
+        fmt::format("self_similarity_logsumexp: positive_offset is {}; it must be positive", positive_offset));
+  const auto values = SelfFunction::apply(z, scale, SimilarityMask{true, ids, ids, positive_offset});
+  return {values[0], values[0], values[1]};
+}
+
+}  // namespace sslmeme

@@ -1,0 +1,56 @@
+#include <sslmeme/loss/swav.hpp>
+
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/loss/concepts.hpp>
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <vector>
+
+namespace sslmeme {
+
+Tensor sinkhorn(const Tensor& scores, const SinkhornOptions& options) {
+  if (!scores.defined() || scores.dim() != 2 || scores.numel() == 0 || !scores.is_floating_point())
+    throw InvalidArgument(fmt::format("sinkhorn: scores are {}; they must be floating (N, K)", shape_string(scores)));
+  detail::check_positive(options.epsilon, "sinkhorn: epsilon");
+  if (options.iterations < 1)
+    throw InvalidArgument(fmt::format("sinkhorn: iterations is {}; it must be positive", options.iterations));
+  const torch::NoGradGuard no_grad;
+  auto codes = detail::at_least_fp32(scores) / options.epsilon;
+  codes.sub_(codes.max()).exp_();
+  codes.div_(codes.sum());
+  const auto n = static_cast<double>(scores.size(0));
+  constexpr double smallest = std::numeric_limits<float>::min();  // a prototype that nobody is near stays unused
+  for (std::int64_t i = 0; i < options.iterations; ++i) {
+    codes.div_(codes.sum(0, true).clamp_min_(smallest));  // every prototype alike
+    codes.div_(codes.sum(1, true).mul_(n));               // every sample alike
+  }
+  return codes.mul_(n);
+}
+
+Tensor SwavLoss::operator()(std::span<const Tensor> scores, std::size_t global_views) const {
+  if (scores.size() < 2 || global_views < 1 || global_views > scores.size()) {
+    throw InvalidArgument(
+        fmt::format("SwavLoss: {} views of which {} give codes; at least 2 views and 1 with codes are needed",
+                    scores.size(), global_views));
+  }
+  detail::check_positive(temperature, "SwavLoss: temperature");
+  std::vector<Tensor> log_probabilities;
+  for (const auto& view : scores) {
+    detail::check_pair(view, scores.front(), "SwavLoss");
+    log_probabilities.push_back(torch::log_softmax(detail::at_least_fp32(view) / temperature, 1));
+  }
+  Tensor total;
+  for (std::size_t i = 0; i < global_views; ++i) {
+    const auto codes = sslmeme::sinkhorn(scores[i].detach(), sinkhorn);
+    for (std::size_t v = 0; v < scores.size(); ++v) {
+      if (v == i) continue;
+      const auto swapped = -(codes * log_probabilities[v]).sum(1).mean();
+      total = total.defined() ? total + swapped : swapped;
+    }
+  }
+  return total / static_cast<double>(global_views * (scores.size() - 1));
+}
+
+}  // namespace sslmeme

@@ -1,0 +1,135 @@
+// Degenerate input to the loss library: a documented value or one clear error, never NaN.
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/loss/any_pair_loss.hpp>
+#include <sslmeme/loss/barlow_twins.hpp>
+#include <sslmeme/loss/info_nce.hpp>
+#include <sslmeme/loss/koleo.hpp>
+#include <sslmeme/loss/label_losses.hpp>
+#include <sslmeme/loss/nt_xent.hpp>
+#include <sslmeme/loss/predictive.hpp>
+#include <sslmeme/loss/sigmoid.hpp>
+#include <sslmeme/loss/soft_target_clip.hpp>
+#include <sslmeme/loss/supervised_contrastive.hpp>
+#include <sslmeme/loss/swav.hpp>
+#include <sslmeme/loss/vicreg.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "close_to.hpp"
+
+namespace sm = sslmeme;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using sm::Tensor;
+using sm::test::AllCloseTo;
+
+namespace {
+
+std::vector<sm::AnyPairLoss> pair_losses() {
+  return {sm::InfoNce{},     sm::NtXent{},         sm::SigmoidLoss{}, sm::SimSiamLoss{}, sm::ByolLoss{},
+          sm::BarlowTwins{}, sm::SoftTargetClip{}, sm::VicReg{},      sm::KoLeo{}};
+}
+
+void check_finite(const Tensor& a_in, const Tensor& b_in, const std::string& what) {
+  for (const auto& loss : pair_losses()) {
+    INFO(loss.name() << " on " << what);
+    const auto a = a_in.clone().requires_grad_(), b = b_in.clone().requires_grad_();
+    const auto total = loss(a, b).total;
+    CHECK(std::isfinite(total.item<double>()));
+    total.backward();
+    for (const auto& x : {a, b}) CHECK((!x.grad().defined() || torch::isfinite(x.grad()).all().item<bool>()));
+  }
+}
+
+template <class Call>
+void refused(const std::string& message, Call call) {
+  CHECK_THROWS_MATCHES(call(), sm::InvalidArgument, MessageMatches(ContainsSubstring(message)));
+}
+
+}  // namespace
+
+TEST_CASE("Zero vectors, equal vectors and vast ones give finite losses and gradients") {
+  const auto noise = torch::randn({4, 6});
+  auto holes = noise.clone();
+  holes[1].zero_();
+  check_finite(holes, noise, "a zero vector");
+  check_finite(torch::zeros({4, 6}), torch::zeros({4, 6}), "zeros");
+  check_finite(torch::ones({4, 6}), torch::ones({4, 6}), "a constant");
+  check_finite(noise * 1e6, noise * 1e-6, "vast and tiny vectors");
+  check_finite(noise.to(torch::kBFloat16), noise.to(torch::kBFloat16), "bf16");
+}
+
+TEST_CASE("A batch of one is 0 for what contrasts, and refused by what takes statistics") {
+  const auto a = torch::randn({1, 6}), b = torch::randn({1, 6});
+  CHECK(sm::InfoNce{}(a, b).item<double>() == 0);
+  CHECK(sm::NtXent{}(a, b).item<double>() == 0);
+  refused("BarlowTwins: z is (1, 6); it compares the samples of a batch: give 2 or more",
+          [&] { return sm::BarlowTwins{}(a, b); });
+  refused("VicReg: z is (1, 6)", [&] { return sm::VicReg{}(a, b).total; });
+  refused("koleo: z is (1, 6)", [&] { return sm::KoLeo{}(a, b); });
+}
+
+TEST_CASE("One feature has no other to be independent of") {
+  const auto a = torch::randn({5, 1}), b = torch::randn({5, 1});
+  CHECK(std::isfinite(sm::BarlowTwins{}(a, b).item<double>()));
+  CHECK(sm::VicReg{}(a, b).parts[2].second.item<double>() == 0);
+}
+
+TEST_CASE("VicReg reports its terms, which add up") {
+  const auto output = sm::VicReg{}(torch::randn({5, 4}), torch::randn({5, 4}));
+  REQUIRE(output.parts.size() == 3);
+  const auto part = [&](std::size_t i) { return output.parts[i].second.item<double>(); };
+  CHECK(std::abs(output.total.item<double>() - (25 * part(0) + 25 * part(1) + part(2))) < 1e-4);
+}
+
+TEST_CASE("Duplicates are the farthest that KoLeo can be from content, and finitely so") {
+  const auto x = torch::randn({1, 4}).repeat({3, 1});
+  CHECK_THAT(sm::koleo(x), AllCloseTo(torch::tensor(-std::log(2e-8 + 1e-8)), sm::test::fp32_rounding));
+}
+
+TEST_CASE("SupCon leaves out who is alone in a class") {
+  const auto z = torch::randn({4, 3});
+  const auto labels = [](std::initializer_list<std::int64_t> l) { return torch::tensor(std::vector<std::int64_t>(l)); };
+  CHECK(sm::SupCon{}(z, labels({0, 1, 2, 3})).item<double>() == 0);
+  CHECK(sm::SupCon{}(torch::randn({1, 3}), labels({7})).item<double>() == 0);
+  const auto x = z.clone().requires_grad_();
+  sm::SupCon{}(x, labels({0, 0, 1, 2})).backward();
+  CHECK(torch::isfinite(x.grad()).all().item<bool>());
+  refused("z is (4, 3), labels are (3)", [&] { return sm::SupCon{}(z, labels({0, 1, 2})); });
+}
+
+TEST_CASE("Codes are shares of samples, prototypes are used about alike") {
+  const auto codes = sm::sinkhorn(torch::rand({12, 4}) * 2 - 1, {.epsilon = 0.5, .iterations = 50});
+  CHECK_THAT(codes.sum(1), AllCloseTo(torch::ones({12}), sm::test::fp32_rounding));
+  CHECK_THAT(codes.sum(0), AllCloseTo(torch::full({4}, 3.0F), {1e-4, 0}));
+  const auto wide = sm::sinkhorn(torch::tensor({{1000.0F, 0.0F}, {999.0F, 0.0F}}));
+  CHECK(torch::isfinite(wide).all().item<bool>());
+  const std::vector<Tensor> one{torch::zeros({2, 3})};
+  refused("1 views of which 1 give codes", [&] { return sm::SwavLoss{}(one, 1); });
+}
+
+TEST_CASE("Options and labels that cannot be are refused") {
+  const auto z = torch::randn({2, 3}), logits = torch::randn({2});
+  refused("NtXent: temperature is 0; it must be positive and finite",
+          [&] { return sm::NtXent{.temperature = 0}(z, z); });
+  refused("SigmoidLoss: scale is -1", [&] { return sm::SigmoidLoss{{.scale = -1}}.name(); });
+  refused("FocalLoss: gamma is -1", [&] { return sm::FocalLoss{.gamma = -1}(logits, torch::ones({2})); });
+  refused("FocalLoss: alpha is 2", [&] { return sm::FocalLoss{.alpha = 2}(logits, torch::ones({2})); });
+  refused("a label is neither 0 nor 1", [&] { return sm::BinaryCrossEntropy{}(logits, torch::full({2}, 3)); });
+  refused("logits are (2), labels are (3)", [&] { return sm::FocalLoss{}(logits, torch::ones({3})); });
+  refused("a label is outside [0, 3)", [&] { return sm::CrossEntropy{}(z, torch::full({2}, 3, torch::kLong)); });
+  refused("label_smoothing is 1",
+          [&] { return sm::CrossEntropy{.label_smoothing = 1}(z, torch::zeros({2}, torch::kLong)); });
+}
+
+TEST_CASE("Without focus the focal loss is binary cross-entropy") {
+  const auto logits = torch::randn({9}, torch::kDouble), labels = torch::randint(0, 2, {9});
+  CHECK_THAT(sm::FocalLoss{.gamma = 0}(logits, labels),
+             AllCloseTo(sm::BinaryCrossEntropy{}(logits, labels), sm::test::fp64_exact));
+}

@@ -1,0 +1,161 @@
+// similarity_logsumexp against the matrix written out, at sizes below, at and above its tiles.
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/loss/similarity.hpp>
+
+#include <torch/autograd.h>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <limits>
+#include <vector>
+
+#include "close_to.hpp"
+#include "loss/similarity_kernels.hpp"
+
+namespace sm = sslmeme;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using sm::Tensor;
+using sm::test::AllCloseTo;
+using sm::test::Tolerance;
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+Tensor unit_vectors(std::int64_t n, std::int64_t d, torch::ScalarType type) {
+  return sm::l2_normalize(torch::randn({n, d}, type)).requires_grad_();
+}
+
+/// A weighted sum of all results, so that one backward pass shows every gradient.
+Tensor mix(const sm::SimilarityLogSumExp& s, bool columns) {
+  const auto weights = [](const Tensor& t) { return torch::cos(torch::arange(t.size(0), t.options())); };
+  auto sum = (s.rows * weights(s.rows)).sum() + (s.positives * (2 + weights(s.positives))).sum();
+  if (columns) sum = sum + (s.columns * (1 + weights(s.columns))).sum();
+  return sum;
+}
+
+void leave_out_duplicates(Tensor& scores, const Tensor& rows, const Tensor& columns, std::int64_t offset,
+                          bool mirrored) {
+  auto same = rows.unsqueeze(1) == columns.unsqueeze(0);
+  same.diagonal(offset).fill_(false);
+  if (mirrored) same.diagonal(-offset).fill_(false);
+  scores = scores.masked_fill(same, -infinity);
+}
+
+struct Check {
+  torch::ScalarType type;
+  Tolerance tolerance;
+};
+
+void compare(const Tensor& ours, const Tensor& expected, const std::vector<Tensor>& inputs, Tolerance tolerance) {
+  CHECK_THAT(ours, AllCloseTo(expected, tolerance));
+  const auto a = torch::autograd::grad({ours}, inputs), b = torch::autograd::grad({expected}, inputs);
+  for (std::size_t i = 0; i < inputs.size(); ++i) CHECK_THAT(a[i], AllCloseTo(b[i], tolerance));
+}
+
+}  // namespace
+
+TEST_CASE("Rows, columns and positives of a similarity matrix, and their gradients, without the matrix") {
+  const auto [type, tolerance] =
+      GENERATE(Check{torch::kDouble, {1e-10, 1e-11, 1e-11}}, Check{torch::kFloat, {1e-4, 1e-4, 1e-5}});
+  const auto [n, m, d] = GENERATE(std::array{1, 1, 3}, std::array{7, 9, 5}, std::array{512, 1024, 4},
+                                  std::array{600, 1300, 16}, std::array{1030, 1030, 8});
+  const std::int64_t offset = GENERATE(0, 3);
+  const bool masked = GENERATE(false, true);
+  if (offset >= m) return;
+  INFO("N " << n << ", M " << m << ", offset " << offset << ", masked " << masked);
+  const auto a = unit_vectors(n, d, type), b = unit_vectors(m, d, type);
+  const auto scale = torch::tensor(14.0, type).requires_grad_();
+  const auto row_ids = torch::randint(0, 50, {n}, torch::kLong), column_ids = torch::randint(0, 50, {m}, torch::kLong);
+
+  auto scores = scale * torch::mm(a, b.t());
+  const auto positives = scores.diagonal(offset);
+  if (masked) leave_out_duplicates(scores, row_ids, column_ids, offset, false);
+  const sm::SimilarityLogSumExp expected{scores.logsumexp(1), scores.logsumexp(0), positives};
+  const auto ours = sm::similarity_logsumexp(a, b, scale,
+                                             {.row_ids = masked ? row_ids : Tensor{},
+                                              .column_ids = masked ? column_ids : Tensor{},
+                                              .positive_offset = offset});
+  compare(mix(ours, true), mix(expected, true), {a, b, scale}, tolerance);
+}
+
+TEST_CASE("The same for a matrix of vectors against themselves") {
+  const auto [type, tolerance] =
+      GENERATE(Check{torch::kDouble, {1e-10, 1e-11, 1e-11}}, Check{torch::kFloat, {1e-4, 1e-4, 1e-5}});
+  const std::int64_t n = GENERATE(2, 8, 512, 1030);
+  const std::int64_t offset = GENERATE_COPY(std::int64_t{1}, n / 2);
+  const bool masked = GENERATE(false, true);
+  INFO("N " << n << ", offset " << offset << ", masked " << masked);
+  const auto z = unit_vectors(n, 6, type);
+  const auto scale = torch::tensor(5.0, type).requires_grad_();
+  const auto ids = torch::randint(0, 50, {n}, torch::kLong);
+
+  auto scores = scale * torch::mm(z, z.t());
+  const auto positives = scores.diagonal(offset);
+  if (masked) leave_out_duplicates(scores, ids, ids, offset, true);
+  scores = scores.masked_fill(torch::eye(n, torch::kBool), -infinity);
+  const auto rows = scores.logsumexp(1);
+  if (rows.isneginf().any().item<bool>()) return;  // a row without any entry left: its own test
+  const auto ours = sm::self_similarity_logsumexp(z, scale, offset, masked ? ids : Tensor{});
+  compare(mix(ours, false), mix({rows, rows, positives}, false), {z, scale}, tolerance);
+}
+
+TEST_CASE("A row of which nothing is left is minus infinity, and gets no gradient") {
+  const auto type = GENERATE(torch::kFloat, torch::kDouble);
+  const auto a = unit_vectors(3, 4, type), b = unit_vectors(2, 4, type);
+  const auto rows = torch::tensor({5, 6, 7}, torch::kLong), columns = torch::tensor({7, 7}, torch::kLong);
+  const auto s = sm::similarity_logsumexp(a, b, torch::ones({}, type), {.row_ids = rows, .column_ids = columns});
+  CHECK(s.rows[2].item<double>() == -infinity);
+  s.rows.narrow(0, 0, 2).sum().backward();
+  CHECK(torch::isfinite(a.grad()).all().item<bool>());
+  CHECK(a.grad()[2].abs().max().item<double>() == 0);
+}
+
+TEST_CASE("Scores far apart and far from zero neither overflow nor vanish") {
+  const auto type = GENERATE(torch::kFloat, torch::kDouble);
+  const auto a = torch::tensor({{1.0, 0.0}, {-1.0, 0.0}}, type).requires_grad_();
+  const auto s = sm::similarity_logsumexp(a, a.detach(), torch::tensor(1e4, type));
+  CHECK_THAT(s.rows, AllCloseTo(torch::tensor({1e4, 1e4}, type), {1e-6, 0}));
+  (s.rows - s.positives).sum().backward();
+  CHECK(torch::isfinite(a.grad()).all().item<bool>());
+}
+
+TEST_CASE("The same bits whatever the number of threads") {
+  const auto a = unit_vectors(700, 32, torch::kFloat), b = unit_vectors(1500, 32, torch::kFloat);
+  std::vector<Tensor> rows, columns;
+  const int before = at::get_num_threads();
+  for (const int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    const auto s = sm::similarity_logsumexp(a, b, torch::tensor(10.0F));
+    rows.push_back(s.rows.detach());
+    columns.push_back(s.columns.detach());
+  }
+  at::set_num_threads(before);
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    CHECK(torch::equal(rows[0], rows[i]));
+    CHECK(torch::equal(columns[0], columns[i]));
+  }
+}
+
+TEST_CASE("Shapes, types and ids that do not fit are refused") {
+  const auto one = torch::ones({});
+  const auto refused = [](const std::string& message, auto call) {
+    CHECK_THROWS_MATCHES(call(), sm::InvalidArgument, MessageMatches(ContainsSubstring(message)));
+  };
+  const auto a = torch::ones({2, 3});
+  refused("a is (2, 3), b is (2, 4), scale is ()",
+          [&] { return sm::similarity_logsumexp(a, torch::ones({2, 4}), one); });
+  refused("all must be float or all double",
+          [&] { return sm::similarity_logsumexp(a, torch::ones({2, 3}, torch::kDouble), one); });
+  refused("2 ids are needed, got (3)", [&] {
+    const auto three = torch::arange(3);
+    return sm::similarity_logsumexp(a, a, one, {.row_ids = three, .column_ids = three});
+  });
+  refused("give the ids of rows and columns, or neither",
+          [&] { return sm::similarity_logsumexp(a, a, one, {.row_ids = torch::arange(2)}); });
+  refused("positive_offset is -1", [&] { return sm::similarity_logsumexp(a, a, one, {.positive_offset = -1}); });
+  refused("positive_offset is 0", [&] { return sm::self_similarity_logsumexp(a, one, 0); });
+}
