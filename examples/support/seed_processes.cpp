@@ -1,6 +1,7 @@
 #include "support/seed_processes.hpp"
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/train/progress.hpp>
 
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -68,10 +69,10 @@ class Display {
     if (!terminal_) return say_new_fits(elapsed);
     std::string bar;
     for (int i = 0; i < 24; ++i) bar += i < share * 24 ? "█" : " ";
-    auto line = fmt::format("\rtraining {:3.0f}%|{}| {:.0f} s, {:.0f} s left", share * 100, bar, elapsed,
+    auto line = fmt::format("training {:3.0f}%|{}| {:.0f} s, {:.0f} s left", share * 100, bar, elapsed,
                             share > 0.02 ? elapsed / share - elapsed : 0);
     for (std::size_t i = 0; i < seeds_.size(); ++i) line += fmt::format("  [seed {}: {}]", i, seeds_[i].doing);
-    std::cerr << line << "\033[K" << std::flush;
+    std::cerr << '\r' << sm::fit_columns(line, sm::terminal_columns()) << "\033[K" << std::flush;
   }
 
   void finish() {

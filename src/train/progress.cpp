@@ -1,7 +1,10 @@
 #include <sslmeme/train/progress.hpp>
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include <iostream>
 
@@ -59,7 +62,36 @@ void warn_once(ProgressBar& bar, const StepInfo& info) {
   }
 }
 
+/// How many columns the text takes, of characters one column wide.
+int characters(std::string_view text) {
+  return static_cast<int>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+}
+
+/// The whole line with a bar of so many cells.
+std::string line_of(const ProgressBar& bar, const StepInfo& info, int cells) {
+  const auto share = static_cast<double>(info.batch) / static_cast<double>(info.batches_per_epoch);
+  return fmt::format("{}epoch {}/{} {:3.0f}%|{}| {}/{} [{:.0f} img/s, {} left] {}", prefix(bar), info.epoch + 1,
+                     info.epochs, share * 100, bar_of(share, cells), info.batch, info.batches_per_epoch,
+                     info.samples_per_second, clock_time(time_left(bar, info)), losses(info));
+}
+
 }  // namespace
+
+int terminal_columns() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+std::string fit_columns(std::string_view text, int columns) {
+  if (columns <= 0 || characters(text) <= columns) return std::string{text};
+  std::size_t end = 0;
+  for (int seen = 0; end < text.size(); ++end) {
+    const bool begins = (static_cast<unsigned char>(text[end]) & 0xC0U) != 0x80U;
+    if (begins && seen++ == columns - 1) break;
+  }
+  return std::string{text.substr(0, end)} + "…";
+}
 
 void ProgressBar::on_fit_begin(const StepInfo& info) {
   drawing.bar = style == Style::bar || (style == Style::automatic && out == nullptr && isatty(STDERR_FILENO) == 1);
@@ -74,12 +106,11 @@ void ProgressBar::on_step_end(const StepInfo& info) {
   const auto now = std::chrono::steady_clock::now();
   if (info.batch < info.batches_per_epoch && now - drawing.drawn < std::chrono::milliseconds{100}) return;
   drawing.drawn = now;
-  const auto share = static_cast<double>(info.batch) / static_cast<double>(info.batches_per_epoch);
-  stream(*this) << fmt::format("\r{}epoch {}/{} {:3.0f}%|{}| {}/{} [{:.0f} img/s, {} left] {}\033[K", prefix(*this),
-                               info.epoch + 1, info.epochs, share * 100, bar_of(share, width), info.batch,
-                               info.batches_per_epoch, info.samples_per_second, clock_time(time_left(*this, info)),
-                               losses(info))
-                << std::flush;
+  const auto most = columns > 0 ? columns : out == nullptr ? terminal_columns() : 0;
+  auto line = line_of(*this, info, width);
+  if (const auto excess = characters(line) - most; most > 0 && excess > 0)
+    line = fit_columns(line_of(*this, info, std::clamp(width - excess, std::min(6, width), width)), most);
+  stream(*this) << '\r' << line << "\033[K" << std::flush;
 }
 
 void ProgressBar::on_epoch_end(const StepInfo& info) {

@@ -74,6 +74,26 @@ TEST_CASE("The bar fills in eighths and is drawn over itself") {
   CHECK(out.str() == "\n");
 }
 
+TEST_CASE("A narrow terminal gets a shorter bar, then a shorter line, never a second one") {
+  const auto drawn = [](int columns) {
+    std::ostringstream out;
+    sm::ProgressBar bar{.label = "x", .out = &out, .columns = columns, .style = sm::ProgressBar::Style::bar};
+    bar.on_fit_begin(moment(0, 0));
+    bar.on_step_end(moment(0, 8));
+    return out.str();
+  };
+  CHECK_THAT(drawn(200), ContainsSubstring("100%|████████████████████████| 8/8"));
+  CHECK(drawn(70) == "\rx epoch 1/3 100%|██████████████| 8/8 [98 img/s, 2:40 left] loss 1.2346\033[K");
+  CHECK(drawn(40) == "\rx epoch 1/3 100%|██████| 8/8 [98 img/s,…\033[K");
+}
+
+TEST_CASE("Text is cut between characters") {
+  CHECK(sm::fit_columns("héllo", 5) == "héllo");
+  CHECK(sm::fit_columns("héllo", 4) == "hél…");
+  CHECK(sm::fit_columns("héllo", 2) == "h…");
+  CHECK(sm::fit_columns("hello", 0) == "hello");
+}
+
 TEST_CASE("After a resume the time left counts this process's own pace") {
   std::ostringstream out;
   sm::ProgressBar bar{.out = &out};

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Our losses beside open_clip's and lightly's: seconds (best of all repetitions, forward and backward) and peak memory beyond the inputs.
+
+Both sides run in processes of their own, by turns, with the same number of threads, on vectors of the same shape.
+
+Usage: benchmarks/peers/compare_losses.py build/release/benchmarks/loss_speed [--json FILE] [--only NAME]
+Needs torch, torchvision, open_clip, lightly.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+CASES = [  # loss, N, D, repetitions a turn
+    ("info_nce", 256, 512, 200),
+    ("info_nce", 4096, 512, 3),
+    ("info_nce", 16384, 512, 1),
+    ("nt_xent", 256, 128, 200),
+    ("nt_xent", 4096, 128, 3),
+    ("barlow_twins", 256, 2048, 10),
+    ("vicreg", 256, 2048, 10),
+    ("koleo", 4096, 768, 5),
+    ("swav", 256, 3000, 30),
+]
+TURNS = 3
+
+
+def peer(name, n, d, repetitions):
+    import torch
+
+    library = torch.library.Library("torchvision", "DEF")  # its compiled operators do not load beside a CPU torch
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import lightly.loss as L
+    import open_clip
+    import torch.nn.functional as F
+
+    scale = torch.tensor(1 / 0.07).log().requires_grad_()
+    clip = open_clip.ClipLoss()
+    swav = L.SwaVLoss()
+    losses = {
+        "info_nce": lambda a, b: clip(F.normalize(a, dim=-1), F.normalize(b, dim=-1), scale.exp()),
+        "nt_xent": L.NTXentLoss(),
+        "barlow_twins": L.BarlowTwinsLoss(),
+        "vicreg": L.VICRegLoss(),
+        "koleo": lambda a, b: L.KoLeoLoss()(a),
+        "swav": lambda a, b: swav([a, b], []),
+    }
+    loss = losses[name]
+
+    def megabytes(key):
+        return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key)) / 1024
+
+    a, b = torch.randn(n, d).requires_grad_(), torch.randn(n, d).requires_grad_()
+    loss(torch.randn(2, d), torch.randn(2, d))
+    before = megabytes("VmRSS:")
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    best = 1e30
+    for _ in range(repetitions):
+        a.grad = b.grad = None
+        start = time.perf_counter()
+        loss(a, b).backward()
+        best = min(best, time.perf_counter() - start)
+    print(json.dumps({"seconds": best, "extra_megabytes": megabytes("VmHWM:") - before, "threads": torch.get_num_threads()}))
+
+
+def run(command):
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("--json")
+    parser.add_argument("--only")
+    parser.add_argument("--peer", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peer:
+        name, *numbers = arguments.peer
+        return peer(name, *map(int, numbers))
+    rows = []
+    print(f"{'loss':14}{'N':>8}{'D':>6}{'ours':>12}{'peer':>12}{'faster':>9}{'ours, MB':>11}{'peer, MB':>11}{'threads':>9}")
+    for name, n, d, repetitions in CASES:
+        if arguments.only not in (None, name):
+            continue
+        shape = [name, str(n), str(d), str(repetitions)]
+        sides = {"ours": [arguments.program, *shape], "peer": [sys.executable, os.path.abspath(__file__), "-", "--peer", *shape]}
+        best = {}
+        for _ in range(TURNS):
+            for side, command in sides.items():
+                result = run(command)
+                if side not in best or result["seconds"] < best[side]["seconds"]:
+                    best[side] = result
+        ours, other = best["ours"], best["peer"]
+        if ours["threads"] != other["threads"]:
+            sys.exit(f"compare_losses: {ours['threads']} threads against {other['threads']}: set OMP_NUM_THREADS")
+        rows.append({"loss": name, "n": n, "d": d, "ours": ours, "peer": other, "faster": other["seconds"] / ours["seconds"]})
+        print(f"{name:14}{n:8}{d:6}{ours['seconds'] * 1e3:10.1f}ms{other['seconds'] * 1e3:10.1f}ms{rows[-1]['faster']:8.2f}×"
+              f"{ours['extra_megabytes']:11.1f}{other['extra_megabytes']:11.1f}{ours['threads']:9}", flush=True)
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump(rows, file, indent=2)
+
+
+main()
