@@ -1,7 +1,7 @@
 // loss_speed: seconds and peak memory of one loss, forward and backward; benchmarks/peers/compare_losses.py sets it
 // beside its Python peer.
-#include <sslmeme/loss/any_pair_loss.hpp>
 #include <sslmeme/loss/barlow_twins.hpp>
+#include <sslmeme/loss/dino.hpp>
 #include <sslmeme/loss/info_nce.hpp>
 #include <sslmeme/loss/koleo.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
@@ -37,35 +37,58 @@ void forget_peak() {
   std::ofstream{"/proc/self/clear_refs"} << 5;
 }
 
-using Call = std::function<sm::Tensor(const sm::Tensor&, const sm::Tensor&)>;
+/// Makes the inputs of a loss and gives what runs it once, forward and backward.
+using Case = std::function<std::function<void()>(std::int64_t n, std::int64_t d)>;
 
-const std::map<std::string, Call> losses{
-    {"info_nce", [loss = sm::InfoNce{}](const auto& a, const auto& b) { return loss(a, b); }},
-    {"nt_xent", sm::NtXent{}},
-    {"barlow_twins", sm::BarlowTwins{}},
-    {"vicreg", [](const auto& a, const auto& b) { return sm::VicReg{}(a, b).total; }},
-    {"koleo", [](const auto& a, const auto& /*b*/) { return sm::koleo(a); }},
-    {"swav", [](const auto& a, const auto& b) { return sm::SwavLoss{}(std::array{a, b}, 2); }}};
+template <class L>
+Case pair(const L& loss) {
+  return [loss](std::int64_t n, std::int64_t d) {
+    const auto a = torch::randn({n, d}).requires_grad_(), b = torch::randn({n, d}).requires_grad_();
+    return [=] {
+      a.mutable_grad() = {};
+      b.mutable_grad() = {};
+      loss(a, b).backward();
+    };
+  };
+}
+
+/// Two global and eight local crops of n pictures, d prototypes.
+std::function<void()> dino(std::int64_t n, std::int64_t d) {
+  const auto student = torch::randn({10, n, d}).requires_grad_(), teacher = torch::randn({2, n, d});
+  return [=, loss = sm::DinoLoss{{.prototypes = d}}]() mutable {
+    student.mutable_grad() = {};
+    const auto output = loss(student, teacher);
+    output.total.backward();
+    loss.update(output.observed);
+  };
+}
+
+const std::map<std::string, Case> cases{
+    {"info_nce", pair(sm::InfoNce{})},
+    {"nt_xent", pair(sm::NtXent{})},
+    {"barlow_twins", pair(sm::BarlowTwins{})},
+    {"vicreg", pair([](const auto& a, const auto& b) { return sm::VicReg{}(a, b).total; })},
+    {"koleo", pair([](const auto& a, const auto& /*b*/) { return sm::koleo(a); })},
+    {"swav", pair([](const auto& a, const auto& b) { return sm::SwavLoss{}(std::array{a, b}, 2); })},
+    {"dino", dino}};
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5 || !losses.contains(argv[1])) {
+  if (argc != 5 || !cases.contains(argv[1])) {
     std::fprintf(stderr, "usage: loss_speed LOSS N D REPETITIONS\nExample:\n  loss_speed info_nce 16384 512 3\n");
     return 2;
   }
-  const auto& loss = losses.at(argv[1]);
+  const auto& make = cases.at(argv[1]);
   const auto n = std::atoll(argv[2]), d = std::atoll(argv[3]), repetitions = std::atoll(argv[4]);
-  const auto a = torch::randn({n, d}).requires_grad_(), b = torch::randn({n, d}).requires_grad_();
-  loss(torch::randn({2, d}), torch::randn({2, d}));  // thread pools and kernels are there before the clock starts
+  make(2, 8)();  // thread pools and kernels are there before the clock starts
+  const auto run = make(n, d);
   const auto before = megabytes("VmRSS:");
   forget_peak();
   double best = 1e30;
   for (std::int64_t i = 0; i < repetitions; ++i) {
-    a.mutable_grad() = {};
-    b.mutable_grad() = {};
     const auto start = std::chrono::steady_clock::now();
-    loss(a, b).backward();
+    run();
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   std::printf("{\"seconds\": %.6f, \"extra_megabytes\": %.1f, \"threads\": %d}\n", best, megabytes("VmHWM:") - before,

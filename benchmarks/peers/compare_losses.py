@@ -23,6 +23,7 @@ CASES = [  # loss, N, D, repetitions a turn
     ("vicreg", 256, 2048, 10),
     ("koleo", 4096, 768, 5),
     ("swav", 256, 3000, 30),
+    ("dino", 32, 65536, 3),
 ]
 TURNS = 3
 
@@ -40,7 +41,18 @@ def peer(name, n, d, repetitions):
     scale = torch.tensor(1 / 0.07).log().requires_grad_()
     clip = open_clip.ClipLoss()
     swav = L.SwaVLoss()
+    center = torch.zeros(1, 1)
+
+    def dino(student, teacher):
+        """The published formula (arXiv:2104.14294, algorithm 1) with ten crops, its centre included."""
+        student = (student / 0.1).chunk(10)
+        q = F.softmax((teacher - center) / 0.04, dim=-1).detach().chunk(2)
+        terms = [torch.sum(-t * F.log_softmax(x, dim=-1), dim=-1).mean() for i, t in enumerate(q) for v, x in enumerate(student) if v != i]
+        0.9 * center + 0.1 * teacher.mean(0, keepdim=True)
+        return sum(terms) / len(terms)
+
     losses = {
+        "dino": dino,
         "info_nce": lambda a, b: clip(F.normalize(a, dim=-1), F.normalize(b, dim=-1), scale.exp()),
         "nt_xent": L.NTXentLoss(),
         "barlow_twins": L.BarlowTwinsLoss(),
@@ -53,8 +65,11 @@ def peer(name, n, d, repetitions):
     def megabytes(key):
         return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key)) / 1024
 
-    a, b = torch.randn(n, d).requires_grad_(), torch.randn(n, d).requires_grad_()
-    loss(torch.randn(2, d), torch.randn(2, d))
+    views = (10, 2) if name == "dino" else (1, 1)
+    inputs = lambda n, d: [torch.randn(v * n, d) for v in views]
+    loss(*inputs(2, 8))
+    a, b = inputs(n, d)
+    a.requires_grad_(), b.requires_grad_(name != "dino")
     before = megabytes("VmRSS:")
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")

@@ -24,6 +24,7 @@
 #include <sslmeme/loss/compose.hpp>
 #include <sslmeme/loss/concepts.hpp>
 #include <sslmeme/loss/cosine.hpp>
+#include <sslmeme/loss/dino.hpp>
 #include <sslmeme/loss/info_nce.hpp>
 #include <sslmeme/loss/koleo.hpp>
 #include <sslmeme/loss/label_losses.hpp>

@@ -2,7 +2,7 @@
 """Makes tests/data/parity/loss_library.safetensors: values and gradients of published losses in double precision.
 
 lightly: NT-Xent, negative cosine (SimSiam; BYOL is 2 + 2 times it), Barlow Twins, VICReg, KoLeo, SwAV and Sinkhorn. torchvision: focal.
-open_clip: SigLIP. Formulas written out below: soft-target CLIP, supervised contrastive, cross-entropies of torch. Inputs are numbers that
+open_clip: SigLIP. Formulas written out below: soft-target CLIP, supervised contrastive, DINO; cross-entropies of torch. Inputs are numbers that
 fp32 holds exactly.
 
 Usage: scripts/golden/loss_library.py  (needs torch, torchvision, lightly, open_clip, safetensors)
@@ -49,6 +49,17 @@ def sup_con(z, labels, temperature):
             log_p = F.log_softmax(z[others] @ z[i] / temperature, dim=0)
             terms.append(-sum(log_p[others.index(p)] for p in positives) / len(positives))
     return torch.stack(terms).mean()
+
+
+def dino(student, teacher, center, student_temperature, teacher_temperature):
+    """Algorithm 1 of arXiv:2104.14294 with several crops: every teacher view against every other student view."""
+    total, pairs = 0, 0
+    for i, t in enumerate(teacher):
+        q = F.softmax((t - center) / teacher_temperature, dim=-1).detach()
+        for v, x in enumerate(student):
+            if v != i:
+                total, pairs = total + (-q * F.log_softmax(x / student_temperature, dim=-1)).sum(-1).mean(), pairs + 1
+    return total / pairs
 
 
 def exact(*shape, scale=1.0):
@@ -124,6 +135,13 @@ value = L.SwaVLoss()(inputs[:2], inputs[2:])[0]
 tensors |= {"swav/value": value, "swav/codes": sinkhorn(views[0])}
 tensors |= {f"swav/view_{i}": v for i, v in enumerate(views)}
 tensors |= {f"swav/grad_{i}": g for i, g in enumerate(torch.autograd.grad(value, inputs))}
+
+for name, (v, t, b, k) in {"multi_crop": (5, 2, 3, 37), "two_views": (2, 2, 4, 16), "three_teachers": (4, 3, 2, 9), "one_teacher": (3, 1, 2, 8)}.items():
+    student, teacher, center = exact(v, b, k, scale=0.3), exact(t, b, k, scale=0.3), exact(k, scale=0.1)
+    x = student.clone().requires_grad_()
+    value = dino(x, teacher, center, 0.1, 0.04)
+    tensors |= {f"dino/{name}/student": student, f"dino/{name}/teacher": teacher, f"dino/{name}/center": center, f"dino/{name}/value": value}
+    tensors |= {f"dino/{name}/grad": torch.autograd.grad(value, x)[0], f"dino/{name}/next_center": 0.9 * center + 0.1 * teacher.mean((0, 1))}
 
 path = pathlib.Path(__file__).resolve().parents[2] / "tests/data/parity/loss_library.safetensors"
 made_by = {"script": "scripts/golden/loss_library.py", "torch": torch.__version__, "lightly": lightly.__version__, "open_clip": open_clip.__version__}

@@ -1,6 +1,7 @@
 // The loss library against lightly, open_clip, torchvision and written-out formulas (scripts/golden/loss_library.py).
 #include <sslmeme/loss/any_pair_loss.hpp>
 #include <sslmeme/loss/barlow_twins.hpp>
+#include <sslmeme/loss/dino.hpp>
 #include <sslmeme/loss/koleo.hpp>
 #include <sslmeme/loss/label_losses.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
@@ -150,5 +151,29 @@ TEST_CASE("SwavLoss and sinkhorn are lightly's") {
     CHECK_THAT(output, AllCloseTo(golden().at("swav/value"), precision.value));
     output.backward();
     for (std::size_t i = 0; i < 4; ++i) check_gradient(views[i], "swav/grad_" + std::to_string(i), precision.gradient);
+  }
+}
+
+TEST_CASE("DinoLoss is the paper's algorithm with several crops, its centre included") {
+  for (const std::string name : {"multi_crop", "two_views", "three_teachers", "one_teacher"}) {
+    for (const auto& precision : precisions) {
+      INFO(name);
+      const auto at = [&](const char* what) { return "dino/" + name + "/" + what; };
+      const auto student = input(at("student"), precision.type), teacher = input(at("teacher"), precision.type);
+      sm::DinoLoss loss{{.prototypes = student.size(2)}};
+      {
+        const torch::NoGradGuard no_grad;
+        loss.module()->to(precision.type);
+        loss.center().copy_(golden().at(at("center")));
+      }
+      const auto output = loss(student, teacher);
+      CHECK_THAT(output.total, AllCloseTo(golden().at(at("value")), precision.value));
+      output.total.backward();
+      check_gradient(student, at("grad"), precision.gradient);
+      CHECK_FALSE(teacher.grad().defined());
+      CHECK_THAT(loss.center(), AllCloseTo(golden().at(at("center")), precision.value));  // a call changes nothing
+      loss.update(output.observed);
+      CHECK_THAT(loss.center(), AllCloseTo(golden().at(at("next_center")), precision.value));
+    }
   }
 }

@@ -2,6 +2,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/loss/any_pair_loss.hpp>
 #include <sslmeme/loss/barlow_twins.hpp>
+#include <sslmeme/loss/dino.hpp>
 #include <sslmeme/loss/info_nce.hpp>
 #include <sslmeme/loss/koleo.hpp>
 #include <sslmeme/loss/label_losses.hpp>
@@ -132,4 +133,41 @@ TEST_CASE("Without focus the focal loss is binary cross-entropy") {
   const auto logits = torch::randn({9}, torch::kDouble), labels = torch::randint(0, 2, {9});
   CHECK_THAT(sm::FocalLoss{.gamma = 0}(logits, labels),
              AllCloseTo(sm::BinaryCrossEntropy{}(logits, labels), sm::test::fp64_exact));
+}
+
+TEST_CASE("DINO's loss is finite for large logits and half types, and says which shapes it needs") {
+  const sm::DinoLoss loss{{.prototypes = 21}};
+  for (const auto type : {torch::kFloat, torch::kDouble, torch::kBFloat16}) {
+    const auto student = (torch::randn({3, 2, 21}) * 300).to(type).requires_grad_();
+    const auto output = loss(student, (torch::randn({2, 2, 21}) * 300).to(type));
+    CHECK(std::isfinite(output.total.item<double>()));
+    output.total.backward();
+    CHECK(torch::isfinite(student.grad()).all().item<bool>());
+  }
+  refused("student is (1, 2, 21), teacher is (1, 2, 21)",
+          [&] { return loss(torch::zeros({1, 2, 21}), torch::zeros({1, 2, 21})).total; });
+  refused("they must be floating (V, B, 21)",
+          [&] { return loss(torch::zeros({2, 2, 20}), torch::zeros({2, 2, 20})).total; });
+  refused("DinoLoss: observed is (20)", [] {
+    sm::DinoLoss{{.prototypes = 21}}.update(torch::zeros({20}));
+    return 0;
+  });
+}
+
+TEST_CASE("A teacher that says nothing makes the student's loss ln K, and its gradient even") {
+  const sm::DinoLoss loss{{.prototypes = 32}};
+  const auto student = torch::zeros({2, 3, 32}).requires_grad_();
+  const auto output = loss(student, torch::zeros({2, 3, 32}));
+  CHECK_THAT(output.total, AllCloseTo(torch::tensor(std::log(32.0)), sm::test::fp32_rounding));
+  output.total.backward();
+  CHECK(student.grad().abs().max().item<double>() < 1e-7);
+}
+
+TEST_CASE("The teacher's temperature rises as published") {
+  const sm::TeacherTemperature warm_up{.from = 0.04, .to = 0.07, .epochs = 4};
+  CHECK(warm_up.at(0) == 0.04);
+  CHECK(std::abs(warm_up.at(1) - 0.05) < 1e-12);
+  CHECK(warm_up.at(3) == 0.07);
+  CHECK(warm_up.at(100) == 0.07);
+  CHECK(sm::TeacherTemperature{.epochs = 0}.at(0) == 0.07);
 }

@@ -24,6 +24,7 @@ struct LossOutput {
   Tensor total;                                          ///< 0-d, with gradient
   std::vector<std::pair<std::string, Tensor>> parts;     ///< 0-d each, for logs; weights not applied
   std::vector<std::pair<std::string, Tensor>> features;  ///< (N, d) each, detached: what the collapse monitor looks at
+  Tensor observed = {};  ///< what the loss's update() takes in, such as a batch mean; undefined for most
 };
 
 namespace detail {
