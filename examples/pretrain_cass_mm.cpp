@@ -22,6 +22,8 @@ int main(int argc, char** argv) {
   sm::CassMmOptions options;
   app.add_option("--picture-weight", options.picture_weight, "of the edge CNN-ViT")->capture_default_str();
   app.add_option("--text-weight", options.text_weight, "of each edge to the words")->capture_default_str();
+  app.add_flag("--mask-duplicates", options.loss.mask_duplicates,
+               "equal captions in a batch are no negatives of each other");
   app.footer(
       "Example:\n  pretrain_cass_mm --data memes --out runs/cass_mm --size 64 --cnn resnet18:width=32 --vit "
       "vit_tiny_patch16_224:patch_size=8,depth=4");

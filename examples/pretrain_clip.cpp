@@ -17,6 +17,8 @@ int main(int argc, char** argv) {
   app.add_option("--text", text, "text encoder, NAME[:key=value,…]")->capture_default_str();
   bool mlp = false;
   app.add_flag("--mlp", mlp, "MLP projections: learn faster from fresh encoders");
+  bool mask_duplicates = false;
+  app.add_flag("--mask-duplicates", mask_duplicates, "equal captions in a batch are no negatives of each other");
   app.footer(
       "Example:\n  pretrain_clip --data memes --out runs/clip --size 64 --image "
       "vit_tiny_patch16_224:patch_size=8,depth=4 --epochs 5");
@@ -27,7 +29,9 @@ int main(int argc, char** argv) {
     auto method =
         sm::clip(parse_image_encoder(image, {.image_size = arguments.size, .seed = arguments.seed}),
                  parse_text_encoder(text, {.vocabulary_size = tokenizer->vocabulary_size(), .seed = arguments.seed}),
-                 {.projection = mlp ? sm::ProjectionKind::mlp : sm::ProjectionKind::linear, .seed = arguments.seed});
+                 {.projection = mlp ? sm::ProjectionKind::mlp : sm::ProjectionKind::linear,
+                  .loss = {.mask_duplicates = mask_duplicates},
+                  .seed = arguments.seed});
     sm::DataLoader loader{data, sm::train_views({.size = arguments.size}), arguments.loader(tokenizer)};
     sm::Trainer{method, arguments.trainer()}.fit(loader, VocabularyKeeper{tokenizer}, sm::ProgressBar{"clip"},
                                                  sm::Checkpoint{});

@@ -36,6 +36,7 @@
 #include <sslmeme/loss/supervised_contrastive.hpp>
 #include <sslmeme/loss/swav.hpp>
 #include <sslmeme/loss/vicreg.hpp>
+#include <sslmeme/loss/weight.hpp>
 #include <sslmeme/method/concepts.hpp>
 #include <sslmeme/method/modality_graph.hpp>
 #include <sslmeme/method/recipes.hpp>

@@ -52,8 +52,6 @@ void ModalityGraph::add(NodeSpec spec) {
 }
 
 void ModalityGraph::add(EdgeSpec spec) {
-  if (!std::isfinite(spec.weight))
-    throw InvalidArgument(fmt::format("the edge {}-{} has weight {}", spec.from, spec.to, spec.weight));
   const auto from = find(spec.from), to = find(spec.to);
   const auto a = nodes_[from]->head->out_dim(), b = nodes_[to]->head->out_dim();
   if (a != b) {
@@ -68,7 +66,7 @@ void ModalityGraph::add(EdgeSpec spec) {
     }
   }
   if (const auto state = spec.loss.module()) losses_module_->register_module(name, state);
-  edges_.push_back({from, to, name, std::move(spec.loss), spec.weight});
+  edges_.push_back({from, to, name, std::move(spec.loss), std::move(spec.weight)});
 }
 
 void ModalityGraph::finish() {
@@ -98,7 +96,13 @@ int ModalityGraph::views_required() const {
   return views;
 }
 
-LossOutput ModalityGraph::step(const Batch& batch, const StepContext& /*context*/) {
+PairInfo ModalityGraph::info_of(const Edge& edge, const Batch& batch, const StepContext& context) const {
+  const bool words = nodes_[edge.from]->spec.text || nodes_[edge.to]->spec.text;
+  if (!words || !batch.tokens.defined()) return {batch.ids, context};
+  return {std::get<1>(at::unique_dim(batch.tokens, 0, true, true)), context};  // the same words, the same id
+}
+
+LossOutput ModalityGraph::step(const Batch& batch, const StepContext& context) {
   std::vector<Tensor> z;
   LossOutput output;
   for (const auto& node : nodes_) {
@@ -107,8 +111,9 @@ LossOutput ModalityGraph::step(const Batch& batch, const StepContext& /*context*
   }
   const FullPrecision losses_run_in_fp32{z.front().device().type()};
   for (const auto& edge : edges_) {
-    const auto loss = edge.loss(detail::at_least_fp32(z[edge.from]), detail::at_least_fp32(z[edge.to]));
-    const auto weighted = loss.total * edge.weight;
+    const auto loss = edge.loss(detail::at_least_fp32(z[edge.from]), detail::at_least_fp32(z[edge.to]),
+                                info_of(edge, batch, context));
+    const auto weighted = loss.total * edge.weight.at(context);
     output.total = output.total.defined() ? output.total + weighted : weighted;
     output.parts.emplace_back(edge.name, loss.total.detach());
     if (loss.parts.size() > 1) {
@@ -144,7 +149,10 @@ std::string ModalityGraph::describe() const {
         {"view", spec.view}};
   }
   for (const auto& edge : edges_) {
-    json["edges"].push_back({{"name", edge.name}, {"loss", edge.loss.name()}, {"weight", edge.weight}});
+    json["edges"].push_back(
+        {{"name", edge.name},
+         {"loss", edge.loss.name()},
+         {"weight", edge.weight.scheduled() ? nlohmann::json("scheduled") : nlohmann::json(edge.weight.at({}))}});
   }
   return json.dump();
 }

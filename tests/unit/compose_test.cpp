@@ -77,6 +77,46 @@ TEST_CASE("Terms keep their state, by position, and their update") {
 TEST_CASE("A weight that is not finite is refused") {
   sm::WeightedSum sum;
   CHECK_THROWS_MATCHES(sum.add(std::numeric_limits<double>::infinity(), sm::CosineLoss{}), sm::InvalidArgument,
-                       Catch::Matchers::Message("the weight of cosine is not finite"));
+                       Catch::Matchers::Message("the weight of a loss is inf; it must be finite"));
   CHECK_THROWS_AS(NAN * sm::CosineLoss{}, sm::InvalidArgument);
+}
+
+TEST_CASE("A weight may be a schedule over the run") {
+  const auto a = torch::randn({6, 4}, torch::kDouble), b = torch::randn({6, 4}, torch::kDouble);
+  const sm::CosineLoss cosine;
+  const sm::InfoNce fixed{{.learned = false}};
+  const auto c = cosine(a, b).item<double>(), f = fixed(a, b).item<double>();
+  const sm::AnyPairLoss sum = 2 * (cosine + sm::LinearWeight{.from = 1, .to = 0.5, .begin = 0.2, .end = 0.6} * fixed);
+  const auto total = [&](std::int64_t step) {
+    return sum(a, b, {.context = {.step = step, .total_steps = 100}}).total.item<double>();
+  };
+  CHECK_THAT(total(0), WithinRel(2 * (c + f), 1e-12));
+  CHECK_THAT(total(20), WithinRel(2 * (c + f), 1e-12));
+  CHECK_THAT(total(40), WithinRel(2 * (c + 0.75 * f), 1e-12));
+  CHECK_THAT(total(99), WithinRel(2 * (c + 0.5 * f), 1e-12));
+  CHECK_THAT(sum(a, b).total.item<double>(), WithinRel(2 * (c + f), 1e-12));  // outside a run: as at its start
+
+  const auto every_other =
+      sm::LossWeight{[](const sm::StepContext& at) { return at.step % 2 == 0 ? 1.0 : 0.0; }} * cosine;
+  CHECK(every_other(a, b, {.context = {.step = 1}}).total.item<double>() == 0);
+  const auto broken = sm::LossWeight{[](const sm::StepContext&) { return NAN; }} * cosine;
+  CHECK_THROWS_MATCHES(broken(a, b, {.context = {.step = 7}}), sm::InvalidArgument,
+                       Catch::Matchers::Message("the weight of a loss is nan at step 7; it must be finite"));
+}
+
+TEST_CASE("Ids reach the terms of a sum: duplicates are no negatives") {
+  const auto a = torch::randn({4, 5}), b = torch::randn({4, 5});
+  const sm::InfoNce plain{{.learned = false}}, masking{{.learned = false, .mask_duplicates = true}};
+  const auto ids = torch::tensor({7, 8, 7, 9}, torch::kLong);
+  const auto value = [&](const sm::AnyPairLoss& loss, const sm::PairInfo& info) {
+    return loss(a, b, info).total.item<double>();
+  };
+  CHECK(value(masking, {}) == value(plain, {.ids = ids}));
+  CHECK(value(masking, {.ids = torch::arange(4)}) == value(plain, {}));
+  // Rows 0 and 2 against each other are taken out of the softmax, in both directions.
+  auto logits = torch::matmul(sm::l2_normalize(a), sm::l2_normalize(b).t()) / 0.07;
+  const auto positives = logits.diagonal().clone();
+  logits[0][2] = logits[2][0] = -INFINITY;
+  const auto expected = 0.5 * ((logits.logsumexp(1) - positives).mean() + (logits.logsumexp(0) - positives).mean());
+  CHECK_THAT(value(1 * masking, {.ids = ids}), WithinRel(expected.item<double>(), 1e-5));
 }

@@ -133,7 +133,8 @@ TEST_CASE("A graph that cannot work is refused with the remedy") {
   refused("a name must not be empty nor hold a dot", a, sm::node("", encoder, four), joined);
   refused("node \"none\" has no encoder", a, sm::node("none", sm::ImageEncoder{}, four), joined);
   refused("node \"late\" asks for view -1", a, sm::node("late", encoder, four, -1), joined);
-  refused("has weight nan", a, b, sm::edge("cnn", "vit", sm::CosineLoss{}, NAN));
+  CHECK_THROWS_MATCHES(sm::edge("cnn", "vit", sm::CosineLoss{}, NAN), sm::InvalidArgument,
+                       Message("the weight of a loss is nan; it must be finite"));
   refused("at least one edge", a, b, sm::node("text", bert(), four));
 }
 
@@ -263,4 +264,38 @@ TEST_CASE("A graph describes its nodes and edges") {
   CHECK(json.at("nodes").at("text").at("projection").at("out") == 7);
   CHECK(json.at("edges").at(1) == nlohmann::json{{"name", "cnn-text"}, {"loss", "info_nce"}, {"weight", 1}});
   CHECK_NOTHROW(sm::image_encoder_from_json(json.at("nodes").at("vit").at("encoder").dump()));
+}
+
+TEST_CASE("Edges to words know equal captions, edges between pictures equal samples") {
+  auto batch = make_batch(4);
+  batch.tokens[2] = batch.tokens[0];
+  struct Spy {
+    std::shared_ptr<sm::PairInfo> seen = std::make_shared<sm::PairInfo>();
+    Tensor operator()(const Tensor& a, const Tensor& b) const { return (a - b).square().mean(); }
+    Tensor operator()(const Tensor& a, const Tensor& b, const sm::PairInfo& info) const {
+      *seen = info;
+      return (*this)(a, b);
+    }
+  };
+  const Spy pictures, words;
+  const sm::Projection head{.out = 8};
+  sm::ModalityGraph graph{sm::node("cnn", resnet(), head), sm::node("vit", vit(), head), sm::node("text", bert(), head),
+                          sm::edge("cnn", "vit", pictures), sm::edge("vit", "text", words)};
+  graph.step(batch, {.step = 5, .total_steps = 9});
+  CHECK(torch::equal(pictures.seen->ids, batch.ids));
+  const auto ids = words.seen->ids;
+  CHECK((ids[0].item<int>() == ids[2].item<int>() && ids[0].item<int>() != ids[1].item<int>()));
+  CHECK(words.seen->context.step == 5);
+}
+
+TEST_CASE("An edge's weight may be a schedule") {
+  const auto batch = make_batch(4);
+  const sm::Projection head{.out = 8};
+  sm::ModalityGraph graph{sm::node("cnn", resnet(), head), sm::node("vit", vit(), head),
+                          sm::edge("cnn", "vit", sm::CosineLoss{}, sm::LinearWeight{.from = 1, .to = 3})};
+  const auto total = [&](std::int64_t step) {
+    return graph.step(batch, {.step = step, .total_steps = 10}).total.item<double>();
+  };
+  CHECK(std::abs(total(10) - 3 * total(0)) < 1e-4);
+  CHECK_THAT(graph.describe(), ContainsSubstring("\"weight\":\"scheduled\""));
 }

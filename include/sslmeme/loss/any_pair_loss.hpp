@@ -27,19 +27,28 @@ class AnyPairLoss {
       if constexpr (requires(StepContext c) { shared->update(c); }) {
         update_ = [shared](const StepContext& context) { shared->update(context); };
       }
-      call_ = [shared, name = name_](const Tensor& z_a, const Tensor& z_b) {
+      call_ = [shared, name = name_](const Tensor& z_a, const Tensor& z_b, [[maybe_unused]] const PairInfo& info) {
         const L& constant = *shared;
-        if constexpr (std::same_as<std::remove_cvref_t<decltype(constant(z_a, z_b))>, LossOutput>) {
-          return constant(z_a, z_b);
+        const auto call = [&] {
+          if constexpr (requires { constant(z_a, z_b, info); }) {
+            return constant(z_a, z_b, info);
+          } else {
+            return constant(z_a, z_b);
+          }
+        };
+        if constexpr (std::same_as<std::remove_cvref_t<decltype(call())>, LossOutput>) {
+          return call();
         } else {
-          const auto value = constant(z_a, z_b);
+          const auto value = call();
           return LossOutput{value, {{name, value.detach()}}, {}};
         }
       };
     }
   }
 
-  LossOutput operator()(const Tensor& z_a, const Tensor& z_b) const { return call_(z_a, z_b); }
+  LossOutput operator()(const Tensor& z_a, const Tensor& z_b, const PairInfo& info = {}) const {
+    return call_(z_a, z_b, info);
+  }
   void update(const StepContext& context) {
     if (update_) update_(context);
   }
@@ -51,7 +60,7 @@ class AnyPairLoss {
   std::string name_ = "loss";
   std::shared_ptr<torch::nn::Module> module_;
   std::function<void(const StepContext&)> update_;
-  std::function<LossOutput(const Tensor&, const Tensor&)> call_;
+  std::function<LossOutput(const Tensor&, const Tensor&, const PairInfo&)> call_;
 };
 
 }  // namespace sslmeme

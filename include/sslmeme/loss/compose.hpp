@@ -3,27 +3,25 @@
 
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/loss/any_pair_loss.hpp>
+#include <sslmeme/loss/weight.hpp>
 
-#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace sslmeme {
 
-/// Σ wᵢ · lossᵢ(z_a, z_b). Made by `+` and `*`; the parts keep their names, a repeated name gets a number.
+/// Σ wᵢ · lossᵢ(z_a, z_b). Made by `+` and `*`; the parts keep their names, a repeated name gets a number. Weights are
+/// numbers or schedules: `InfoNce{} + LinearWeight{.to = 0.1} * KoLeo{}`.
 class WeightedSum {
  public:
-  void add(double weight, AnyPairLoss loss) {
-    if (!std::isfinite(weight)) throw InvalidArgument("the weight of " + loss.name() + " is not finite");
-    terms_.push_back({weight, std::move(loss)});
-  }
+  void add(LossWeight weight, AnyPairLoss loss) { terms_.push_back({std::move(weight), std::move(loss)}); }
 
-  LossOutput operator()(const Tensor& z_a, const Tensor& z_b) const {
+  LossOutput operator()(const Tensor& z_a, const Tensor& z_b, const PairInfo& info = {}) const {
     LossOutput sum;
     for (const auto& term : terms_) {
-      auto output = term.loss(z_a, z_b);
-      const auto weighted = output.total * term.weight;
+      auto output = term.loss(z_a, z_b, info);
+      const auto weighted = output.total * term.weight.at(info.context);
       sum.total = sum.total.defined() ? sum.total + weighted : weighted;
       for (auto& [name, value] : output.parts) sum.parts.emplace_back(unused_name(sum, name), value);
     }
@@ -54,7 +52,7 @@ class WeightedSum {
 
   WeightedSum scaled(double factor) const {
     WeightedSum copy;
-    for (const auto& term : terms_) copy.add(term.weight * factor, term.loss);
+    for (const auto& term : terms_) copy.add(term.weight.scaled(factor), term.loss);
     return copy;
   }
 
@@ -62,7 +60,7 @@ class WeightedSum {
 
  private:
   struct Term {
-    double weight;
+    LossWeight weight;
     AnyPairLoss loss;
   };
   struct States : torch::nn::Module {};
@@ -104,6 +102,13 @@ WeightedSum operator*(double weight, const L& loss) {
 template <PairLoss L>
 WeightedSum operator*(const L& loss, double weight) {
   return weight * loss;
+}
+/// A schedule times a loss, LinearWeight or a function of StepContext in a LossWeight.
+template <PairLoss L>
+WeightedSum operator*(const LossWeight& weight, const L& loss) {
+  WeightedSum sum;
+  sum.add(weight, loss);
+  return sum;
 }
 
 /// The sum of two losses.

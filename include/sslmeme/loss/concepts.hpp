@@ -19,6 +19,12 @@ struct StepContext {
   std::int64_t epoch = 0;        ///< starting from 0
 };
 
+/// What a loss may know of the pairs beside their vectors.
+struct PairInfo {
+  Tensor ids = {};           ///< i64 (N) or undefined: pairs of equal ids have the same content, such as one caption
+  StepContext context = {};  ///< of the step, for weights that are schedules
+};
+
 /// A loss with the parts it is made of.
 struct LossOutput {
   Tensor total;                                          ///< 0-d, with gradient
@@ -56,7 +62,8 @@ constexpr void require_pair_loss() {
 
 /// loss(z_a, z_b) const → 0-d Tensor or LossOutput; z_a, z_b: (N, D) float, row i of one belongs to row i of the other.
 /// Optional members: `module()` → shared_ptr<torch::nn::Module> with learned or running state (so that it reaches
-/// optimizer and checkpoint), `update(const StepContext&)` called once after each optimizer step, `name()` → a string
+/// optimizer and checkpoint), `loss(z_a, z_b, const PairInfo&) const` for a loss that looks at ids or at time,
+/// `update(const StepContext&)` called once after each optimizer step, `name()` → a string
 /// for logs.
 template <class L>
 concept PairLoss = detail::callable_on_pair<L> && detail::returns_loss<L>;

@@ -14,9 +14,10 @@
 namespace sslmeme {
 
 struct InfoNceOptions {
-  double temperature = 0.07;  ///< initial temperature; the scale of the logits is its inverse
-  bool learned = true;        ///< the logarithm of the scale is a parameter
-  double max_scale = 100.0;   ///< after each optimizer step the scale is clamped to [1, max_scale]
+  double temperature = 0.07;     ///< initial temperature; the scale of the logits is its inverse
+  bool learned = true;           ///< the logarithm of the scale is a parameter
+  bool mask_duplicates = false;  ///< leaves pairs of equal PairInfo::ids out of each other's negatives
+  double max_scale = 100.0;      ///< after each optimizer step the scale is clamped to [1, max_scale]
 };
 
 /// Symmetric InfoNCE (CLIP, Radford et al. 2021, arXiv:2103.00020, figure 3; van den Oord et al. 2018,
@@ -36,12 +37,14 @@ class InfoNce {
   }
 
   /// z_a, z_b: (N, D) float, halves computed in fp32. Returns a 0-d mean. Throws InvalidArgument on other shapes.
-  Tensor operator()(const Tensor& z_a, const Tensor& z_b) const {
+  Tensor operator()(const Tensor& z_a, const Tensor& z_b, const PairInfo& info = {}) const {
     detail::check_pair(z_a, z_b, "InfoNce");
     const auto a = l2_normalize(z_a), b = l2_normalize(z_b);
     const auto scale = state_ ? state_->log_scale.exp().to(a.scalar_type())
                               : torch::scalar_tensor(1.0 / options_.temperature, a.options());
-    const auto s = similarity_logsumexp(a, b, scale);
+    SimilarityMask mask;
+    if (options_.mask_duplicates && info.ids.defined()) mask.row_ids = mask.column_ids = info.ids.to(a.device());
+    const auto s = similarity_logsumexp(a, b, scale, mask);
     return 0.5 * ((s.rows - s.positives).mean() + (s.columns - s.positives).mean());
   }
 

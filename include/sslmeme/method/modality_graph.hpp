@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sslmeme/loss/any_pair_loss.hpp>
+#include <sslmeme/loss/weight.hpp>
 #include <sslmeme/method/concepts.hpp>
 #include <sslmeme/nn/backbone.hpp>
 #include <sslmeme/nn/heads.hpp>
@@ -29,7 +30,7 @@ struct NodeSpec {
 struct EdgeSpec {
   std::string from, to;
   AnyPairLoss loss;
-  double weight = 1.0;
+  LossWeight weight = 1.0;
 };
 
 inline NodeSpec node(std::string name, ImageEncoder encoder, const Projection& head = {}, int view = 0) {
@@ -39,11 +40,12 @@ inline NodeSpec node(std::string name, TextEncoder encoder, const Projection& he
   return {std::move(name), nullptr, std::move(encoder), head, 0};
 }
 
-/// `loss` between the projections of two nodes. Throws at compile time, in our own words, for what is no PairLoss.
+/// `loss` between the projections of two nodes; the weight is a number or a schedule (LossWeight). Throws at compile
+/// time, in our own words, for what is no PairLoss.
 template <class L>
-EdgeSpec edge(std::string from, std::string to, L loss, double weight = 1.0) {
+EdgeSpec edge(std::string from, std::string to, L loss, LossWeight weight = 1.0) {
   detail::require_pair_loss<L>();
-  return {std::move(from), std::move(to), AnyPairLoss{std::move(loss)}, weight};
+  return {std::move(from), std::move(to), AnyPairLoss{std::move(loss)}, std::move(weight)};
 }
 
 /// total = Σ over edges of weight · loss(z_from, z_to); parts are named "from-to". A graph is a handle, as torch
@@ -80,7 +82,7 @@ class ModalityGraph {
     std::size_t from, to;
     std::string name;
     AnyPairLoss loss;
-    double weight;
+    LossWeight weight;
   };
   struct Root : torch::nn::Module {};
 
@@ -89,6 +91,7 @@ class ModalityGraph {
   void add(EdgeSpec spec);
   void finish();
   std::size_t find(std::string_view name) const;
+  PairInfo info_of(const Edge& edge, const Batch& batch, const StepContext& context) const;
 
   std::shared_ptr<Root> root_;
   std::shared_ptr<torch::nn::Module> nodes_module_, losses_module_;
