@@ -7,6 +7,14 @@
 #include <cmath>
 
 namespace sslmeme::detail {
+namespace {
+
+torch::ScalarType at_least_fp32_type(const Tensor& x) {
+  const auto type = x.scalar_type();
+  return type == torch::kHalf || type == torch::kBFloat16 ? torch::kFloat : type;
+}
+
+}  // namespace
 
 void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who) {
   const auto a = shape_string(z_a), b = shape_string(z_b);
@@ -17,12 +25,21 @@ void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who) {
     throw InvalidArgument(
         fmt::format("{}: z_a is {}, z_b is {}; both must be (N, D): give both projections the same .out", who, a, b));
   }
-  if (z_a.size(0) == 0)
+  if (z_a.numel() == 0)
     throw InvalidArgument(fmt::format("{}: z_a is {}; a batch must hold at least one pair", who, a));
   if (!z_a.is_floating_point() || !z_b.is_floating_point()) {
     throw InvalidArgument(fmt::format("{}: z_a is {}, z_b is {}; both must be floating point", who,
                                       toString(z_a.scalar_type()), toString(z_b.scalar_type())));
   }
+  if (at_least_fp32_type(z_a) != at_least_fp32_type(z_b)) {
+    throw InvalidArgument(fmt::format("{}: z_a is {}, z_b is {}; convert one to the other's type", who,
+                                      toString(z_a.scalar_type()), toString(z_b.scalar_type())));
+  }
+}
+
+void require_first_derivative(const char* who) {
+  if (torch::GradMode::is_enabled())
+    throw Error(fmt::format("{} can be differentiated once only: do not ask for create_graph", who));
 }
 
 void check_positive(double value, const char* what) {

@@ -2,7 +2,7 @@
 
 #include <sslmeme/core/error.hpp>
 
-#include "loss/row_kernels.hpp"
+#include "loss/kernels.hpp"
 
 #include <fmt/format.h>
 #include <torch/autograd.h>
@@ -16,25 +16,23 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-bool has_kernel([[maybe_unused]] const Tensor& x) {
-#ifdef SSLMEME_HIGHWAY
-  return x.is_cpu() && x.scalar_type() == torch::kFloat;
-#else
-  return false;
-#endif
+bool has_kernel(const Tensor& x) {
+  return x.is_cpu() && x.scalar_type() == torch::kFloat && detail::kernel_target() != nullptr;
+}
+
+/// The rows of a contiguous tensor.
+detail::Rows rows_of(const Tensor& x) {
+  return {x.data_ptr<float>(), x.numel() / x.size(-1), x.size(-1)};
 }
 
 /// softmax((teacher − center) / τ) over the last dimension.
 Tensor teacher_distribution(const Tensor& teacher, const Tensor& center, double temperature) {
-#ifdef SSLMEME_HIGHWAY
   if (has_kernel(teacher)) {
     const auto x = teacher.contiguous(), c = center.contiguous();
     auto q = torch::empty_like(x);
-    detail::softmax_rows(x.data_ptr<float>(), c.data_ptr<float>(), static_cast<float>(1 / temperature),
-                         x.numel() / x.size(-1), x.size(-1), q.data_ptr<float>());
+    detail::softmax_rows(rows_of(x), c.data_ptr<float>(), static_cast<float>(1 / temperature), q.data_ptr<float>());
     return q;
   }
-#endif
   return torch::softmax((teacher - center) / temperature, -1);
 }
 
@@ -51,10 +49,8 @@ struct CrossEntropies : torch::autograd::Function<CrossEntropies> {
       auto lse = logsumexp[v];
       auto product = torch::empty({batch}, student.options());
       if (has_kernel(student)) {
-#ifdef SSLMEME_HIGHWAY
-        detail::cross_entropy_rows(x.data_ptr<float>(), target.data_ptr<float>(), static_cast<float>(1 / temperature),
-                                   batch, x.size(1), {lse.data_ptr<float>(), product.data_ptr<float>()});
-#endif
+        detail::cross_entropy_rows(rows_of(x), target.data_ptr<float>(), static_cast<float>(1 / temperature),
+                                   lse.data_ptr<float>(), product.data_ptr<float>());
       } else {
         const auto logits = x / temperature;
         lse.copy_(logits.logsumexp(1));
@@ -68,7 +64,7 @@ struct CrossEntropies : torch::autograd::Function<CrossEntropies> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const torch::NoGradGuard no_grad;
+    detail::require_first_derivative("DinoLoss");
     const auto saved = context->get_saved_variables();
     const auto &student = saved[0], &q = saved[1], &logsumexp = saved[2];
     const auto temperature = context->saved_data["temperature"].toDouble();
@@ -79,11 +75,10 @@ struct CrossEntropies : torch::autograd::Function<CrossEntropies> {
       auto out = gradient[v];
       const auto lse = logsumexp[v];
       if (has_kernel(student)) {
-#ifdef SSLMEME_HIGHWAY
-        detail::cross_entropy_gradient_rows(x.data_ptr<float>(), target.data_ptr<float>(), lse.data_ptr<float>(),
-                                            static_cast<float>(1 / temperature), static_cast<float>(mass),
-                                            static_cast<float>(factor), x.size(0), x.size(1), out.data_ptr<float>());
-#endif
+        const detail::CrossEntropyGradient of{static_cast<float>(1 / temperature), static_cast<float>(mass),
+                                              static_cast<float>(factor)};
+        detail::cross_entropy_gradient_rows(rows_of(x), target.data_ptr<float>(), lse.data_ptr<float>(), of,
+                                            out.data_ptr<float>());
       } else {
         torch::sub_out(out, x / temperature, lse.unsqueeze(1));
         out.exp_().mul_(mass).sub_(target).mul_(factor);
@@ -127,6 +122,7 @@ double TeacherTemperature::at(std::int64_t epoch) const {
 DinoLoss::DinoLoss(const DinoOptions& options) : options_{options} {
   detail::check_positive(static_cast<double>(options.prototypes), "DinoLoss: prototypes");
   detail::check_positive(options.student_temperature, "DinoLoss: student_temperature");
+  detail::check_positive(options.teacher_temperature, "DinoLoss: teacher_temperature");
   if (!(options.center_momentum >= 0 && options.center_momentum <= 1))
     throw InvalidArgument(
         fmt::format("DinoLoss: center_momentum is {}; it must be in [0, 1]", options.center_momentum));
@@ -144,19 +140,27 @@ LossOutput DinoLoss::operator()(const Tensor& student, const Tensor& teacher, do
         shape_string(student), shape_string(teacher), options_.prototypes, options_.prototypes));
   }
   detail::check_positive(teacher_temperature, "DinoLoss: teacher_temperature");
+  const auto& center = state_->center;
+  if (student.device() != teacher.device() || student.device() != center.device()) {
+    throw InvalidArgument(
+        fmt::format("DinoLoss: student is on {}, teacher on {}, the centre on {}: move them to one device",
+                    student.device().str(), teacher.device().str(), center.device().str()));
+  }
   const auto x = detail::at_least_fp32(student), z = teacher.detach().to(x.scalar_type());
-  const auto q = teacher_distribution(z, state_->center.to(z.scalar_type()), teacher_temperature);
+  const auto q = teacher_distribution(z, center.to(z.scalar_type()), teacher_temperature);
   const auto views = x.size(0), teachers = z.size(0), batch = x.size(1);
   const auto pairs = static_cast<double>(teachers * (views - 1));
   const auto total = CrossEntropies::apply(x, q, options_.student_temperature) / (pairs * static_cast<double>(batch));
   return {total, {{name(), total.detach()}}, {}, z.mean(torch::IntArrayRef{0, 1})};
 }
 
-void DinoLoss::update(const Tensor& observed) {
+void DinoLoss::move_center(const Tensor& observed) {
   if (!observed.defined() || observed.dim() != 1 || observed.size(0) != options_.prototypes) {
     throw InvalidArgument(fmt::format("DinoLoss: observed is {}; it must be LossOutput::observed, ({})",
                                       shape_string(observed), options_.prototypes));
   }
+  if (!torch::isfinite(observed).all().item<bool>())
+    throw NonFiniteError("DinoLoss: the teacher's outputs are not finite; the centre stays as it was");
   const torch::NoGradGuard no_grad;
   const auto m = options_.center_momentum;
   state_->center.mul_(m).add_(observed.to(state_->center.scalar_type()), 1 - m);

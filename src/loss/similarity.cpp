@@ -1,8 +1,9 @@
 #include <sslmeme/loss/similarity.hpp>
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/loss/concepts.hpp>
 
-#include "loss/similarity_kernels.hpp"
+#include "loss/kernels.hpp"
 
 #include <c10/core/DispatchKeySet.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
@@ -12,6 +13,8 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <span>
+#include <utility>
 
 namespace sslmeme {
 namespace {
@@ -198,6 +201,7 @@ struct PairFunction : torch::autograd::Function<PairFunction> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    detail::require_first_derivative("similarity_logsumexp");
     const NoAutocast no_autocast;
     const auto saved = context->get_saved_variables();
     const auto &a = saved[0], &b = saved[1], &scale = saved[2];
@@ -205,15 +209,20 @@ struct PairFunction : torch::autograd::Function<PairFunction> {
                               context->saved_data["positive_offset"].toInt()};
     Scores scores{a, b, scale, mask};
     const Ends rows{gradients[0], saved[3]}, columns{gradients[1], saved[4]};
-    auto of_a = torch::zeros_like(a, torch::MemoryFormat::Contiguous);
-    auto of_b = torch::zeros_like(b, torch::MemoryFormat::Contiguous);
+    // A frozen side costs no product, unless the scale learns, whose gradient is taken from that of a.
+    const bool for_a = context->needs_input_grad(0) || context->needs_input_grad(2),
+               for_b = context->needs_input_grad(1);
+    auto of_a = for_a ? torch::zeros_like(a, torch::MemoryFormat::Contiguous) : Tensor{};
+    auto of_b = for_b ? torch::zeros_like(b, torch::MemoryFormat::Contiguous) : Tensor{};
     scores.for_each_tile([&](Tensor& tile, auto i, auto j) {
       scores.weigh(tile, i, j, rows, columns, gradients[2]);
-      of_a.narrow(0, i, tile.size(0)).addmm_(tile, b.narrow(0, j, tile.size(1)));
-      of_b.narrow(0, j, tile.size(1)).addmm_(tile.t(), a.narrow(0, i, tile.size(0)));
+      if (for_a) of_a.narrow(0, i, tile.size(0)).addmm_(tile, b.narrow(0, j, tile.size(1)));
+      if (for_b) of_b.narrow(0, j, tile.size(1)).addmm_(tile.t(), a.narrow(0, i, tile.size(0)));
     });
-    const auto of_scale = (a * of_a).sum();
-    return {of_a.mul_(scale), of_b.mul_(scale), of_scale, {}};
+    const auto of_scale = for_a ? (a * of_a).sum() : Tensor{};
+    if (for_a) of_a.mul_(scale);
+    if (for_b) of_b.mul_(scale);
+    return {of_a, of_b, of_scale, {}};
   }
 };
 
@@ -236,6 +245,7 @@ struct SelfFunction : torch::autograd::Function<SelfFunction> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    detail::require_first_derivative("similarity_logsumexp");
     const NoAutocast no_autocast;
     const auto saved = context->get_saved_variables();
     const auto &z = saved[0], &scale = saved[1], &ids = saved[3];
@@ -254,7 +264,8 @@ struct SelfFunction : torch::autograd::Function<SelfFunction> {
 };
 
 void check_vectors(const Tensor& a, const Tensor& b, const Tensor& scale) {
-  if (a.dim() != 2 || b.dim() != 2 || a.size(1) != b.size(1) || scale.dim() != 0) {
+  if (!a.defined() || !b.defined() || !scale.defined() || a.dim() != 2 || b.dim() != 2 || a.size(1) != b.size(1) ||
+      scale.dim() != 0) {
     throw InvalidArgument(
         fmt::format("similarity_logsumexp: a is {}, b is {}, scale is {}; they must be (N, D), (M, D) and ()",
                     shape_string(a), shape_string(b), shape_string(scale)));
@@ -268,8 +279,9 @@ void check_vectors(const Tensor& a, const Tensor& b, const Tensor& scale) {
 }
 
 void check_ids(const Tensor& ids, std::int64_t n) {
-  if (ids.defined() && (ids.dim() != 1 || ids.size(0) != n)) {
-    throw InvalidArgument(fmt::format("similarity_logsumexp: {} ids are needed, got {}", n, shape_string(ids)));
+  if (ids.defined() && (ids.dim() != 1 || ids.size(0) != n || ids.scalar_type() != torch::kLong)) {
+    throw InvalidArgument(fmt::format("similarity_logsumexp: {} ids of i64 are needed, got {} {}", n,
+                                      toString(ids.scalar_type()), shape_string(ids)));
   }
 }
 
@@ -282,6 +294,8 @@ SimilarityLogSumExp similarity_logsumexp(const Tensor& a, const Tensor& b, const
   check_ids(mask.column_ids, b.size(0));
   if (mask.row_ids.defined() != mask.column_ids.defined())
     throw InvalidArgument("similarity_logsumexp: give the ids of rows and columns, or neither");
+  if (mask.skip_diagonal && mask.positive_offset == 0)
+    throw InvalidArgument("similarity_logsumexp: skip_diagonal leaves out the positives of positive_offset 0");
   if (mask.positive_offset < 0)
     throw InvalidArgument(
         fmt::format("similarity_logsumexp: positive_offset is {}; it must not be negative", mask.positive_offset));

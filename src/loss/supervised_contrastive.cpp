@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <tuple>
+
 namespace sslmeme {
 
 Tensor SupCon::operator()(const Tensor& z, const Tensor& labels) const {

@@ -17,16 +17,15 @@ Tensor sinkhorn(const Tensor& scores, const SinkhornOptions& options) {
   if (options.iterations < 1)
     throw InvalidArgument(fmt::format("sinkhorn: iterations is {}; it must be positive", options.iterations));
   const torch::NoGradGuard no_grad;
-  auto codes = detail::at_least_fp32(scores) / options.epsilon;
+  // In fp64, whose exponentials vanish only where scores are 700 ε below the largest; then a sum of 0 stays 0.
+  auto codes = scores.to(torch::kDouble) / options.epsilon;
   codes.sub_(codes.max()).exp_();
-  codes.div_(codes.sum());
-  const auto n = static_cast<double>(scores.size(0));
-  constexpr double smallest = std::numeric_limits<float>::min();  // a prototype that nobody is near stays unused
+  constexpr double smallest = std::numeric_limits<double>::min();
   for (std::int64_t i = 0; i < options.iterations; ++i) {
     codes.div_(codes.sum(0, true).clamp_min_(smallest));  // every prototype alike
-    codes.div_(codes.sum(1, true).mul_(n));               // every sample alike
+    codes.div_(codes.sum(1, true).clamp_min_(smallest));  // every sample alike
   }
-  return codes.mul_(n);
+  return codes.to(detail::at_least_fp32(scores).scalar_type());
 }
 
 Tensor SwavLoss::operator()(std::span<const Tensor> scores, std::size_t global_views) const {

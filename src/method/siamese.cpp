@@ -21,11 +21,11 @@ Siamese::Siamese(ImageEncoder encoder, const Projection& head, AnyPairLoss loss)
   if (const auto state = loss_.module()) root_->register_module("loss", state);
 }
 
-LossOutput Siamese::step(const Batch& batch, const StepContext& /*context*/) {
+LossOutput Siamese::step(const Batch& batch, const StepContext& context) {
   const auto z_a = head_->forward(detail::encode_images(*encoder_, batch, 0, "Siamese"));
   const auto z_b = head_->forward(detail::encode_images(*encoder_, batch, 1, "Siamese"));
   const FullPrecision losses_run_in_fp32{z_a.device().type()};
-  auto output = loss_(detail::at_least_fp32(z_a), detail::at_least_fp32(z_b));
+  auto output = loss_(detail::at_least_fp32(z_a), detail::at_least_fp32(z_b), {batch.ids, context});
   output.features.emplace_back("z", z_a.detach());
   return output;
 }

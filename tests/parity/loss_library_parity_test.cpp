@@ -18,6 +18,7 @@
 #include <array>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "close_to.hpp"
 #include "state.hpp"
@@ -172,7 +173,7 @@ TEST_CASE("DinoLoss is the paper's algorithm with several crops, its centre incl
       check_gradient(student, at("grad"), precision.gradient);
       CHECK_FALSE(teacher.grad().defined());
       CHECK_THAT(loss.center(), AllCloseTo(golden().at(at("center")), precision.value));  // a call changes nothing
-      loss.update(output.observed);
+      loss.move_center(output.observed);
       CHECK_THAT(loss.center(), AllCloseTo(golden().at(at("next_center")), precision.value));
     }
   }

@@ -14,6 +14,7 @@
 #include <sslmeme/loss/swav.hpp>
 #include <sslmeme/loss/vicreg.hpp>
 
+#include <torch/autograd.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -109,8 +110,9 @@ TEST_CASE("Codes are shares of samples, prototypes are used about alike") {
   const auto codes = sm::sinkhorn(torch::rand({12, 4}) * 2 - 1, {.epsilon = 0.5, .iterations = 50});
   CHECK_THAT(codes.sum(1), AllCloseTo(torch::ones({12}), sm::test::fp32_rounding));
   CHECK_THAT(codes.sum(0), AllCloseTo(torch::full({4}, 3.0F), {1e-4, 0}));
-  const auto wide = sm::sinkhorn(torch::tensor({{1000.0F, 0.0F}, {999.0F, 0.0F}}));
-  CHECK(torch::isfinite(wide).all().item<bool>());
+  for (const auto& wide : {torch::tensor({{1000.0F, 0.0F}, {999.0F, 0.0F}}),
+                           torch::tensor({{6.0F, 0.1F}, {0.5F, 0.4F}}), torch::tensor({{90.0F, 0.1F}, {0.5F, 0.4F}})})
+    CHECK(torch::isfinite(sm::sinkhorn(wide)).all().item<bool>());
   const std::vector<Tensor> one{torch::zeros({2, 3})};
   refused("1 views of which 1 give codes", [&] { return sm::SwavLoss{}(one, 1); });
 }
@@ -149,7 +151,7 @@ TEST_CASE("DINO's loss is finite for large logits and half types, and says which
   refused("they must be floating (V, B, 21)",
           [&] { return loss(torch::zeros({2, 2, 20}), torch::zeros({2, 2, 20})).total; });
   refused("DinoLoss: observed is (20)", [] {
-    sm::DinoLoss{{.prototypes = 21}}.update(torch::zeros({20}));
+    sm::DinoLoss{{.prototypes = 21}}.move_center(torch::zeros({20}));
     return 0;
   });
 }
@@ -170,4 +172,40 @@ TEST_CASE("The teacher's temperature rises as published") {
   CHECK(warm_up.at(3) == 0.07);
   CHECK(warm_up.at(100) == 0.07);
   CHECK(sm::TeacherTemperature{.epochs = 0}.at(0) == 0.07);
+}
+
+TEST_CASE("NaN in a vector is NaN in the loss, never a number that looks fine") {
+  auto a = torch::randn({4, 9});
+  const auto b = torch::randn({4, 9});
+  a[1][3] = NAN;
+  for (const auto& loss : pair_losses()) {
+    INFO(loss.name());
+    CHECK(std::isnan(loss(a, b).total.item<double>()));
+  }
+  CHECK(std::isnan(sm::SupCon{}(a, torch::tensor({0, 1, 0, 0}, torch::kLong)).item<double>()));
+  sm::DinoLoss dino{{.prototypes = 9}};
+  const auto clean = torch::randn({2, 2, 9});
+  auto broken = clean.clone();
+  broken[0][1][8] = NAN;
+  CHECK(std::isnan(dino(broken, clean).total.item<double>()));
+  const auto output = dino(clean, broken);
+  CHECK(std::isnan(output.total.item<double>()));
+  CHECK_THROWS_AS(dino.move_center(output.observed), sm::NonFiniteError);
+  CHECK(dino.center().abs().max().item<double>() == 0);
+}
+
+TEST_CASE("A second derivative is refused rather than wrong") {
+  const auto a = torch::randn({4, 9}).requires_grad_(), b = torch::randn({4, 9});
+  CHECK_THROWS_AS(torch::autograd::grad({sm::NtXent{}(a, b)}, {a}, {}, true, true), sm::Error);
+  const auto student = torch::randn({2, 2, 9}).requires_grad_();
+  const auto dino = sm::DinoLoss{{.prototypes = 9}}(student, torch::randn({2, 2, 9})).total;
+  CHECK_THROWS_AS(torch::autograd::grad({dino}, {student}, {}, true, true), sm::Error);
+}
+
+TEST_CASE("Vectors of two types or of no entries are refused") {
+  const auto a = torch::randn({4, 3});
+  refused("z_a is Float, z_b is Double", [&] { return sm::InfoNce{}(a, a.to(torch::kDouble)); });
+  refused("a batch must hold at least one pair",
+          [&] { return sm::VicReg{}(a.narrow(1, 0, 0), a.narrow(1, 0, 0)).total; });
+  CHECK(std::isfinite(sm::InfoNce{}(a, a.to(torch::kBFloat16)).item<double>()));
 }

@@ -91,3 +91,19 @@ TEST_CASE("Siamese describes itself") {
   CHECK(json.at("projection").at("out") == 8);
   CHECK(json.at("encoder").at("name") == "vit_tiny_patch16_224");
 }
+
+TEST_CASE("Siamese tells its loss the ids and the step") {
+  const auto batch = make_batch();
+  const sm::Siamese plain{vit(), sm::projection({.out = 8}), sm::CosineLoss{}};
+  sm::Siamese ramp{plain.encoder(), sm::projection({.out = 8}),
+                   sm::LinearWeight{.from = 1, .to = 3} * sm::CosineLoss{}};
+  const auto total = [&](std::int64_t step) {
+    return ramp.step(batch, {.step = step, .total_steps = 10}).total.item<double>();
+  };
+  CHECK(std::abs(total(10) - 3 * total(0)) < 1e-4);
+
+  auto twins = batch;
+  twins.ids = torch::tensor({0, 1, 0, 3, 4, 5}, torch::kLong);
+  sm::Siamese masking{plain.encoder(), sm::projection({.out = 8}), sm::InfoNce{{.mask_duplicates = true}}};
+  CHECK(masking.step(twins, {}).total.item<double>() < masking.step(batch, {}).total.item<double>());
+}

@@ -1,5 +1,6 @@
 // similarity_logsumexp against the matrix written out, at sizes below, at and above its tiles.
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/loss/dino.hpp>
 #include <sslmeme/loss/similarity.hpp>
 
 #include <torch/autograd.h>
@@ -8,11 +9,18 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <array>
 #include <limits>
+#include <set>
+#include <string>
 #include <vector>
 
+#ifdef SSLMEME_HIGHWAY
+#include <hwy/targets.h>
+#endif
+
 #include "close_to.hpp"
-#include "loss/similarity_kernels.hpp"
+#include "loss/kernels.hpp"
 
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
@@ -150,12 +158,60 @@ TEST_CASE("Shapes, types and ids that do not fit are refused") {
           [&] { return sm::similarity_logsumexp(a, torch::ones({2, 4}), one); });
   refused("all must be float or all double",
           [&] { return sm::similarity_logsumexp(a, torch::ones({2, 3}, torch::kDouble), one); });
-  refused("2 ids are needed, got (3)", [&] {
+  refused("2 ids of i64 are needed, got Long (3)", [&] {
     const auto three = torch::arange(3);
     return sm::similarity_logsumexp(a, a, one, {.row_ids = three, .column_ids = three});
   });
   refused("give the ids of rows and columns, or neither",
           [&] { return sm::similarity_logsumexp(a, a, one, {.row_ids = torch::arange(2)}); });
   refused("positive_offset is -1", [&] { return sm::similarity_logsumexp(a, a, one, {.positive_offset = -1}); });
+  refused("leaves out the positives", [&] { return sm::similarity_logsumexp(a, a, one, {.skip_diagonal = true}); });
   refused("positive_offset is 0", [&] { return sm::self_similarity_logsumexp(a, one, 0); });
 }
+
+TEST_CASE("A frozen side gets no gradient, and changes nothing of the other's") {
+  const auto a = unit_vectors(5, 4, torch::kFloat), b = unit_vectors(6, 4, torch::kFloat);
+  const auto scale = torch::tensor(3.0F);
+  const auto both = torch::autograd::grad({mix(sm::similarity_logsumexp(a, b, scale), true)}, {a, b});
+  const auto of_a = torch::autograd::grad({mix(sm::similarity_logsumexp(a, b.detach(), scale), true)}, {a});
+  const auto of_b = torch::autograd::grad({mix(sm::similarity_logsumexp(a.detach(), b, scale), true)}, {b});
+  CHECK(torch::equal(both[0], of_a[0]));
+  CHECK(torch::equal(both[1], of_b[0]));
+}
+
+TEST_CASE("Rows that do not lie side by side are read right") {
+  const auto a = torch::randn({7, 12}).slice(1, 0, 12, 2), b = torch::randn({6, 9}).t();
+  const auto expected = torch::matmul(a, b.t()).logsumexp(1);
+  CHECK_THAT(sm::similarity_logsumexp(a, b, torch::ones({})).rows, AllCloseTo(expected, sm::test::fp32_rounding));
+}
+
+#ifdef SSLMEME_HIGHWAY
+TEST_CASE("Every instruction set of this machine gives the same losses, and touches no float beyond its rows") {
+  const auto a = unit_vectors(37, 5, torch::kFloat), b = unit_vectors(41, 5, torch::kFloat);
+  const auto student = torch::randn({3, 3, 37}).requires_grad_(), teacher = torch::randn({2, 3, 37});
+  const auto scale = torch::tensor(9.0F);
+  const auto results = [&] {
+    const auto s = mix(sm::similarity_logsumexp(a, b, scale), true);
+    const auto dino = sm::DinoLoss{{.prototypes = 37}}(student, teacher).total;
+    auto all = torch::autograd::grad({s}, {a, b});
+    all.push_back(torch::autograd::grad({dino}, {student})[0]);
+    all.push_back(s.detach());
+    all.push_back(dino.detach());
+    return all;
+  };
+  const auto expected = results();
+  std::set<std::string> seen;
+  for (const auto target : hwy::SupportedAndGeneratedTargets()) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    seen.insert(sm::detail::kernel_target());
+    INFO(sm::detail::kernel_target());
+    const auto actual = results();
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      CHECK_THAT(actual[i], AllCloseTo(expected[i], {1e-5, 1e-6, 1e-6}));
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  CHECK(seen.size() == hwy::SupportedAndGeneratedTargets().size());
+}
+#endif

@@ -24,6 +24,7 @@ class WeightedSum {
       const auto weighted = output.total * term.weight.at(info.context);
       sum.total = sum.total.defined() ? sum.total + weighted : weighted;
       for (auto& [name, value] : output.parts) sum.parts.emplace_back(unused_name(sum, name), value);
+      for (auto& features : output.features) sum.features.push_back(std::move(features));
     }
     return sum;
   }

@@ -30,7 +30,7 @@ struct LossOutput {
   Tensor total;                                          ///< 0-d, with gradient
   std::vector<std::pair<std::string, Tensor>> parts;     ///< 0-d each, for logs; weights not applied
   std::vector<std::pair<std::string, Tensor>> features;  ///< (N, d) each, detached: what the collapse monitor looks at
-  Tensor observed = {};  ///< what the loss's update() takes in, such as a batch mean; undefined for most
+  Tensor observed = {};  ///< what a loss with running statistics learns from a batch (DinoLoss::move_center)
 };
 
 namespace detail {
@@ -70,12 +70,15 @@ concept PairLoss = detail::callable_on_pair<L> && detail::returns_loss<L>;
 
 namespace detail {
 
-/// Throws InvalidArgument unless z_a and z_b are both floating (N, D) of equal shape with N ≥ 1. `who` begins the
-/// message.
+/// Throws InvalidArgument unless z_a and z_b are both floating (N, D) of equal shape with N, D ≥ 1, and of one type
+/// once halves are fp32. `who` begins the message.
 void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who);
 
 /// Throws InvalidArgument unless `value` is positive and finite; `what` begins the message: "NtXent: temperature".
 void check_positive(double value, const char* what);
+
+/// For the backward pass of a function written by hand: throws Error where the gradient is to be differentiated again.
+void require_first_derivative(const char* who);
 
 /// Throws InvalidArgument when z (N, D) holds one row: statistics over the batch need two.
 void check_statistics(const Tensor& z, const char* who);

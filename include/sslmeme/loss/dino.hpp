@@ -28,7 +28,9 @@ struct TeacherTemperature {
 /// DINO (Caron et al. 2021, arXiv:2104.14294, equations 1 to 4 and algorithm 1):
 /// mean over pairs (t, s), s ≠ t, and samples of H(softmax((z_t − c)/τ_t), softmax(z_s/τ_s)).
 /// Since the teacher's distribution sums to 1, H(q, softmax(x)) = logsumexp(x) − q·x: each student view is read once
-/// forward and once backward, whatever the number of teacher views. Copies share their state, as torch modules do.
+/// forward and
+/// once backward, whatever the number of teacher views. It can be differentiated once only. Copies share their state,
+/// as torch modules do.
 class DinoLoss {
  public:
   /// Throws InvalidArgument for options that are not positive, and a momentum outside [0, 1].
@@ -36,8 +38,8 @@ class DinoLoss {
 
   /// student: (V, B, K), teacher: (T, B, K), float, raw outputs of the heads, halves computed in fp32; the first T
   /// views of the student are those of the teacher, V ≥ 2. No gradient flows to the teacher. A call changes nothing;
-  /// what update() takes in is in LossOutput::observed. Throws InvalidArgument on other shapes and a temperature that
-  /// is not positive.
+  /// what move_center() takes in is in LossOutput::observed. Throws InvalidArgument on other shapes and a temperature
+  /// that is not positive.
   LossOutput operator()(const Tensor& student, const Tensor& teacher) const {
     return (*this)(student, teacher, options_.teacher_temperature);
   }
@@ -45,7 +47,7 @@ class DinoLoss {
 
   /// Moves the centre once an optimizer step: c ← m·c + (1 − m)·observed, the mean of the teacher's outputs (K) that
   /// LossOutput::observed holds; over several parts or ranks of a batch, the mean of theirs.
-  void update(const Tensor& observed);
+  void move_center(const Tensor& observed);
 
   /// Holds the buffer center (K).
   std::shared_ptr<torch::nn::Module> module() const;

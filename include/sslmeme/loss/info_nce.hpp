@@ -27,9 +27,7 @@ struct InfoNceOptions {
 class InfoNce {
  public:
   explicit InfoNce(const InfoNceOptions& options = {}) : options_{options} {
-    if (!(options.temperature > 0)) {
-      throw InvalidArgument("InfoNce: temperature is " + std::to_string(options.temperature) + "; it must be positive");
-    }
+    detail::check_positive(options.temperature, "InfoNce: temperature");
     if (!(options.max_scale >= 1)) {
       throw InvalidArgument("InfoNce: max_scale is " + std::to_string(options.max_scale) + "; it must be at least 1");
     }

@@ -10,7 +10,8 @@
 namespace sslmeme {
 
 /// NT-Xent (SimCLR, Chen et al. 2020, arXiv:2002.05709, equation 1): cross-entropy of each of the 2N vectors against
-/// the other 2N − 1, of which its other view is the right one; mean over 2N. The matrix of (2N)² similarities is never
+/// the other 2N − 1, of which its other view is the right one;
+/// vectors are L2-normalised; mean over 2N. The matrix of (2N)² similarities is never
 /// held (similarity.hpp). A batch of one has no negatives: the loss is 0.
 struct NtXent {
   double temperature = 0.5;  ///< of the paper's CIFAR-10 runs and of lightly; 0.1 for long training on ImageNet

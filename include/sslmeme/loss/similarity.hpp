@@ -21,8 +21,9 @@ struct SimilarityLogSumExp {
   Tensor positives;  ///< (P): the entries (i, i + positive_offset) that L has, rounded as in the sums
 };
 
-/// a: (N, D), b: (M, D), scale: 0-d, all of one type, fp32 or fp64. Gradients flow to all three. Memory: O(N + M) and a
-/// tile of fixed size, instead of the N·M of the matrix; the backward pass computes the tiles again. A row or column
+/// a: (N, D), b: (M, D), scale: 0-d, all of one type, fp32 or fp64. Gradients flow to all three. Memory:
+/// O((N + M)·D) and a tile of fixed size, instead of the N·M of the matrix; the backward pass computes the tiles again.
+/// It can be differentiated once only. A row or column
 /// with nothing left in it is −∞. Throws InvalidArgument on other shapes or types.
 SimilarityLogSumExp similarity_logsumexp(const Tensor& a, const Tensor& b, const Tensor& scale,
                                          const SimilarityMask& mask = {});

@@ -9,8 +9,9 @@ namespace sslmeme {
 
 /// Supervised contrastive loss (Khosla et al. 2020, arXiv:2004.11362, equation 2, L_out):
 /// mean over anchors i of −1/|P(i)| Σ_{p ∈ P(i)} log softmax_{a ≠ i}(zᵢ·z_a/τ)_p, P(i) the other samples of i's class.
-/// Anchors without another of their class are left out of the mean, which the published code does not do (it gives
-/// NaN). The N × N similarities are never held (similarity.hpp).
+/// z is
+/// L2-normalised first. Anchors without another of their class are left out of the mean; the published code makes them
+/// NaN or, in later versions, counts them as 0. The N × N similarities are never held (similarity.hpp).
 struct SupCon {
   double temperature = 0.07;
 

@@ -15,9 +15,9 @@ struct SinkhornOptions {
 };
 
 /// Codes (N, K) of scores (N, K) by Sinkhorn-Knopp (Cuturi 2013, arXiv:1306.0895, as in SwAV, listing 1): each row sums
-/// to 1, and all prototypes are used about alike. No gradient. Computed in fp32 for halves, and scores are shifted by
-/// their maximum first, so that none overflows. Throws InvalidArgument on other shapes and options that are not
-/// positive.
+/// to 1, and all prototypes are used about alike. No gradient. Computed in fp64; a
+/// sample whose scores all lie 700 ε below the largest of the batch gets codes of 0. Throws InvalidArgument on other
+/// shapes and options that are not positive.
 Tensor sinkhorn(const Tensor& scores, const SinkhornOptions& options = {});
 
 /// Swapped prediction (Caron et al. 2020, arXiv:2006.09882, equations 1 and 2): the codes of each global view against
