@@ -95,7 +95,7 @@ int main(int argc, char** argv) {
   forget_peak();
   double best = 1e30;
   for (std::int64_t i = 0; i < repetitions; ++i) {
-    for (const auto& input : run.inputs) input.mutable_grad() = {};
+    for (const auto& input : run.inputs) input.mutable_grad() = sm::Tensor{};
     const auto start = std::chrono::steady_clock::now();
     const auto value = run.loss();
     value.backward();
