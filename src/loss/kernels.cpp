@@ -24,7 +24,7 @@ using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
 /// The next n floats, n ≥ 1: a whole vector, or what is left with `filler` behind it. Never reads beyond them.
-HWY_INLINE V LoadSome(const float* from, std::int64_t n, float filler) {
+HWY_INLINE V load_some(const float* from, std::int64_t n, float filler) {
   const D d;
   if (n >= static_cast<std::int64_t>(hn::Lanes(d))) return hn::LoadU(d, from);
   HWY_ALIGN float lanes[HWY_MAX_BYTES / sizeof(float)];
@@ -34,7 +34,7 @@ HWY_INLINE V LoadSome(const float* from, std::int64_t n, float filler) {
 }
 
 /// Never writes beyond the next n floats: they may be another thread's.
-HWY_INLINE void StoreSome(V x, float* to, std::int64_t n) {
+HWY_INLINE void store_some(V x, float* to, std::int64_t n) {
   const D d;
   if (n >= static_cast<std::int64_t>(hn::Lanes(d))) return hn::StoreU(x, d, to);
   HWY_ALIGN float lanes[HWY_MAX_BYTES / sizeof(float)];
@@ -44,25 +44,25 @@ HWY_INLINE void StoreSome(V x, float* to, std::int64_t n) {
 
 /// f(i, how many are left) for every vector along n floats.
 template <class F>
-HWY_INLINE void Along(std::int64_t n, F f) {
+HWY_INLINE void along(std::int64_t n, F f) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(D()));
   for (std::int64_t i = 0; i < n; i += lanes) f(i, n - i);
 }
 
 /// exp(x), and NaN of NaN, which Highway's gives 0.
-HWY_INLINE V ExpOrNan(V x) {
+HWY_INLINE V exp_or_nan(V x) {
   const D d;
   return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, x));
 }
 
-void AddRow(const float* scores, std::int64_t n, float* maximum, float* sum) {
+void add_row(const float* scores, std::int64_t n, float* maximum, float* sum) {
   const D d;
   auto top = hn::Set(d, *maximum);
-  Along(n, [&](std::int64_t i, std::int64_t left) { top = hn::Max(top, LoadSome(scores + i, left, lowest_score)); });
+  along(n, [&](std::int64_t i, std::int64_t left) { top = hn::Max(top, load_some(scores + i, left, lowest_score)); });
   top = hn::MaxOfLanes(d, top);
   auto total = hn::Zero(d);
-  Along(n, [&](std::int64_t i, std::int64_t left) {
-    total = hn::Add(total, ExpOrNan(hn::Sub(LoadSome(scores + i, left, -INFINITY), top)));
+  along(n, [&](std::int64_t i, std::int64_t left) {
+    total = hn::Add(total, exp_or_nan(hn::Sub(load_some(scores + i, left, -INFINITY), top)));
   });
   const auto new_maximum = hn::GetLane(top);
   *sum = *sum * std::exp(*maximum - new_maximum) + hn::GetLane(hn::SumOfLanes(d, total));
@@ -70,86 +70,86 @@ void AddRow(const float* scores, std::int64_t n, float* maximum, float* sum) {
 }
 
 /// The first columns of a tile, n of them or as many as a vector holds.
-void AddColumns(const float* scores, std::int64_t rows, std::int64_t stride, std::int64_t n, float* maximum,
-                float* sum) {
-  const auto old = LoadSome(maximum, n, lowest_score);
+void add_columns(const float* scores, std::int64_t rows, std::int64_t stride, std::int64_t n, float* maximum,
+                 float* sum) {
+  const auto old = load_some(maximum, n, lowest_score);
   auto top = old;
-  for (std::int64_t i = 0; i < rows; ++i) top = hn::Max(top, LoadSome(scores + i * stride, n, lowest_score));
-  auto total = hn::Mul(LoadSome(sum, n, 0), ExpOrNan(hn::Sub(old, top)));
+  for (std::int64_t i = 0; i < rows; ++i) top = hn::Max(top, load_some(scores + i * stride, n, lowest_score));
+  auto total = hn::Mul(load_some(sum, n, 0), exp_or_nan(hn::Sub(old, top)));
   for (std::int64_t i = 0; i < rows; ++i)
-    total = hn::Add(total, ExpOrNan(hn::Sub(LoadSome(scores + i * stride, n, -INFINITY), top)));
-  StoreSome(top, maximum, n);
-  StoreSome(total, sum, n);
+    total = hn::Add(total, exp_or_nan(hn::Sub(load_some(scores + i * stride, n, -INFINITY), top)));
+  store_some(top, maximum, n);
+  store_some(total, sum, n);
 }
 
-void WeighRow(float* scores, std::int64_t n, float gradient, float value, const float* column_gradient,
-              const float* column_value) {
+void weigh_row(float* scores, std::int64_t n, float gradient, float value, const float* column_gradient,
+               const float* column_value) {
   const D d;
   const auto g = hn::Set(d, gradient), v = hn::Set(d, value);
-  Along(n, [&](std::int64_t i, std::int64_t left) {
-    const auto x = LoadSome(scores + i, left, 0);
-    const auto of_row = hn::Mul(g, ExpOrNan(hn::Sub(x, v)));
-    const auto of_column = ExpOrNan(hn::Sub(x, LoadSome(column_value + i, left, 0)));
-    StoreSome(hn::MulAdd(LoadSome(column_gradient + i, left, 0), of_column, of_row), scores + i, left);
+  along(n, [&](std::int64_t i, std::int64_t left) {
+    const auto x = load_some(scores + i, left, 0);
+    const auto of_row = hn::Mul(g, exp_or_nan(hn::Sub(x, v)));
+    const auto of_column = exp_or_nan(hn::Sub(x, load_some(column_value + i, left, 0)));
+    store_some(hn::MulAdd(load_some(column_gradient + i, left, 0), of_column, of_row), scores + i, left);
   });
 }
 
-void SoftmaxRow(const float* x, const float* center, float inverse, std::int64_t n, float* out) {
+void softmax_row(const float* x, const float* center, float inverse, std::int64_t n, float* out) {
   const D d;
   const auto scale = hn::Set(d, inverse);
   auto top = hn::Set(d, -INFINITY);
-  Along(n, [&](std::int64_t i, std::int64_t left) {
-    const auto shifted = hn::Mul(hn::Sub(LoadSome(x + i, left, -INFINITY), LoadSome(center + i, left, 0)), scale);
-    StoreSome(shifted, out + i, left);
+  along(n, [&](std::int64_t i, std::int64_t left) {
+    const auto shifted = hn::Mul(hn::Sub(load_some(x + i, left, -INFINITY), load_some(center + i, left, 0)), scale);
+    store_some(shifted, out + i, left);
     top = hn::Max(top, shifted);
   });
   top = hn::MaxOfLanes(d, top);
   auto total = hn::Zero(d);
-  Along(n, [&](std::int64_t i, std::int64_t left) {
-    const auto e = ExpOrNan(hn::Sub(LoadSome(out + i, left, -INFINITY), top));
-    StoreSome(e, out + i, left);
+  along(n, [&](std::int64_t i, std::int64_t left) {
+    const auto e = exp_or_nan(hn::Sub(load_some(out + i, left, -INFINITY), top));
+    store_some(e, out + i, left);
     total = hn::Add(total, e);
   });
   const auto share = hn::Div(hn::Set(d, 1.0F), hn::SumOfLanes(d, total));
-  Along(n, [&](std::int64_t i, std::int64_t left) {
-    StoreSome(hn::Mul(LoadSome(out + i, left, 0), share), out + i, left);
+  along(n, [&](std::int64_t i, std::int64_t left) {
+    store_some(hn::Mul(load_some(out + i, left, 0), share), out + i, left);
   });
 }
 
-void SumRow(const float* x, const float* targets, float inverse, std::int64_t n, float* logsumexp, float* product) {
+void sum_row(const float* x, const float* targets, float inverse, std::int64_t n, float* logsumexp, float* product) {
   const D d;
   const auto scale = hn::Set(d, inverse);
   auto top = hn::Set(d, -INFINITY);
   auto dot = hn::Zero(d);
-  Along(n, [&](std::int64_t i, std::int64_t left) {
-    top = hn::Max(top, LoadSome(x + i, left, -INFINITY));
-    dot = hn::MulAdd(LoadSome(x + i, left, 0), LoadSome(targets + i, left, 0), dot);
+  along(n, [&](std::int64_t i, std::int64_t left) {
+    top = hn::Max(top, load_some(x + i, left, -INFINITY));
+    dot = hn::MulAdd(load_some(x + i, left, 0), load_some(targets + i, left, 0), dot);
   });
   top = hn::MaxOfLanes(d, top);
   auto total = hn::Zero(d);
-  Along(n, [&](std::int64_t i, std::int64_t left) {
-    total = hn::Add(total, ExpOrNan(hn::Mul(hn::Sub(LoadSome(x + i, left, -INFINITY), top), scale)));
+  along(n, [&](std::int64_t i, std::int64_t left) {
+    total = hn::Add(total, exp_or_nan(hn::Mul(hn::Sub(load_some(x + i, left, -INFINITY), top), scale)));
   });
   *logsumexp = hn::GetLane(top) * inverse + std::log(hn::GetLane(hn::SumOfLanes(d, total)));
   *product = hn::GetLane(hn::SumOfLanes(d, dot)) * inverse;
 }
 
-void GradientRow(const float* x, const float* targets, float logsumexp, const CrossEntropyGradient& of, std::int64_t n,
-                 float* out) {
+void gradient_row(const float* x, const float* targets, float logsumexp, const CrossEntropyGradient& of, std::int64_t n,
+                  float* out) {
   const D d;
   const auto scale = hn::Set(d, of.inverse_temperature), offset = hn::Set(d, -logsumexp);
   const auto mass = hn::Set(d, of.mass), factor = hn::Set(d, of.factor);
-  Along(n, [&](std::int64_t i, std::int64_t left) {
-    const auto p = ExpOrNan(hn::MulAdd(LoadSome(x + i, left, 0), scale, offset));
-    StoreSome(hn::Mul(factor, hn::MulSub(mass, p, LoadSome(targets + i, left, 0))), out + i, left);
+  along(n, [&](std::int64_t i, std::int64_t left) {
+    const auto p = exp_or_nan(hn::MulAdd(load_some(x + i, left, 0), scale, offset));
+    store_some(hn::Mul(factor, hn::MulSub(mass, p, load_some(targets + i, left, 0))), out + i, left);
   });
 }
 
-std::int64_t VectorLanes() {
+std::int64_t vector_lanes() {
   return static_cast<std::int64_t>(hn::Lanes(D()));
 }
 
-const char* TargetName() {
+const char* target_name() {
   return hwy::TargetName(HWY_TARGET);
 }
 
@@ -159,14 +159,14 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace sslmeme::detail {
 
-HWY_EXPORT(AddRow);
-HWY_EXPORT(AddColumns);
-HWY_EXPORT(WeighRow);
-HWY_EXPORT(SoftmaxRow);
-HWY_EXPORT(SumRow);
-HWY_EXPORT(GradientRow);
-HWY_EXPORT(VectorLanes);
-HWY_EXPORT(TargetName);
+HWY_EXPORT(add_row);
+HWY_EXPORT(add_columns);
+HWY_EXPORT(weigh_row);
+HWY_EXPORT(softmax_row);
+HWY_EXPORT(sum_row);
+HWY_EXPORT(gradient_row);
+HWY_EXPORT(vector_lanes);
+HWY_EXPORT(target_name);
 
 namespace {
 
@@ -181,20 +181,20 @@ void in_parallel(std::int64_t n, std::int64_t grain, F f) {
 }  // namespace
 
 const char* kernel_target() {
-  return HWY_DYNAMIC_DISPATCH(TargetName)();
+  return HWY_DYNAMIC_DISPATCH(target_name)();
 }
 
 void add_exponentials(const ScoreTile& tile, const RunningSums& rows, const RunningSums& columns) {
   in_parallel(tile.rows, 16, [&](std::int64_t i) {
     const auto k = static_cast<std::size_t>(i);
-    HWY_DYNAMIC_DISPATCH(AddRow)(tile.scores + i * tile.columns, tile.columns, &rows.maximum[k], &rows.sum[k]);
+    HWY_DYNAMIC_DISPATCH(add_row)(tile.scores + i * tile.columns, tile.columns, &rows.maximum[k], &rows.sum[k]);
   });
   if (columns.sum.empty()) return;
-  const auto lanes = HWY_DYNAMIC_DISPATCH(VectorLanes)();
+  const auto lanes = HWY_DYNAMIC_DISPATCH(vector_lanes)();
   in_parallel((tile.columns + lanes - 1) / lanes, 4, [&](std::int64_t stripe) {
     const auto first = stripe * lanes;
     const auto k = static_cast<std::size_t>(first);
-    HWY_DYNAMIC_DISPATCH(AddColumns)
+    HWY_DYNAMIC_DISPATCH(add_columns)
     (tile.scores + first, tile.rows, tile.columns, tile.columns - first, &columns.maximum[k], &columns.sum[k]);
   });
 }
@@ -202,7 +202,7 @@ void add_exponentials(const ScoreTile& tile, const RunningSums& rows, const Runn
 void scores_to_weights(const ScoreTile& tile, const LogSumExpGradient& rows, const LogSumExpGradient& columns) {
   in_parallel(tile.rows, 16, [&](std::int64_t i) {
     const auto k = static_cast<std::size_t>(i);
-    HWY_DYNAMIC_DISPATCH(WeighRow)
+    HWY_DYNAMIC_DISPATCH(weigh_row)
     (tile.scores + i * tile.columns, tile.columns, rows.gradient[k], rows.value[k], columns.gradient.data(),
      columns.value.data());
   });
@@ -210,14 +210,14 @@ void scores_to_weights(const ScoreTile& tile, const LogSumExpGradient& rows, con
 
 void softmax_rows(const Rows& x, const float* center, float inverse_temperature, float* out) {
   in_parallel(x.rows, 1, [&](std::int64_t i) {
-    HWY_DYNAMIC_DISPATCH(SoftmaxRow)(x.data + i * x.n, center, inverse_temperature, x.n, out + i * x.n);
+    HWY_DYNAMIC_DISPATCH(softmax_row)(x.data + i * x.n, center, inverse_temperature, x.n, out + i * x.n);
   });
 }
 
 void cross_entropy_rows(const Rows& x, const float* targets, float inverse_temperature, float* logsumexp,
                         float* product) {
   in_parallel(x.rows, 1, [&](std::int64_t i) {
-    HWY_DYNAMIC_DISPATCH(SumRow)
+    HWY_DYNAMIC_DISPATCH(sum_row)
     (x.data + i * x.n, targets + i * x.n, inverse_temperature, x.n, logsumexp + i, product + i);
   });
 }
@@ -225,7 +225,7 @@ void cross_entropy_rows(const Rows& x, const float* targets, float inverse_tempe
 void cross_entropy_gradient_rows(const Rows& x, const float* targets, const float* logsumexp,
                                  const CrossEntropyGradient& of, float* out) {
   in_parallel(x.rows, 1, [&](std::int64_t i) {
-    HWY_DYNAMIC_DISPATCH(GradientRow)(x.data + i * x.n, targets + i * x.n, logsumexp[i], of, x.n, out + i * x.n);
+    HWY_DYNAMIC_DISPATCH(gradient_row)(x.data + i * x.n, targets + i * x.n, logsumexp[i], of, x.n, out + i * x.n);
   });
 }
 

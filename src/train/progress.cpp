@@ -121,7 +121,7 @@ void ProgressBar::on_epoch_end(const StepInfo& info) {
 }
 
 void ProgressBar::on_fit_end(const StepInfo& /*info*/) {
-  if (drawing.bar) stream(*this) << std::endl;
+  if (drawing.bar) stream(*this) << '\n' << std::flush;
 }
 
 }  // namespace sslmeme

@@ -8,6 +8,7 @@
 
 #include "train/run_directory.hpp"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <torch/version.h>
