@@ -39,11 +39,12 @@ void forget_peak() {
   std::ofstream{"/proc/self/clear_refs"} << 5;
 }
 
-/// Makes the inputs of a loss and gives what runs it once, forward and backward.
+/// The inputs that get a gradient, and the loss of them.
 struct Run {
   std::vector<sm::Tensor> inputs;
   std::function<sm::Tensor()> loss;
 };
+/// Makes a run of n vectors of d entries.
 using Case = std::function<Run(std::int64_t n, std::int64_t d)>;
 
 sm::Tensor noise(std::int64_t n, std::int64_t d) {

@@ -7,15 +7,6 @@
 #include <cmath>
 
 namespace sslmeme::detail {
-namespace {
-
-torch::ScalarType at_least_fp32_type(const Tensor& x) {
-  const auto type = x.scalar_type();
-  return type == torch::kHalf || type == torch::kBFloat16 ? torch::kFloat : type;
-}
-
-}  // namespace
-
 void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who) {
   const auto a = shape_string(z_a), b = shape_string(z_b);
   if (!z_a.defined() || !z_b.defined() || z_a.dim() != 2 || z_b.dim() != 2 || z_a.size(0) != z_b.size(0)) {
@@ -31,7 +22,7 @@ void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who) {
     throw InvalidArgument(fmt::format("{}: z_a is {}, z_b is {}; both must be floating point", who,
                                       toString(z_a.scalar_type()), toString(z_b.scalar_type())));
   }
-  if (at_least_fp32_type(z_a) != at_least_fp32_type(z_b)) {
+  if (computing_type(z_a) != computing_type(z_b)) {
     throw InvalidArgument(fmt::format("{}: z_a is {}, z_b is {}; convert one to the other's type", who,
                                       toString(z_a.scalar_type()), toString(z_b.scalar_type())));
   }

@@ -25,7 +25,7 @@ Tensor sinkhorn(const Tensor& scores, const SinkhornOptions& options) {
     codes.div_(codes.sum(0, true).clamp_min_(smallest));  // every prototype alike
     codes.div_(codes.sum(1, true).clamp_min_(smallest));  // every sample alike
   }
-  return codes.to(detail::at_least_fp32(scores).scalar_type());
+  return codes.to(detail::computing_type(scores));
 }
 
 Tensor SwavLoss::operator()(std::span<const Tensor> scores, std::size_t global_views) const {

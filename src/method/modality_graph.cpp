@@ -96,10 +96,8 @@ int ModalityGraph::views_required() const {
   return views;
 }
 
-PairInfo ModalityGraph::info_of(const Edge& edge, const Batch& batch, const StepContext& context) const {
-  const bool words = nodes_[edge.from]->spec.text || nodes_[edge.to]->spec.text;
-  if (!words || !batch.tokens.defined()) return {batch.ids, context};
-  return {std::get<1>(at::unique_dim(batch.tokens, 0, true, true)), context};  // the same words, the same id
+bool ModalityGraph::joins_words(const Edge& edge) const {
+  return nodes_[edge.from]->spec.text || nodes_[edge.to]->spec.text;
 }
 
 LossOutput ModalityGraph::step(const Batch& batch, const StepContext& context) {
@@ -110,9 +108,12 @@ LossOutput ModalityGraph::step(const Batch& batch, const StepContext& context) {
     output.features.emplace_back(node->spec.name, z.back().detach());
   }
   const FullPrecision losses_run_in_fp32{z.front().device().type()};
+  const PairInfo of_samples{batch.ids, context};
+  PairInfo of_words{{}, context};  // the same words, the same id
+  if (batch.tokens.defined()) of_words.ids = std::get<1>(at::unique_dim(batch.tokens, 0, true, true));
   for (const auto& edge : edges_) {
     const auto loss = edge.loss(detail::at_least_fp32(z[edge.from]), detail::at_least_fp32(z[edge.to]),
-                                info_of(edge, batch, context));
+                                joins_words(edge) ? of_words : of_samples);
     const auto weighted = loss.total * edge.weight.at(context);
     output.total = output.total.defined() ? output.total + weighted : weighted;
     output.parts.emplace_back(edge.name, loss.total.detach());

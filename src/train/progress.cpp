@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-
 #include <iostream>
 
 namespace sslmeme {
@@ -62,10 +61,14 @@ void warn_once(ProgressBar& bar, const StepInfo& info) {
   }
 }
 
+/// Whether a byte of UTF-8 is the first of its character.
+bool begins_character(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;
+}
+
 /// How many columns the text takes, of characters one column wide.
 int characters(std::string_view text) {
-  return static_cast<int>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+  return static_cast<int>(std::count_if(text.begin(), text.end(), begins_character));
 }
 
 /// The whole line with a bar of so many cells.
@@ -87,8 +90,7 @@ std::string fit_columns(std::string_view text, int columns) {
   if (columns <= 0 || characters(text) <= columns) return std::string{text};
   std::size_t end = 0;
   for (int seen = 0; end < text.size(); ++end) {
-    const bool begins = (static_cast<unsigned char>(text[end]) & 0xC0U) != 0x80U;
-    if (begins && seen++ == columns - 1) break;
+    if (begins_character(text[end]) && seen++ == columns - 1) break;
   }
   return std::string{text.substr(0, end)} + "…";
 }

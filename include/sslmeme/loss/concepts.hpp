@@ -86,9 +86,15 @@ void check_statistics(const Tensor& z, const char* who);
 /// The D (D − 1) entries of a (D, D) matrix off its diagonal: a view, no copy of a contiguous one.
 Tensor off_diagonal(const Tensor& matrix);
 
+/// The type that losses compute in: fp32 for the half types, else x's own.
+inline torch::ScalarType computing_type(const Tensor& x) {
+  const auto type = x.scalar_type();
+  return type == torch::kHalf || type == torch::kBFloat16 ? torch::kFloat : type;
+}
+
 /// In fp32 where the input is a half type; fp32 and fp64 stay.
 inline Tensor at_least_fp32(const Tensor& x) {
-  return x.scalar_type() == torch::kHalf || x.scalar_type() == torch::kBFloat16 ? x.to(torch::kFloat) : x;
+  return x.to(computing_type(x));
 }
 
 }  // namespace detail

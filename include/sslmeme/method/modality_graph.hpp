@@ -91,7 +91,7 @@ class ModalityGraph {
   void add(EdgeSpec spec);
   void finish();
   std::size_t find(std::string_view name) const;
-  PairInfo info_of(const Edge& edge, const Batch& batch, const StepContext& context) const;
+  bool joins_words(const Edge& edge) const;
 
   std::shared_ptr<Root> root_;
   std::shared_ptr<torch::nn::Module> nodes_module_, losses_module_;
