@@ -20,14 +20,15 @@ constexpr std::size_t max_tensors = 100'000;
 constexpr std::size_t max_name_bytes = 1024;
 constexpr std::size_t max_rank = 8;
 
-struct Type {
+struct StoredType {
   const char* name;
   torch::ScalarType type;
 };
-constexpr std::array types{Type{"F64", torch::kDouble},    Type{"F32", torch::kFloat}, Type{"F16", torch::kHalf},
-                           Type{"BF16", torch::kBFloat16}, Type{"I64", torch::kLong},  Type{"I32", torch::kInt},
-                           Type{"I16", torch::kShort},     Type{"I8", torch::kChar},   Type{"U8", torch::kByte},
-                           Type{"BOOL", torch::kBool}};
+constexpr std::array types{StoredType{"F64", torch::kDouble}, StoredType{"F32", torch::kFloat},
+                           StoredType{"F16", torch::kHalf},   StoredType{"BF16", torch::kBFloat16},
+                           StoredType{"I64", torch::kLong},   StoredType{"I32", torch::kInt},
+                           StoredType{"I16", torch::kShort},  StoredType{"I8", torch::kChar},
+                           StoredType{"U8", torch::kByte},    StoredType{"BOOL", torch::kBool}};
 
 [[noreturn]] void reject(const std::filesystem::path& path, const std::string& what) {
   throw DataError(fmt::format("{} is no valid safetensors file: {}", path.string(), what));
@@ -68,7 +69,8 @@ Entry parse_entry(const std::filesystem::path& path, const std::string& name, co
     reject(path, fmt::format("a tensor's name has {} bytes", name.size()));
   try {
     const auto dtype = value.at("dtype").get<std::string>();
-    const auto* const type = std::find_if(types.begin(), types.end(), [&](const Type& t) { return dtype == t.name; });
+    const auto* const type =
+        std::find_if(types.begin(), types.end(), [&](const StoredType& t) { return dtype == t.name; });
     if (type == types.end()) reject(path, fmt::format("\"{}\" has the type {}, which is not supported", name, dtype));
     const auto& offsets = value.at("data_offsets");
     if (!value.at("shape").is_array() || value.at("shape").size() > max_rank)
@@ -161,7 +163,7 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   std::uint64_t at = 0;
   for (const auto& [name, tensor] : tensors) {
     const auto* const type =
-        std::find_if(types.begin(), types.end(), [&](const Type& t) { return t.type == tensor.scalar_type(); });
+        std::find_if(types.begin(), types.end(), [&](const StoredType& t) { return t.type == tensor.scalar_type(); });
     if (type == types.end()) {
       throw InvalidArgument(
           fmt::format("\"{}\" is {}, which safetensors cannot hold", name, toString(tensor.scalar_type())));
