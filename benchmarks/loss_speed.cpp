@@ -67,7 +67,7 @@ Run dino(std::int64_t n, std::int64_t d) {
   const auto student = torch::randn({10, n, d}).requires_grad_(), teacher = torch::randn({2, n, d});
   return {{student}, [=, loss = sm::DinoLoss{{.prototypes = d}}]() mutable {
             const auto output = loss(student, teacher);
-            loss.move_center(output.observed);
+            loss.update({}, output.observed);
             return output.total;
           }};
 }

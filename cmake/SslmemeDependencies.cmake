@@ -45,6 +45,8 @@ target_link_libraries(sslmeme_dependencies INTERFACE sslmeme_fmt Eigen3::Eigen n
 
 # Optional: what they serve is left out where they are missing.
 find_package(hwy 1.0 QUIET)
+find_file(SSLMEME_GLOO torch/csrc/distributed/c10d/ProcessGroupGloo.hpp PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
+find_file(SSLMEME_GLOO_OWN_HEADERS gloo/algorithm.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
 find_package(Freetype QUIET)
 find_file(SSLMEME_EMOJI_FONT NotoColorEmoji.ttf PATHS /usr/share/fonts/truetype/noto /usr/share/fonts NO_DEFAULT_PATH)
 find_file(SSLMEME_EMOJI_NAMES emoji-test.txt PATHS /usr/share/unicode/emoji NO_DEFAULT_PATH)
@@ -54,6 +56,7 @@ find_package(Catch2 3 QUIET)
 function(sslmeme_print_summary)
   message(STATUS "sslmeme ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}:")
   foreach(row IN ITEMS "ccache|SSLMEME_CCACHE|faster rebuilds|ccache" "Highway|hwy_FOUND|fast contrastive losses|libhwy-dev"
+      "Gloo|SSLMEME_GLOO|several ranks|a LibTorch built with it"
       "CLI11|CLI11_FOUND|example programs|libcli11-dev" "Catch2 3|Catch2_FOUND|tests|catch2"
       "FreeType|Freetype_FOUND|made memes|libfreetype-dev" "emoji font|SSLMEME_EMOJI_FONT|made memes|fonts-noto-color-emoji"
       "emoji names|SSLMEME_EMOJI_NAMES|made memes|unicode-data")

@@ -6,6 +6,7 @@
 #include <sslmeme/core/files.hpp>
 #include <sslmeme/core/image.hpp>
 #include <sslmeme/core/precision.hpp>
+#include <sslmeme/core/process_group.hpp>
 #include <sslmeme/core/random.hpp>
 #include <sslmeme/core/tensor.hpp>
 #include <sslmeme/data/dataset.hpp>
@@ -25,9 +26,11 @@
 #include <sslmeme/loss/concepts.hpp>
 #include <sslmeme/loss/cosine.hpp>
 #include <sslmeme/loss/dino.hpp>
+#include <sslmeme/loss/gather.hpp>
 #include <sslmeme/loss/info_nce.hpp>
 #include <sslmeme/loss/koleo.hpp>
 #include <sslmeme/loss/label_losses.hpp>
+#include <sslmeme/loss/moco.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
@@ -55,6 +58,7 @@
 #include <sslmeme/text/wordpiece.hpp>
 #include <sslmeme/train/callback.hpp>
 #include <sslmeme/train/checkpoint.hpp>
+#include <sslmeme/train/distributed.hpp>
 #include <sslmeme/train/monitor.hpp>
 #include <sslmeme/train/optimizer.hpp>
 #include <sslmeme/train/progress.hpp>

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes tests/data/parity/loss_library.safetensors: values and gradients of published losses in double precision.
 
-lightly: NT-Xent, negative cosine (SimSiam; BYOL is 2 + 2 times it), Barlow Twins, VICReg, KoLeo, SwAV and Sinkhorn. torchvision: focal.
-open_clip: SigLIP. Formulas written out below: soft-target CLIP, supervised contrastive, DINO; cross-entropies of torch. Inputs are numbers that
+lightly: NT-Xent, with a memory bank MoCo, negative cosine (SimSiam; BYOL is 2 + 2 times it), Barlow Twins, VICReg, KoLeo, SwAV and Sinkhorn. torchvision: focal.
+open_clip: SigLIP. Formulas written out below: MoCo v3, soft-target CLIP, supervised contrastive, DINO; cross-entropies of torch. Inputs are numbers that
 fp32 holds exactly.
 
 Usage: scripts/golden/loss_library.py  (needs torch, torchvision, lightly, open_clip, safetensors)
@@ -51,6 +51,12 @@ def sup_con(z, labels, temperature):
     return torch.stack(terms).mean()
 
 
+def moco_v3(query, key, temperature=0.2):
+    """Algorithm 1 of arXiv:2104.02057, one direction."""
+    logits = F.normalize(query) @ F.normalize(key.detach()).T / temperature
+    return 2 * temperature * F.cross_entropy(logits, torch.arange(len(query)))
+
+
 def dino(student, teacher, center, student_temperature, teacher_temperature):
     """Algorithm 1 of arXiv:2104.14294 with several crops: every teacher view against every other student view."""
     total, pairs = 0, 0
@@ -78,6 +84,7 @@ PAIR_LOSSES = {
     "soft_target_clip": lambda a, b: soft_target_clip(a, b, 1.0),
     "soft_target_clip_2": lambda a, b: soft_target_clip(a, b, 2.0),
     "sigmoid": siglip,
+    "moco_v3": moco_v3,
 }
 twins = exact(5, 4)
 PAIRS = {
@@ -91,16 +98,22 @@ PAIRS = {
 }
 
 tensors = {}
-for case, (a, b) in PAIRS.items():
-    tensors |= {f"{case}/a": a, f"{case}/b": b}
-    for name, loss in PAIR_LOSSES.items():
+
+
+def add_pairs(case, a, b, names=PAIR_LOSSES):
+    tensors.update({f"{case}/a": a, f"{case}/b": b})
+    for name in names:
         x, y = a.float().double().requires_grad_(), b.float().double().requires_grad_()
-        value = loss(x, y)
+        value = PAIR_LOSSES[name](x, y)
         grads = torch.autograd.grad(value, [x, y], allow_unused=True)
         tensors[f"{case}/{name}/value"] = value
         for key, grad in zip(("grad_a", "grad_b"), grads):
             if grad is not None:
                 tensors[f"{case}/{name}/{key}"] = grad
+
+
+for case, (a, b) in PAIRS.items():
+    add_pairs(case, a, b)
 
 z, labels = exact(9, 4), torch.tensor([3, 1, 3, 7, 1, 3, 9, 1, 1])
 x = z.clone().requires_grad_()
@@ -142,6 +155,22 @@ for name, (v, t, b, k) in {"multi_crop": (5, 2, 3, 37), "two_views": (2, 2, 4, 1
     value = dino(x, teacher, center, 0.1, 0.04)
     tensors |= {f"dino/{name}/student": student, f"dino/{name}/teacher": teacher, f"dino/{name}/center": center, f"dino/{name}/value": value}
     tensors |= {f"dino/{name}/grad": torch.autograd.grad(value, x)[0], f"dino/{name}/next_center": 0.9 * center + 0.1 * teacher.mean((0, 1))}
+
+add_pairs("one", exact(1, 6), exact(1, 6), [name for name in PAIR_LOSSES if name not in ("barlow_twins", "vicreg", "koleo")])
+add_pairs("large_logits", exact(5, 7, scale=30), exact(5, 7, scale=30))
+zero_row = exact(5, 4)
+zero_row[2] = 0
+add_pairs("zero_row", zero_row, exact(5, 4))
+
+moco = L.NTXentLoss(temperature=0.1, memory_bank_size=(12, 5))
+moco.memory_bank.bank = F.normalize(exact(12, 5).float().double())
+tensors["moco/queue"] = moco.memory_bank.bank.clone()
+for step in range(4):
+    query, key = exact(4, 5), exact(4, 5)
+    x = query.clone().requires_grad_()
+    value = moco(x, key)
+    tensors |= {f"moco/{step}/query": query, f"moco/{step}/key": key, f"moco/{step}/value": value}
+    tensors |= {f"moco/{step}/grad": torch.autograd.grad(value, x)[0], f"moco/{step}/next_queue": moco.memory_bank.bank.clone()}
 
 path = pathlib.Path(__file__).resolve().parents[2] / "tests/data/parity/loss_library.safetensors"
 made_by = {"script": "scripts/golden/loss_library.py", "torch": torch.__version__, "lightly": lightly.__version__, "open_clip": open_clip.__version__}

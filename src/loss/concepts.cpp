@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace sslmeme::detail {
@@ -26,6 +27,23 @@ void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who) {
     throw InvalidArgument(fmt::format("{}: z_a is {}, z_b is {}; convert one to the other's type", who,
                                       toString(z_a.scalar_type()), toString(z_b.scalar_type())));
   }
+}
+
+Tensor find_tensor(const NamedTensors& tensors, std::string_view name) {
+  const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.first == name; });
+  return found == tensors.end() ? Tensor{} : found->second;
+}
+
+void append_below(NamedTensors& all, const std::string& part, const NamedTensors& tensors) {
+  for (const auto& [name, tensor] : tensors) all.emplace_back(part + "/" + name, tensor);
+}
+
+NamedTensors below(const NamedTensors& all, const std::string& part) {
+  NamedTensors own;
+  for (const auto& [name, tensor] : all) {
+    if (name.starts_with(part + "/")) own.emplace_back(name.substr(part.size() + 1), tensor);
+  }
+  return own;
 }
 
 void require_first_derivative(const char* who) {

@@ -151,19 +151,22 @@ LossOutput DinoLoss::operator()(const Tensor& student, const Tensor& teacher, do
   const auto views = x.size(0), teachers = z.size(0), batch = x.size(1);
   const auto pairs = static_cast<double>(teachers * (views - 1));
   const auto total = CrossEntropies::apply(x, q, options_.student_temperature) / (pairs * static_cast<double>(batch));
-  return {total, {{name(), total.detach()}}, {}, z.mean(torch::IntArrayRef{0, 1})};
+  return {total, {{name(), total.detach()}}, {}, {{"teacher", z.mean(torch::IntArrayRef{0, 1}).unsqueeze(0)}}};
 }
 
-void DinoLoss::move_center(const Tensor& observed) {
-  if (!observed.defined() || observed.dim() != 1 || observed.size(0) != options_.prototypes) {
-    throw InvalidArgument(fmt::format("DinoLoss: observed is {}; it must be LossOutput::observed, ({})",
-                                      shape_string(observed), options_.prototypes));
+void DinoLoss::update(const StepContext& /*context*/, const NamedTensors& observed) {
+  const auto means = detail::find_tensor(observed, "teacher");
+  if (!means.defined() || means.dim() != 2 || means.size(0) == 0 || means.size(1) != options_.prototypes) {
+    throw InvalidArgument(
+        fmt::format("DinoLoss: observed \"teacher\" is {}; it must be that of LossOutput::observed, (R, {})",
+                    shape_string(means), options_.prototypes));
   }
-  if (!torch::isfinite(observed).all().item<bool>())
+  const auto mean = means.mean(0);
+  if (!torch::isfinite(mean).all().item<bool>())
     throw NonFiniteError("DinoLoss: the teacher's outputs are not finite; the centre stays as it was");
   const torch::NoGradGuard no_grad;
   const auto m = options_.center_momentum;
-  state_->center.mul_(m).add_(observed.to(state_->center.scalar_type()), 1 - m);
+  state_->center.mul_(m).add_(mean.to(state_->center.scalar_type()), 1 - m);
 }
 
 std::shared_ptr<torch::nn::Module> DinoLoss::module() const {

@@ -40,11 +40,28 @@ class Checker {
 
  private:
   double value(const Tensor& a, const Tensor& b) const { return loss_(a, b).total.item<double>(); }
+  /// Copies of the parameters and buffers of the loss.
+  std::vector<Tensor> state() const {
+    std::vector<Tensor> copies;
+    if (const auto module = loss_.module()) {
+      for (const auto& parameter : module->parameters()) copies.push_back(parameter.detach().clone());
+      for (const auto& buffer : module->buffers()) copies.push_back(buffer.clone());
+    }
+    return copies;
+  }
   void fail(std::string what) { report_.failures.push_back(std::move(what)); }
 
   bool shape_and_value() {
     const auto a = a_.clone(), b = b_.clone();
+    const auto before = state();
     const auto total = loss_(a, b).total;
+    const auto after = state();
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      if (!torch::equal(before[i], after[i])) {
+        fail("it changes its state: running state moves in update(), a call must have no side effect");
+        break;
+      }
+    }
     if (!torch::equal(a, a_) || !torch::equal(b, b_))
       fail("it changes the vectors it is given: a call must have no side effect");
     if (!total.defined() || total.dim() != 0) {
@@ -68,6 +85,8 @@ class Checker {
       if (!total.requires_grad()) continue;
       const auto gradient = torch::autograd::grad({total}, {x}, {}, std::nullopt, false, true)[0];
       if (!gradient.defined()) continue;
+      if (!first && claims_.target_b && gradient.abs().max().item<double>() > 0)
+        fail("gradient flows to z_b, which is claimed to be a target: detach it");
       flows = true;
       for (int trial = 0; trial < 4; ++trial) {
         const torch::NoGradGuard no_grad;

@@ -156,7 +156,8 @@ class Scores {
       for_positives(tile, i, j, [&](const Cut& cut) { same.diagonal(cut.offset).fill_(false); });
       tile.masked_fill_(same, nothing);
     }
-    if (const auto cut = diagonal(tile, i - j); cut && mask_.skip_diagonal) tile.diagonal(cut->offset).fill_(nothing);
+    if (!mask_.self_offset) return;
+    if (const auto cut = diagonal(tile, i + *mask_.self_offset - j)) tile.diagonal(cut->offset).fill_(nothing);
   }
 
   /// f(cut) for the positives that lie in a tile. A tile on the diagonal of A · Aᵀ holds them twice, mirrored.
@@ -195,7 +196,7 @@ struct PairFunction : torch::autograd::Function<PairFunction> {
     });
     const auto row_value = rows.value(), column_value = columns.value();
     context->save_for_backward({a, b, scale, row_value, column_value, mask.row_ids, mask.column_ids});
-    context->saved_data["skip_diagonal"] = mask.skip_diagonal;
+    context->saved_data["self_offset"] = mask.self_offset;
     context->saved_data["positive_offset"] = mask.positive_offset;
     return {row_value, column_value, positives};
   }
@@ -205,7 +206,7 @@ struct PairFunction : torch::autograd::Function<PairFunction> {
     const NoAutocast no_autocast;
     const auto saved = context->get_saved_variables();
     const auto &a = saved[0], &b = saved[1], &scale = saved[2];
-    const SimilarityMask mask{context->saved_data["skip_diagonal"].toBool(), saved[5], saved[6],
+    const SimilarityMask mask{context->saved_data["self_offset"].toOptional<std::int64_t>(), saved[5], saved[6],
                               context->saved_data["positive_offset"].toInt()};
     Scores scores{a, b, scale, mask};
     const Ends rows{gradients[0], saved[3]}, columns{gradients[1], saved[4]};
@@ -250,7 +251,7 @@ struct SelfFunction : torch::autograd::Function<SelfFunction> {
     const auto saved = context->get_saved_variables();
     const auto &z = saved[0], &scale = saved[1], &ids = saved[3];
     const auto offset = context->saved_data["positive_offset"].toInt();
-    Scores scores{z, z, scale, {true, ids, ids, offset}, true};
+    Scores scores{z, z, scale, {0, ids, ids, offset}, true};
     const Ends ends{gradients[0], saved[2]};
     auto of_z = torch::zeros_like(z, torch::MemoryFormat::Contiguous);
     scores.for_each_tile([&](Tensor& tile, auto i, auto j) {
@@ -294,8 +295,9 @@ SimilarityLogSumExp similarity_logsumexp(const Tensor& a, const Tensor& b, const
   check_ids(mask.column_ids, b.size(0));
   if (mask.row_ids.defined() != mask.column_ids.defined())
     throw InvalidArgument("similarity_logsumexp: give the ids of rows and columns, or neither");
-  if (mask.skip_diagonal && mask.positive_offset == 0)
-    throw InvalidArgument("similarity_logsumexp: skip_diagonal leaves out the positives of positive_offset 0");
+  if (mask.self_offset == mask.positive_offset)
+    throw InvalidArgument(fmt::format(
+        "similarity_logsumexp: self_offset {} leaves out the positives: they have the same offset", *mask.self_offset));
   if (mask.positive_offset < 0)
     throw InvalidArgument(
         fmt::format("similarity_logsumexp: positive_offset is {}; it must not be negative", mask.positive_offset));
@@ -310,7 +312,7 @@ SimilarityLogSumExp self_similarity_logsumexp(const Tensor& z, const Tensor& sca
   if (positive_offset < 1)
     throw InvalidArgument(
         fmt::format("self_similarity_logsumexp: positive_offset is {}; it must be positive", positive_offset));
-  const auto values = SelfFunction::apply(z, scale, SimilarityMask{true, ids, ids, positive_offset});
+  const auto values = SelfFunction::apply(z, scale, SimilarityMask{0, ids, ids, positive_offset});
   return {values[0], values[0], values[1]};
 }
 

@@ -17,12 +17,21 @@ Tensor sinkhorn(const Tensor& scores, const SinkhornOptions& options) {
   if (options.iterations < 1)
     throw InvalidArgument(fmt::format("sinkhorn: iterations is {}; it must be positive", options.iterations));
   const torch::NoGradGuard no_grad;
-  // In fp64, whose exponentials vanish only where scores are 700 ε below the largest; then a sum of 0 stays 0.
-  auto codes = scores.to(torch::kDouble) / options.epsilon;
-  codes.sub_(codes.max()).exp_();
-  constexpr double smallest = std::numeric_limits<double>::min();
+  const auto* const group = options.group.get();
+  auto codes = detail::at_least_fp32(scores) / options.epsilon;
+  auto range = torch::stack({codes.min(), codes.max()}).unsqueeze(0);
+  if (group != nullptr) range = group->all_gather(range);
+  const auto lowest = range.select(1, 0).min().item<double>(), highest = range.select(1, 1).max().item<double>();
+  // Exponentials vanish 87 below the largest in fp32, 700 in fp64; a sum of 0 then stays 0.
+  constexpr double fp32_range = 80;
+  if (highest - lowest > fp32_range) codes = codes.to(torch::kDouble);
+  codes.sub_(highest).exp_();
+  const auto smallest = codes.scalar_type() == torch::kDouble ? std::numeric_limits<double>::min()
+                                                              : static_cast<double>(std::numeric_limits<float>::min());
   for (std::int64_t i = 0; i < options.iterations; ++i) {
-    codes.div_(codes.sum(0, true).clamp_min_(smallest));  // every prototype alike
+    auto of_prototypes = codes.sum(0, true);
+    if (group != nullptr) of_prototypes = group->all_reduce_sum(of_prototypes);
+    codes.div_(of_prototypes.clamp_min_(smallest));       // every prototype alike
     codes.div_(codes.sum(1, true).clamp_min_(smallest));  // every sample alike
   }
   return codes.to(detail::computing_type(scores));

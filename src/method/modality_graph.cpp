@@ -117,6 +117,7 @@ LossOutput ModalityGraph::step(const Batch& batch, const StepContext& context) {
     const auto weighted = loss.total * edge.weight.at(context);
     output.total = output.total.defined() ? output.total + weighted : weighted;
     output.parts.emplace_back(edge.name, loss.total.detach());
+    detail::append_below(output.observed, edge.name, loss.observed);
     if (loss.parts.size() > 1) {
       for (const auto& [name, value] : loss.parts) output.parts.emplace_back(edge.name + "." + name, value.detach());
     }
@@ -124,8 +125,8 @@ LossOutput ModalityGraph::step(const Batch& batch, const StepContext& context) {
   return output;
 }
 
-void ModalityGraph::after_step(const StepContext& context) {
-  for (auto& edge : edges_) edge.loss.update(context);
+void ModalityGraph::after_step(const StepContext& context, const LossOutput& output) {
+  for (auto& edge : edges_) edge.loss.update(context, detail::below(output.observed, edge.name));
 }
 
 Tensor ModalityGraph::project(std::string_view node_name, const Batch& batch) const {

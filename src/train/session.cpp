@@ -263,7 +263,7 @@ void TrainingSession::step(const Batch& batch, double wait, const StepFunction& 
   auto& info = state_->info;
   const auto output = state_->learn(moved, {info.step, info.total_steps, info.epoch}, forward);
   state_->account(output, wait, batch.size());
-  after_step({info.step, info.total_steps, info.epoch});
+  after_step({info.step, info.total_steps, info.epoch}, output);
   state_->look_for_collapse(output);
   state_->log();
 }

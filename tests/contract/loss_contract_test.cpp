@@ -4,6 +4,7 @@
 #include <sslmeme/loss/cosine.hpp>
 #include <sslmeme/loss/info_nce.hpp>
 #include <sslmeme/loss/koleo.hpp>
+#include <sslmeme/loss/moco.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
@@ -63,6 +64,20 @@ struct DetachedWithParameter {
   Tensor scale = torch::ones({}, torch::dtype(torch::kDouble).requires_grad(true));
   Tensor operator()(const Tensor& a, const Tensor& b) const { return scale * squared(a.detach(), b.detach()); }
 };
+struct PerPair {
+  Tensor operator()(const Tensor& a, const Tensor& b) const { return squared(a, b); }
+};
+struct CountingInState {
+  struct State : torch::nn::Module {
+    Tensor calls = register_buffer("calls", torch::zeros({}));
+  };
+  std::shared_ptr<State> state = std::make_shared<State>();
+  Tensor operator()(const Tensor& a, const Tensor& b) const {
+    state->calls.add_(1);
+    return squared(a, b);
+  }
+  std::shared_ptr<torch::nn::Module> module() const { return state; }
+};
 struct Counting {
   std::shared_ptr<int> calls = std::make_shared<int>(0);
   Tensor operator()(const Tensor& a, const Tensor& b) const { return squared(a, b) * ++*calls; }
@@ -119,8 +134,12 @@ TEST_CASE("The built-in losses keep the contract and what they claim") {
     check_built_in(sm::SigmoidLoss{}, both);
     check_built_in(sm::SoftTargetClip{}, LossClaims{.n = n});
     // Of a product with a stopped gradient only the value is symmetric, and only one side's gradient flows.
-    check_built_in(sm::ByolLoss{}, both);
-    check_built_in(sm::SimSiamLoss{}, both);
+    const LossClaims target{.symmetric = true, .scale_invariant = true, .target_b = true, .n = n};
+    check_built_in(sm::ByolLoss{}, target);
+    check_built_in(sm::SimSiamLoss{}, target);
+    check_built_in(sm::MocoLoss{{.queue = 40, .dim = 5}},
+                   LossClaims{.scale_invariant = true, .target_b = true, .n = n});
+    check_built_in(sm::MocoV3Loss{}, LossClaims{.scale_invariant = true, .target_b = true, .n = n});
     if (n < 2) continue;
     check_built_in(sm::BarlowTwins{}, symmetric);
     check_built_in(sm::VicReg{}, symmetric);
@@ -143,6 +162,12 @@ TEST_CASE("Each way to break the contract has its own message") {
   };
   SECTION("not 0-d") {
     only(check_pair_loss(PerSample{}), "it returns (6); it must be 0-d: take the mean over the batch");
+  }
+  SECTION("a target that learns") {
+    only(check_pair_loss(PerPair{}, {.target_b = true}), "gradient flows to z_b, which is claimed to be a target");
+  }
+  SECTION("running state moved by the call") {
+    only(check_pair_loss(CountingInState{}), "it changes its state");
   }
   SECTION("gradient of z_a") {
     only(check_pair_loss(WrongGradientA{}), "its gradient along a direction of z_a is");

@@ -2,10 +2,12 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/loss/any_pair_loss.hpp>
 #include <sslmeme/loss/barlow_twins.hpp>
+#include <sslmeme/loss/compose.hpp>
 #include <sslmeme/loss/dino.hpp>
 #include <sslmeme/loss/info_nce.hpp>
 #include <sslmeme/loss/koleo.hpp>
 #include <sslmeme/loss/label_losses.hpp>
+#include <sslmeme/loss/moco.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
@@ -35,7 +37,7 @@ namespace {
 
 std::vector<sm::AnyPairLoss> pair_losses() {
   return {sm::InfoNce{},     sm::NtXent{},         sm::SigmoidLoss{}, sm::SimSiamLoss{}, sm::ByolLoss{},
-          sm::BarlowTwins{}, sm::SoftTargetClip{}, sm::VicReg{},      sm::KoLeo{}};
+          sm::BarlowTwins{}, sm::SoftTargetClip{}, sm::VicReg{},      sm::KoLeo{},       sm::MocoV3Loss{}};
 }
 
 void check_finite(const Tensor& a_in, const Tensor& b_in, const std::string& what) {
@@ -150,8 +152,8 @@ TEST_CASE("DINO's loss is finite for large logits and half types, and says which
           [&] { return loss(torch::zeros({1, 2, 21}), torch::zeros({1, 2, 21})).total; });
   refused("they must be floating (V, B, 21)",
           [&] { return loss(torch::zeros({2, 2, 20}), torch::zeros({2, 2, 20})).total; });
-  refused("DinoLoss: observed is (20)", [] {
-    sm::DinoLoss{{.prototypes = 21}}.move_center(torch::zeros({20}));
+  refused("DinoLoss: observed \"teacher\" is (1, 20)", [] {
+    sm::DinoLoss{{.prototypes = 21}}.update({}, {{"teacher", torch::zeros({1, 20})}});
     return 0;
   });
 }
@@ -190,7 +192,7 @@ TEST_CASE("NaN in a vector is NaN in the loss, never a number that looks fine") 
   CHECK(std::isnan(dino(broken, clean).total.item<double>()));
   const auto output = dino(clean, broken);
   CHECK(std::isnan(output.total.item<double>()));
-  CHECK_THROWS_AS(dino.move_center(output.observed), sm::NonFiniteError);
+  CHECK_THROWS_AS(dino.update({}, output.observed), sm::NonFiniteError);
   CHECK(dino.center().abs().max().item<double>() == 0);
 }
 
@@ -208,4 +210,37 @@ TEST_CASE("Vectors of two types or of no entries are refused") {
   refused("a batch must hold at least one pair",
           [&] { return sm::VicReg{}(a.narrow(1, 0, 0), a.narrow(1, 0, 0)).total; });
   CHECK(std::isfinite(sm::InfoNce{}(a, a.to(torch::kBFloat16)).item<double>()));
+}
+
+TEST_CASE("MoCo's queue forgets the oldest keys first, whatever the batch, also inside a sum") {
+  sm::MocoLoss loss{{.queue = 5, .dim = 3, .seed = 4}};
+  const auto key = [](double first) { return sm::l2_normalize(torch::tensor({{first, 1.0, 0.0}}, torch::kFloat)); };
+  auto sum = 2.0 * loss + sm::MocoLoss{{.queue = 7, .dim = 3}};
+  const auto before = loss.queue().clone();
+  for (int i = 0; i < 4; ++i) {  // two keys a step: the last comes to stand at position 2
+    const auto keys = torch::cat({key(2 * i), key(2 * i + 1)});
+    const auto output = sum(torch::randn({2, 3}), keys);
+    if (i == 0) CHECK(torch::equal(loss.queue(), before));  // a call changes nothing
+    sum.update({}, output.observed);
+  }
+  CHECK_THAT(loss.queue(), AllCloseTo(torch::cat({key(5), key(6), key(7), key(3), key(4)}), sm::test::fp32_rounding));
+  CHECK(loss.module()->named_buffers()["position"].item<std::int64_t>() == 3);
+}
+
+TEST_CASE("MoCo refuses what does not fit its queue") {
+  refused("query is (2, 4); MocoOptions::dim is 3",
+          [] { return sm::MocoLoss{{.queue = 8, .dim = 3}}(torch::randn({2, 4}), torch::randn({2, 4})).total; });
+  refused("observed \"keys\" is (9, 3)", [] {
+    sm::MocoLoss{{.queue = 8, .dim = 3}}.update({}, {{"keys", torch::zeros({9, 3})}});
+    return 0;
+  });
+  refused("observed \"keys\" is undefined", [] {
+    sm::MocoLoss{{.queue = 8, .dim = 3}}.update({}, {});
+    return 0;
+  });
+  refused("MocoLoss: queue is 0", [] { return sm::MocoLoss{{.queue = 0}}.name(); });
+  sm::MocoLoss loss{{.queue = 8, .dim = 3}};
+  const auto before = loss.queue().clone();
+  CHECK_THROWS_AS(loss.update({}, {{"keys", torch::full({1, 3}, NAN)}}), sm::NonFiniteError);
+  CHECK(torch::equal(loss.queue(), before));
 }

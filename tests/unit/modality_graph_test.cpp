@@ -171,7 +171,7 @@ TEST_CASE("Encoders and losses are shared with who made them") {
   const torch::NoGradGuard no_grad;
   loss.module()->parameters().front().fill_(10);
   auto copy = graph;
-  copy.after_step({});
+  copy.after_step({}, {});
   CHECK(loss.scale() < 101);
   CHECK(copy.image_encoder("image") == encoder);
 }

@@ -68,7 +68,7 @@ TEST_CASE("The state of the loss is part of the method's, and is updated") {
   CHECK(parameters.contains("projection.proj.weight"));
   const torch::NoGradGuard no_grad;
   parameters["loss.1.log_scale"].fill_(10);
-  method.after_step({});
+  method.after_step({}, {});
   CHECK(loss.scale() < 101);
   CHECK(method.step(make_batch(), {}).parts.size() == 2);
 }

@@ -165,7 +165,7 @@ TEST_CASE("Shapes, types and ids that do not fit are refused") {
   refused("give the ids of rows and columns, or neither",
           [&] { return sm::similarity_logsumexp(a, a, one, {.row_ids = torch::arange(2)}); });
   refused("positive_offset is -1", [&] { return sm::similarity_logsumexp(a, a, one, {.positive_offset = -1}); });
-  refused("leaves out the positives", [&] { return sm::similarity_logsumexp(a, a, one, {.skip_diagonal = true}); });
+  refused("leaves out the positives", [&] { return sm::similarity_logsumexp(a, a, one, {.self_offset = 0}); });
   refused("positive_offset is 0", [&] { return sm::self_similarity_logsumexp(a, one, 0); });
 }
 

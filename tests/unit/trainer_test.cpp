@@ -73,7 +73,7 @@ struct Simple {
   sm::LossOutput step(const sm::Batch& batch, const sm::StepContext& context) {
     return {loss(net->weight, batch, context), {}, {}};
   }
-  void after_step(const sm::StepContext& context) { after->push_back(context); }
+  void after_step(const sm::StepContext& context, const sm::LossOutput& /*output*/) { after->push_back(context); }
   std::shared_ptr<torch::nn::Module> module() const { return net; }
   int views_required() const { return 0; }
 };

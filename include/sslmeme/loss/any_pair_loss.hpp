@@ -24,43 +24,56 @@ class AnyPairLoss {
       if constexpr (requires { loss.name(); }) name_ = loss.name();
       if constexpr (requires { loss.module(); }) module_ = loss.module();
       const auto shared = std::make_shared<L>(std::move(loss));
-      if constexpr (requires(StepContext c) { shared->update(c); }) {
-        update_ = [shared](const StepContext& context) { shared->update(context); };
+      if constexpr (requires(StepContext c, NamedTensors observed) { shared->update(c, observed); }) {
+        update_ = [shared](const StepContext& context, const NamedTensors& observed) {
+          shared->update(context, observed);
+        };
+      } else if constexpr (requires(StepContext c) { shared->update(c); }) {
+        update_ = [shared](const StepContext& context, const NamedTensors& /*observed*/) { shared->update(context); };
       }
       call_ = [shared, name = name_](const Tensor& z_a, const Tensor& z_b, [[maybe_unused]] const PairInfo& info) {
         const L& constant = *shared;
-        const auto call = [&] {
-          if constexpr (requires { constant(z_a, z_b, info); }) {
-            return constant(z_a, z_b, info);
-          } else {
-            return constant(z_a, z_b);
-          }
-        };
-        if constexpr (std::same_as<std::remove_cvref_t<decltype(call())>, LossOutput>) {
-          return call();
+        if constexpr (requires { constant(z_a, z_b, info); }) {
+          return as_output(name, constant(z_a, z_b, info));
         } else {
-          const auto value = call();
-          return LossOutput{value, {{name, value.detach()}}, {}};
+          return as_output(name, constant(z_a, z_b));
         }
       };
+      if constexpr (requires(const L& constant, const LocalPairs& pairs) { constant.local(pairs); }) {
+        local_ = [shared, name = name_](const LocalPairs& pairs) {
+          return as_output(name, std::as_const(*shared).local(pairs));
+        };
+      }
     }
   }
 
   LossOutput operator()(const Tensor& z_a, const Tensor& z_b, const PairInfo& info = {}) const {
     return call_(z_a, z_b, info);
   }
-  void update(const StepContext& context) {
-    if (update_) update_(context);
+  /// One rank's share, averaged over ranks the loss of all pairs: by the loss itself if it has a `local`, else it is
+  /// that of all pairs.
+  LossOutput local(const LocalPairs& pairs) const {
+    return local_ ? local_(pairs) : call_(pairs.all_a, pairs.all_b, pairs.info);
+  }
+  /// observed: that of the LossOutput of the step.
+  void update(const StepContext& context, const NamedTensors& observed = {}) {
+    if (update_) update_(context, observed);
   }
   /// Null for a loss without state.
   std::shared_ptr<torch::nn::Module> module() const { return module_; }
   const std::string& name() const { return name_; }
 
  private:
+  static LossOutput as_output(const std::string& name, const Tensor& value) {
+    return {value, {{name, value.detach()}}, {}};
+  }
+  static LossOutput as_output(const std::string& /*name*/, LossOutput output) { return output; }
+
   std::string name_ = "loss";
   std::shared_ptr<torch::nn::Module> module_;
-  std::function<void(const StepContext&)> update_;
+  std::function<void(const StepContext&, const NamedTensors&)> update_;
   std::function<LossOutput(const Tensor&, const Tensor&, const PairInfo&)> call_;
+  std::function<LossOutput(const LocalPairs&)> local_;
 };
 
 }  // namespace sslmeme

@@ -18,19 +18,15 @@ class WeightedSum {
   void add(LossWeight weight, AnyPairLoss loss) { terms_.push_back({std::move(weight), std::move(loss)}); }
 
   LossOutput operator()(const Tensor& z_a, const Tensor& z_b, const PairInfo& info = {}) const {
-    LossOutput sum;
-    for (const auto& term : terms_) {
-      auto output = term.loss(z_a, z_b, info);
-      const auto weighted = output.total * term.weight.at(info.context);
-      sum.total = sum.total.defined() ? sum.total + weighted : weighted;
-      for (auto& [name, value] : output.parts) sum.parts.emplace_back(unused_name(sum, name), value);
-      for (auto& features : output.features) sum.features.push_back(std::move(features));
-    }
-    return sum;
+    return sum(info.context, [&](const AnyPairLoss& loss) { return loss(z_a, z_b, info); });
+  }
+  LossOutput local(const LocalPairs& pairs) const {
+    return sum(pairs.info.context, [&](const AnyPairLoss& loss) { return loss.local(pairs); });
   }
 
-  void update(const StepContext& context) {
-    for (auto& term : terms_) term.loss.update(context);
+  void update(const StepContext& context, const NamedTensors& observed = {}) {
+    for (std::size_t i = 0; i < terms_.size(); ++i)
+      terms_[i].loss.update(context, detail::below(observed, std::to_string(i)));
   }
 
   /// The states of all terms, by position; null when none has state.
@@ -65,6 +61,20 @@ class WeightedSum {
     AnyPairLoss loss;
   };
   struct States : torch::nn::Module {};
+
+  template <class F>
+  LossOutput sum(const StepContext& context, F output_of) const {
+    LossOutput sum;
+    for (std::size_t i = 0; i < terms_.size(); ++i) {
+      auto output = output_of(terms_[i].loss);
+      const auto weighted = output.total * terms_[i].weight.at(context);
+      sum.total = sum.total.defined() ? sum.total + weighted : weighted;
+      for (auto& [name, value] : output.parts) sum.parts.emplace_back(unused_name(sum, name), value);
+      for (auto& features : output.features) sum.features.push_back(std::move(features));
+      detail::append_below(sum.observed, std::to_string(i), output.observed);
+    }
+    return sum;
+  }
 
   static std::string unused_name(const LossOutput& output, const std::string& name) {
     auto candidate = name;

@@ -6,6 +6,7 @@
 
 #include <concepts>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -19,18 +20,32 @@ struct StepContext {
   std::int64_t epoch = 0;        ///< starting from 0
 };
 
+/// Tensors with the names under which logs and states know them.
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
 /// What a loss may know of the pairs beside their vectors.
 struct PairInfo {
   Tensor ids = {};           ///< i64 (N) or undefined: pairs of equal ids have the same content, such as one caption
   StepContext context = {};  ///< of the step, for weights that are schedules
 };
 
+/// The pairs of all ranks as one of them sees them; its own are the rows [first, first + count).
+struct LocalPairs {
+  Tensor all_a, all_b;  ///< (N, D) each
+  std::int64_t first = 0, count = 0;
+  PairInfo info = {};  ///< with the ids of all N
+
+  Tensor own(const Tensor& all) const { return all.narrow(0, first, count); }
+};
+
 /// A loss with the parts it is made of.
 struct LossOutput {
-  Tensor total;                                          ///< 0-d, with gradient
-  std::vector<std::pair<std::string, Tensor>> parts;     ///< 0-d each, for logs; weights not applied
-  std::vector<std::pair<std::string, Tensor>> features;  ///< (N, d) each, detached: what the collapse monitor looks at
-  Tensor observed = {};  ///< what a loss with running statistics learns from a batch (DinoLoss::move_center)
+  Tensor total;           ///< 0-d, with gradient
+  NamedTensors parts;     ///< 0-d each, for logs; weights not applied
+  NamedTensors features;  ///< (N, d) each, detached: what the collapse monitor looks at
+  /// (R, …) each, detached: what running state learns from the batch, by update(). Of a batch in several parts (ranks,
+  /// micro-batches) it is the rows of all parts, one after the other.
+  NamedTensors observed = {};
 };
 
 namespace detail {
@@ -63,8 +78,9 @@ constexpr void require_pair_loss() {
 /// loss(z_a, z_b) const → 0-d Tensor or LossOutput; z_a, z_b: (N, D) float, row i of one belongs to row i of the other.
 /// Optional members: `module()` → shared_ptr<torch::nn::Module> with learned or running state (so that it reaches
 /// optimizer and checkpoint), `loss(z_a, z_b, const PairInfo&) const` for a loss that looks at ids or at time,
-/// `update(const StepContext&)` called once after each optimizer step, `name()` → a string
-/// for logs.
+/// `update(const StepContext&)` or, for running statistics, `update(const StepContext&, const NamedTensors& observed)`
+/// called once after each optimizer step with the LossOutput::observed of its batch, `local(const LocalPairs&)` for a
+/// loss that can do one rank's share by itself (gather.hpp), `name()` → a string for logs.
 template <class L>
 concept PairLoss = detail::callable_on_pair<L> && detail::returns_loss<L>;
 
@@ -76,6 +92,13 @@ void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who);
 
 /// Throws InvalidArgument unless `value` is positive and finite; `what` begins the message: "NtXent: temperature".
 void check_positive(double value, const char* what);
+
+/// The tensor called `name`; undefined when there is none.
+Tensor find_tensor(const NamedTensors& tensors, std::string_view name);
+
+/// The names of a part of a whole: "0/queue" is the queue of part "0".
+void append_below(NamedTensors& all, const std::string& part, const NamedTensors& tensors);
+NamedTensors below(const NamedTensors& all, const std::string& part);
 
 /// For the backward pass of a function written by hand: throws Error where the gradient is to be differentiated again.
 void require_first_derivative(const char* who);

@@ -38,16 +38,16 @@ class DinoLoss {
 
   /// student: (V, B, K), teacher: (T, B, K), float, raw outputs of the heads, halves computed in fp32; the first T
   /// views of the student are those of the teacher, V ≥ 2. No gradient flows to the teacher. A call changes nothing;
-  /// what move_center() takes in is in LossOutput::observed. Throws InvalidArgument on other shapes and a temperature
+  /// what update() takes in is in LossOutput::observed. Throws InvalidArgument on other shapes and a temperature
   /// that is not positive.
   LossOutput operator()(const Tensor& student, const Tensor& teacher) const {
     return (*this)(student, teacher, options_.teacher_temperature);
   }
   LossOutput operator()(const Tensor& student, const Tensor& teacher, double teacher_temperature) const;
 
-  /// Moves the centre once an optimizer step: c ← m·c + (1 − m)·observed, the mean of the teacher's outputs (K) that
-  /// LossOutput::observed holds; over several parts or ranks of a batch, the mean of theirs.
-  void move_center(const Tensor& observed);
+  /// Moves the centre once an optimizer step: c ← m·c + (1 − m)·mean over rows of observed "teacher" (R, K), the mean
+  /// teacher output of each part of the batch. Throws InvalidArgument without it, NonFiniteError when it is not finite.
+  void update(const StepContext& context, const NamedTensors& observed);
 
   /// Holds the buffer center (K).
   std::shared_ptr<torch::nn::Module> module() const;

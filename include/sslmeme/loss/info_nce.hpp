@@ -38,12 +38,23 @@ class InfoNce {
   Tensor operator()(const Tensor& z_a, const Tensor& z_b, const PairInfo& info = {}) const {
     detail::check_pair(z_a, z_b, "InfoNce");
     const auto a = l2_normalize(z_a), b = l2_normalize(z_b);
-    const auto scale = state_ ? state_->log_scale.exp().to(a.scalar_type())
-                              : torch::scalar_tensor(1.0 / options_.temperature, a.options());
     SimilarityMask mask;
-    if (options_.mask_duplicates && info.ids.defined()) mask.row_ids = mask.column_ids = info.ids.to(a.device());
-    const auto s = similarity_logsumexp(a, b, scale, mask);
+    if (masks(info)) mask.row_ids = mask.column_ids = info.ids.to(a.device());
+    const auto s = similarity_logsumexp(a, b, scale_for(a), mask);
     return 0.5 * ((s.rows - s.positives).mean() + (s.columns - s.positives).mean());
+  }
+
+  /// The rank's rows of both matrices: its a against all b, its b against all a.
+  Tensor local(const LocalPairs& pairs) const {
+    const auto a = l2_normalize(pairs.all_a), b = l2_normalize(pairs.all_b);
+    SimilarityMask mask{.positive_offset = pairs.first};
+    if (masks(pairs.info)) {
+      mask.column_ids = pairs.info.ids.to(a.device());
+      mask.row_ids = pairs.own(mask.column_ids);
+    }
+    const auto of_a = similarity_logsumexp(pairs.own(a), b, scale_for(a), mask);
+    const auto of_b = similarity_logsumexp(pairs.own(b), a, scale_for(a), mask);
+    return 0.5 * ((of_a.rows - of_a.positives).mean() + (of_b.rows - of_b.positives).mean());
   }
 
   /// Clamps the learned scale; the trainer calls it after each optimizer step.
@@ -66,6 +77,12 @@ class InfoNce {
         : log_scale{register_parameter("log_scale", torch::tensor(std::log(1.0 / temperature), torch::kFloat))} {}
     Tensor log_scale;
   };
+
+  Tensor scale_for(const Tensor& a) const {
+    return state_ ? state_->log_scale.exp().to(a.scalar_type())
+                  : torch::scalar_tensor(1.0 / options_.temperature, a.options());
+  }
+  bool masks(const PairInfo& info) const { return options_.mask_duplicates && info.ids.defined(); }
 
   InfoNceOptions options_;
   std::shared_ptr<State> state_;

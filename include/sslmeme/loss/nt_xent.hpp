@@ -26,6 +26,17 @@ struct NtXent {
     const auto similarities = self_similarity_logsumexp(z, scale, z_a.size(0));
     return similarities.rows.mean() - similarities.positives.mean();
   }
+
+  /// The rank's vectors of both views against all others.
+  Tensor local(const LocalPairs& pairs) const {
+    detail::check_positive(temperature, "NtXent: temperature");
+    const auto a = l2_normalize(pairs.all_a), b = l2_normalize(pairs.all_b), z = torch::cat({a, b});
+    const auto scale = torch::scalar_tensor(1 / temperature, z.options());
+    const auto of_a = pairs.first, of_b = a.size(0) + pairs.first;  // where the own ones begin in z
+    const auto from_a = similarity_logsumexp(pairs.own(a), z, scale, {.self_offset = of_a, .positive_offset = of_b});
+    const auto from_b = similarity_logsumexp(pairs.own(b), z, scale, {.self_offset = of_b, .positive_offset = of_a});
+    return 0.5 * ((from_a.rows - from_a.positives).mean() + (from_b.rows - from_b.positives).mean());
+  }
   std::string name() const { return "nt_xent"; }
 };
 

@@ -3,11 +3,15 @@
 
 #include <sslmeme/core/tensor.hpp>
 
+#include <cstdint>
+#include <optional>
+
 namespace sslmeme {
 
 /// Which entries of the matrix count, and which are the positives.
 struct SimilarityMask {
-  bool skip_diagonal = false;  ///< leaves out (i, i): a vector against itself
+  /// The entries (i, i + self_offset) are left out: a vector against itself.
+  std::optional<std::int64_t> self_offset = {};
   /// i64 (N) and (M), or undefined: an entry whose two ids are equal is left out unless it is a positive. It would be a
   /// false negative: the same picture or the same caption twice in a batch.
   Tensor row_ids = {}, column_ids = {};

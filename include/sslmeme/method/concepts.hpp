@@ -13,8 +13,8 @@
 namespace sslmeme {
 
 /// step(batch, context) → LossOutput; module() → everything with parameters or state; views_required() → how many views
-/// of each picture a batch must hold (0: pictures are not needed). Optional: after_step(context), called once after
-/// each optimizer step, and describe() → a JSON string from which the architecture can be built again.
+/// of each picture a batch must hold (0: pictures are not needed). Optional: after_step(context, output), called once
+/// after each optimizer step, and describe() → a JSON string from which the architecture can be built again.
 template <class M>
 concept Method = requires(M& method, const Batch& batch, const StepContext& context) {
   { method.step(batch, context) } -> std::same_as<LossOutput>;

@@ -64,7 +64,7 @@ class ModalityGraph {
   }
 
   LossOutput step(const Batch& batch, const StepContext& context);
-  void after_step(const StepContext& context);
+  void after_step(const StepContext& context, const LossOutput& output);
   std::shared_ptr<torch::nn::Module> module() const { return root_; }
   int views_required() const;
   /// {"method": "modality_graph", "nodes": {NAME: {"encoder": …, "projection": …}}, "edges": […]}.

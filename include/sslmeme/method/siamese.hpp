@@ -22,7 +22,7 @@ class Siamese {
   Siamese(ImageEncoder encoder, const Projection& head, AnyPairLoss loss);
 
   LossOutput step(const Batch& batch, const StepContext& context);
-  void after_step(const StepContext& context) { loss_.update(context); }
+  void after_step(const StepContext& context, const LossOutput& output) { loss_.update(context, output.observed); }
   std::shared_ptr<torch::nn::Module> module() const { return root_; }
   int views_required() const { return 2; }
   std::string describe() const;

@@ -12,10 +12,11 @@
 namespace sslmeme::testing {
 
 /// What is checked beside the laws that hold for every loss (0-d, finite, differentiable with the right gradient, blind
-/// to the order of the batch, computable from bf16, no side effect of a call).
+/// to the order of the batch, computable from bf16, no side effect of a call, neither on its input nor on its state).
 struct LossClaims {
   bool symmetric = false;         ///< loss(a, b) = loss(b, a)
   bool scale_invariant = false;   ///< loss(c·a, d·b) = loss(a, b) for c, d > 0
+  bool target_b = false;          ///< z_b is a target or comes from a teacher: no gradient flows to it
   bool batch_independent = true;  ///< false skips the check on the order of the batch, for losses that look at it
   std::int64_t n = 6, d = 5;      ///< shape of the vectors tried
   std::uint64_t seed = 0;

@@ -62,7 +62,7 @@ struct FitResult {
 class TrainingSession {
  public:
   using StepFunction = std::function<LossOutput(const Batch&, const StepContext&)>;
-  using AfterStep = std::function<void(const StepContext&)>;
+  using AfterStep = std::function<void(const StepContext&, const LossOutput&)>;
 
   /// method_json: Method::describe() or empty. Throws InvalidArgument for bad options, for a used directory under
   /// ExistingRun::refuse, and on resume when the configuration differs (naming the keys).

@@ -32,8 +32,8 @@ class Trainer {
     const auto forward = [this](const Batch& batch, const StepContext& context) {
       return method_.step(batch, context);
     };
-    const auto after_step = [&](const StepContext& context) {
-      if constexpr (requires { method_.after_step(context); }) method_.after_step(context);
+    const auto after_step = [&](const StepContext& context, const LossOutput& output) {
+      if constexpr (requires { method_.after_step(context, output); }) method_.after_step(context, output);
     };
     const auto call_all = [&]([[maybe_unused]] auto hook) {  // in order; true when one of them says stop
       bool stop = false;

@@ -1,0 +1,3 @@
+// Forwards for <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>, which LibTorch ships without the headers of Gloo
+// that it includes. Only the names that it uses; the definitions are inside libtorch_cpu.
+#pragma once
