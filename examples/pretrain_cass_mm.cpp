@@ -7,21 +7,72 @@
 
 #include "support/cli.hpp"
 
+#include <map>
+#include <set>
+#include <string>
+
+namespace {
+
+using namespace examples;
+
+/// An option whose values are the names of `choices`.
+template <class T>
+CLI::Option* add_choice(CLI::App& app, const std::string& option, T& value, const std::map<std::string, T>& choices,
+                        const std::string& description) {
+  std::set<std::string> names;
+  std::string now;
+  for (const auto& [name, choice] : choices) {
+    names.insert(name);
+    if (choice == value) now = name;
+  }
+  const auto choose = [&value, choices](const std::string& name) { value = choices.at(name); };
+  return app.add_option_function<std::string>(option, choose, description)
+      ->check(CLI::IsMember(names))
+      ->default_str(now);
+}
+
+/// The options --NAME-loss, --NAME-weight and --NAME-gradient.
+void add_edge(CLI::App& app, const std::string& name, const std::string& which, sm::CassMmEdge& edge,
+              CLI::Option* excluded) {
+  add_choice(app, "--" + name + "-loss", edge.loss,
+             {{"cosine", sm::EdgeLoss::cosine},
+              {"info_nce", sm::EdgeLoss::info_nce},
+              {"vicreg", sm::EdgeLoss::vicreg},
+              {"barlow_twins", sm::EdgeLoss::barlow_twins}},
+             "loss of the edge " + which)
+      ->excludes(excluded);
+  app.add_option("--" + name + "-weight", edge.weight, "its weight")->capture_default_str()->excludes(excluded);
+  add_choice(app, "--" + name + "-gradient", edge.gradient,
+             {{"both", sm::EdgeGradient::both},
+              {"first", sm::EdgeGradient::first},
+              {"second", sm::EdgeGradient::second},
+              {"predicted", sm::EdgeGradient::predicted}},
+             "which end learns; predicted: each predicts the other, which does not")
+      ->excludes(excluded);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  using namespace examples;
   CLI::App app{"Pre-trains a CNN, a ViT and a text encoder on each other (CASS-MM), without labels.",
                "pretrain_cass_mm"};
   TrainingArguments arguments;
   arguments.add_to(app);
   std::string cnn = "resnet50", vit = "vit_small_patch16_224", text = "minilm_l6";
-  bool reference = false;
+  bool reference = false, fused = false;
   app.add_option("--cnn", cnn, "convolutional encoder, NAME[:key=value,…]")->capture_default_str();
   app.add_option("--vit", vit, "transformer encoder, NAME[:key=value,…]")->capture_default_str();
   app.add_option("--text", text, "text encoder, NAME[:key=value,…]")->capture_default_str();
-  app.add_flag("--reference", reference, "cosine on all three edges, nothing against collapse");
   sm::CassMmOptions options;
-  app.add_option("--picture-weight", options.picture_weight, "of the edge CNN-ViT")->capture_default_str();
-  app.add_option("--text-weight", options.text_weight, "of each edge to the words")->capture_default_str();
+  sm::CassMmFusedOptions of_fused;
+  auto* const all_cosine =
+      app.add_flag("--reference", reference, "cosine on all three edges, nothing against collapse");
+  add_edge(app, "picture", "CNN-ViT", options.picture, all_cosine);
+  add_edge(app, "text", "picture-text, each of the two", options.text, all_cosine);
+  app.add_flag("--fused", fused, "CNN and words against ViT and words: one edge, which is as --text-* says")
+      ->excludes(all_cosine);
+  const auto* const dropout = app.add_option("--modality-dropout", options.modality_dropout,
+                                             "share of samples that miss a node [0; 0.5 with --fused]");
   app.add_flag("--mask-duplicates", options.loss.mask_duplicates,
                "equal captions in a batch are no negatives of each other");
   app.footer(
@@ -32,11 +83,19 @@ int main(int argc, char** argv) {
     const sm::MemeJsonl data{arguments.data, arguments.split};
     const auto tokenizer = arguments.tokenizer(data);
     const sm::ImageEncoderOptions encoder{.image_size = arguments.size, .seed = arguments.seed};
-    options.seed = arguments.seed;
-    const auto recipe = reference ? sm::cass_mm_reference : sm::cass_mm;
-    auto method = recipe(
-        parse_image_encoder(cnn, encoder), parse_image_encoder(vit, encoder),
-        parse_text_encoder(text, {.vocabulary_size = tokenizer->vocabulary_size(), .seed = arguments.seed}), options);
+    options.seed = of_fused.seed = arguments.seed;
+    if (reference) {
+      options.picture = sm::cass_mm_reference().picture;
+      options.text = sm::cass_mm_reference().text;
+    }
+    if (*dropout) of_fused.modality_dropout = options.modality_dropout;
+    of_fused.edge = options.text;
+    of_fused.loss = options.loss;
+    const auto image_of = [&](const std::string& name) { return parse_image_encoder(name, encoder); };
+    const auto words =
+        parse_text_encoder(text, {.vocabulary_size = tokenizer->vocabulary_size(), .seed = arguments.seed});
+    auto method = fused ? sm::cass_mm_fused(image_of(cnn), image_of(vit), words, of_fused)
+                        : sm::cass_mm(image_of(cnn), image_of(vit), words, options);
     sm::DataLoader loader{data, sm::train_views({.size = arguments.size}), arguments.loader(tokenizer)};
     sm::Trainer{method, arguments.trainer()}.fit(loader, VocabularyKeeper{tokenizer}, sm::ProgressBar{"cass-mm"},
                                                  sm::Checkpoint{});

@@ -2,6 +2,7 @@
 
 #include <sslmeme/core/error.hpp>
 
+#include "core/memory_pool.hpp"
 #include "loss/kernels.hpp"
 
 #include <fmt/format.h>
@@ -20,43 +21,47 @@ bool has_kernel(const Tensor& x) {
   return x.is_cpu() && x.scalar_type() == torch::kFloat && detail::kernel_target() != nullptr;
 }
 
-/// The rows of a contiguous tensor.
-detail::Rows rows_of(const Tensor& x) {
-  return {x.data_ptr<float>(), x.numel() / x.size(-1), x.size(-1)};
-}
-
-/// softmax((teacher − center) / τ) over the last dimension.
-Tensor teacher_distribution(const Tensor& teacher, const Tensor& center, double temperature) {
-  if (has_kernel(teacher)) {
-    const auto x = teacher.contiguous(), c = center.contiguous();
-    auto q = torch::empty_like(x);
-    detail::softmax_rows(rows_of(x), c.data_ptr<float>(), static_cast<float>(1 / temperature), q.data_ptr<float>());
-    return q;
+/// The loss on the CPU in fp32: value and gradient in one go, since both need the same rows of the cache. Without
+/// `pool` no gradient is made.
+struct FusedDino : torch::autograd::Function<FusedDino> {
+  static variable_list forward(AutogradContext* context, const Tensor& student_in, const Tensor& teacher_in,
+                               const Tensor& center_in, double student_temperature, double teacher_temperature,
+                               const std::shared_ptr<detail::MemoryPool>& pool) {
+    const auto student = student_in.contiguous(), teacher = teacher_in.contiguous(), center = center_in.contiguous();
+    const auto views = student.size(0), batch = student.size(1), teachers = teacher.size(0);
+    const auto losses = torch::empty({batch}, torch::kDouble), mean = torch::empty_like(center);
+    const auto gradient = pool ? pool->empty(student.sizes()) : Tensor{};
+    const auto weight = 1 / static_cast<double>(teachers * (views - 1) * batch);
+    detail::dino_cross_entropies(
+        {student.data_ptr<float>(), teacher.data_ptr<float>(), center.data_ptr<float>(), views, teachers, batch,
+         student.size(2), static_cast<float>(1 / student_temperature), static_cast<float>(1 / teacher_temperature)},
+        {losses.data_ptr<double>(), weight, gradient.defined() ? gradient.data_ptr<float>() : nullptr,
+         mean.data_ptr<float>()});
+    if (gradient.defined()) context->saved_data["gradient"] = gradient;
+    context->mark_non_differentiable({mean});
+    return {(losses.sum() * weight).to(torch::kFloat), mean};
   }
-  return torch::softmax((teacher - center) / temperature, -1);
-}
 
-/// Σ over all views v and samples b of mass_v · logsumexp(x_vb/τ) − target_vb · x_vb/τ, where target_v, of that mass,
-/// is the sum of the teacher's distributions over its views other than v.
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    detail::require_first_derivative("DinoLoss");
+    const auto gradient = context->saved_data["gradient"].toTensor();
+    const auto factor = gradients[0].item<double>();
+    return {factor == 1 ? gradient : gradient * factor, {}, {}, {}, {}, {}};
+  }
+};
+
+/// The same for any device and type, in plain tensor operations. Σ over all views v and samples b of
+/// mass_v · logsumexp(x_vb/τ) − target_vb · x_vb/τ, where target_v, of that mass, is the sum of the teacher's
+/// distributions over its views other than v.
 struct CrossEntropies : torch::autograd::Function<CrossEntropies> {
-  static Tensor forward(AutogradContext* context, const Tensor& student_in, const Tensor& q, double temperature) {
-    const auto student = student_in.contiguous();
+  static Tensor forward(AutogradContext* context, const Tensor& student, const Tensor& q, double temperature) {
     const auto views = student.size(0), batch = student.size(1);
     auto logsumexp = torch::empty({views, batch}, student.options());
     auto total = torch::zeros({}, student.options().dtype(torch::kDouble));
     for_each_view(q, views, [&](std::int64_t v, const Tensor& target, double mass) {
-      const auto x = student[v];
-      auto lse = logsumexp[v];
-      auto product = torch::empty({batch}, student.options());
-      if (has_kernel(student)) {
-        detail::cross_entropy_rows(rows_of(x), target.data_ptr<float>(), static_cast<float>(1 / temperature),
-                                   lse.data_ptr<float>(), product.data_ptr<float>());
-      } else {
-        const auto logits = x / temperature;
-        lse.copy_(logits.logsumexp(1));
-        product = (target * logits).sum(1);
-      }
-      total += (mass * lse - product).sum(torch::kDouble);
+      const auto logits = student[v] / temperature;
+      logsumexp[v].copy_(logits.logsumexp(1));
+      total += (mass * logsumexp[v] - (target * logits).sum(1)).sum(torch::kDouble);
     });
     context->save_for_backward({student, q, logsumexp});
     context->saved_data["temperature"] = temperature;
@@ -69,20 +74,11 @@ struct CrossEntropies : torch::autograd::Function<CrossEntropies> {
     const auto &student = saved[0], &q = saved[1], &logsumexp = saved[2];
     const auto temperature = context->saved_data["temperature"].toDouble();
     auto gradient = torch::empty_like(student);
-    const auto factor = gradients[0].item<double>() / temperature;
+    const auto factor = gradients[0] / temperature;
     for_each_view(q, student.size(0), [&](std::int64_t v, const Tensor& target, double mass) {
-      const auto x = student[v];
       auto out = gradient[v];
-      const auto lse = logsumexp[v];
-      if (has_kernel(student)) {
-        const detail::CrossEntropyGradient of{static_cast<float>(1 / temperature), static_cast<float>(mass),
-                                              static_cast<float>(factor)};
-        detail::cross_entropy_gradient_rows(rows_of(x), target.data_ptr<float>(), lse.data_ptr<float>(), of,
-                                            out.data_ptr<float>());
-      } else {
-        torch::sub_out(out, x / temperature, lse.unsqueeze(1));
-        out.exp_().mul_(mass).sub_(target).mul_(factor);
-      }
+      torch::sub_out(out, student[v] / temperature, logsumexp[v].unsqueeze(1));
+      out.exp_().mul_(mass).sub_(target).mul_(factor);
     });
     return {gradient, {}, {}};
   }
@@ -112,6 +108,7 @@ struct CrossEntropies : torch::autograd::Function<CrossEntropies> {
 struct DinoLoss::State : torch::nn::Module {
   explicit State(std::int64_t prototypes) : center{register_buffer("center", torch::zeros({prototypes}))} {}
   Tensor center;
+  std::shared_ptr<detail::MemoryPool> gradients = std::make_shared<detail::MemoryPool>();
 };
 
 double TeacherTemperature::at(std::int64_t epoch) const {
@@ -147,7 +144,13 @@ LossOutput DinoLoss::operator()(const Tensor& student, const Tensor& teacher, do
                     student.device().str(), teacher.device().str(), center.device().str()));
   }
   const auto x = detail::at_least_fp32(student), z = teacher.detach().to(x.scalar_type());
-  const auto q = teacher_distribution(z, center.to(z.scalar_type()), teacher_temperature);
+  if (has_kernel(x)) {
+    const bool learns = torch::GradMode::is_enabled() && x.requires_grad();
+    const auto output = FusedDino::apply(x, z, center.to(z.scalar_type()), options_.student_temperature,
+                                         teacher_temperature, learns ? state_->gradients : nullptr);
+    return {output[0], {{name(), output[0].detach()}}, {}, {{"teacher", output[1].unsqueeze(0)}}};
+  }
+  const auto q = torch::softmax((z - center.to(z.scalar_type())) / teacher_temperature, -1);
   const auto views = x.size(0), teachers = z.size(0), batch = x.size(1);
   const auto pairs = static_cast<double>(teachers * (views - 1));
   const auto total = CrossEntropies::apply(x, q, options_.student_temperature) / (pairs * static_cast<double>(batch));

@@ -2,11 +2,14 @@
 
 #ifdef SSLMEME_HIGHWAY
 
-#include <ATen/Parallel.h>
+#include "core/parallel.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "loss/kernels.cpp"  // this file again, once for each instruction set
@@ -94,12 +97,15 @@ void weigh_row(float* scores, std::int64_t n, float gradient, float value, const
   });
 }
 
-void softmax_row(const float* x, const float* center, float inverse, std::int64_t n, float* out) {
+/// out = softmax((x − center) · inverse); x is added to `sum`.
+void softmax_row(const float* x, const float* center, float inverse, std::int64_t n, float* out, float* sum) {
   const D d;
   const auto scale = hn::Set(d, inverse);
   auto top = hn::Set(d, -INFINITY);
   along(n, [&](std::int64_t i, std::int64_t left) {
-    const auto shifted = hn::Mul(hn::Sub(load_some(x + i, left, -INFINITY), load_some(center + i, left, 0)), scale);
+    const auto raw = load_some(x + i, left, -INFINITY);
+    const auto shifted = hn::Mul(hn::Sub(raw, load_some(center + i, left, 0)), scale);
+    store_some(hn::Add(load_some(sum + i, left, 0), raw), sum + i, left);
     store_some(shifted, out + i, left);
     top = hn::Max(top, shifted);
   });
@@ -116,33 +122,119 @@ void softmax_row(const float* x, const float* center, float inverse, std::int64_
   });
 }
 
-void sum_row(const float* x, const float* targets, float inverse, std::int64_t n, float* logsumexp, float* product) {
+/// a + sign · b into `out`, which may be a.
+void add_rows(const float* a, const float* b, float sign, std::int64_t n, float* out) {
+  const D d;
+  const auto s = hn::Set(d, sign);
+  along(n, [&](std::int64_t i, std::int64_t left) {
+    store_some(hn::MulAdd(s, load_some(b + i, left, 0), load_some(a + i, left, 0)), out + i, left);
+  });
+}
+
+constexpr std::int64_t block = 4096;  ///< of a row, read twice while it lies in the nearest cache
+
+/// Of logits x · inverse: their logsumexp and Σ target · logit. Unless it is null, `exponentials` gets exp(logit − top)
+/// and `tops` the top of each block.
+void sum_row(const float* x, const float* targets, float inverse, std::int64_t n, float* logsumexp, float* product,
+             float* exponentials, float* tops) {
   const D d;
   const auto scale = hn::Set(d, inverse);
-  auto top = hn::Set(d, -INFINITY);
   auto dot = hn::Zero(d);
-  along(n, [&](std::int64_t i, std::int64_t left) {
-    top = hn::Max(top, load_some(x + i, left, -INFINITY));
-    dot = hn::MulAdd(load_some(x + i, left, 0), load_some(targets + i, left, 0), dot);
-  });
-  top = hn::MaxOfLanes(d, top);
-  auto total = hn::Zero(d);
-  along(n, [&](std::int64_t i, std::int64_t left) {
-    total = hn::Add(total, exp_or_nan(hn::Mul(hn::Sub(load_some(x + i, left, -INFINITY), top), scale)));
-  });
-  *logsumexp = hn::GetLane(top) * inverse + std::log(hn::GetLane(hn::SumOfLanes(d, total)));
+  float top = lowest_score, total = 0;
+  for (std::int64_t begin = 0; begin < n; begin += block) {
+    const auto *values = x + begin, *weights = targets + begin;
+    const auto length = std::min(block, n - begin);
+    auto highest = hn::Set(d, top);
+    along(length, [&](std::int64_t i, std::int64_t left) {
+      const auto value = load_some(values + i, left, -INFINITY);
+      highest = hn::Max(highest, value);
+      dot = hn::MulAdd(load_some(values + i, left, 0), load_some(weights + i, left, 0), dot);
+    });
+    highest = hn::MaxOfLanes(d, highest);
+    auto sums = hn::Zero(d);
+    along(length, [&](std::int64_t i, std::int64_t left) {
+      const auto e = exp_or_nan(hn::Mul(hn::Sub(load_some(values + i, left, -INFINITY), highest), scale));
+      sums = hn::Add(sums, e);
+      if (exponentials != nullptr) store_some(e, exponentials + begin + i, left);
+    });
+    const auto new_top = hn::GetLane(highest);
+    total = total * std::exp((top - new_top) * inverse) + hn::GetLane(hn::SumOfLanes(d, sums));
+    top = new_top;
+    if (tops != nullptr) tops[begin / block] = top;
+  }
+  *logsumexp = top * inverse + std::log(total);
   *product = hn::GetLane(hn::SumOfLanes(d, dot)) * inverse;
 }
 
-void gradient_row(const float* x, const float* targets, float logsumexp, const CrossEntropyGradient& of, std::int64_t n,
-                  float* out) {
+/// Turns what sum_row left into factor · (mass · softmax − target).
+void gradient_row(float* exponentials, const float* tops, const float* targets, float inverse, float logsumexp,
+                  float mass, float factor, std::int64_t n) {
   const D d;
-  const auto scale = hn::Set(d, of.inverse_temperature), offset = hn::Set(d, -logsumexp);
-  const auto mass = hn::Set(d, of.mass), factor = hn::Set(d, of.factor);
+  const auto minus_factor = hn::Set(d, -factor);
+  for (std::int64_t begin = 0; begin < n; begin += block) {
+    const auto scale = hn::Set(d, factor * mass * std::exp(tops[begin / block] * inverse - logsumexp));
+    auto* const values = exponentials + begin;
+    along(std::min(block, n - begin), [&](std::int64_t i, std::int64_t left) {
+      const auto of_target = hn::Mul(minus_factor, load_some(targets + begin + i, left, 0));
+      store_some(hn::MulAdd(scale, load_some(values + i, left, 0), of_target), values + i, left);
+    });
+  }
+}
+
+std::int64_t scratch_size(const DinoViews& of) {
+  return (of.teachers + 2) * of.prototypes + (of.prototypes + block - 1) / block;
+}
+
+/// One sample of a batch. `scratch` holds scratch_size() floats, `teacher_sum` a row.
+void dino_sample(const DinoViews& of, const DinoResults& results, std::int64_t b, float* scratch, float* teacher_sum) {
+  const auto k = of.prototypes;
+  const auto row = [&](auto* data, std::int64_t view) { return data + (view * of.batch + b) * k; };
+  auto *const everything = scratch + of.teachers * k, *const others = everything + k, *const tops = others + k;
+  std::fill_n(everything, k, 0.0F);
+  for (std::int64_t t = 0; t < of.teachers; ++t) {
+    auto* const q = scratch + t * k;
+    softmax_row(row(of.teacher, t), of.center, of.inverse_teacher_temperature, k, q, teacher_sum);
+    add_rows(everything, q, 1, k, everything);
+  }
+  double loss = 0;
+  for (std::int64_t v = 0; v < of.views; ++v) {
+    // A view that is one of the teacher's too is not compared with itself.
+    const bool shared = v < of.teachers;
+    const float* target = everything;
+    if (shared && of.teachers == 2) {
+      target = scratch + (1 - v) * k;
+    } else if (shared) {
+      add_rows(everything, scratch + v * k, -1, k, others);
+      target = others;
+    }
+    const auto mass = static_cast<float>(of.teachers - (shared ? 1 : 0));
+    auto* const gradient = results.gradient == nullptr ? nullptr : row(results.gradient, v);
+    float logsumexp = 0, product = 0;
+    sum_row(row(of.student, v), target, of.inverse_student_temperature, k, &logsumexp, &product, gradient,
+            gradient == nullptr ? nullptr : tops);
+    loss += static_cast<double>(mass) * static_cast<double>(logsumexp) - static_cast<double>(product);
+    if (gradient == nullptr) continue;
+    const auto factor = static_cast<float>(results.weight) * of.inverse_student_temperature;
+    gradient_row(gradient, tops, target, of.inverse_student_temperature, logsumexp, mass, factor, k);
+  }
+  results.losses[b] = loss;
+}
+
+/// Turns scores into σ(x), x = score + bias. Returns Σ softplus(x) and Σ σ(x).
+SigmoidSums sigmoid_row(float* scores, float bias, std::int64_t n) {
+  const D d;
+  const auto offset = hn::Set(d, bias), one = hn::Set(d, 1.0F);
+  auto softplus = hn::Zero(d), sigma = hn::Zero(d);
   along(n, [&](std::int64_t i, std::int64_t left) {
-    const auto p = exp_or_nan(hn::MulAdd(load_some(x + i, left, 0), scale, offset));
-    store_some(hn::Mul(factor, hn::MulSub(mass, p, load_some(targets + i, left, 0))), out + i, left);
+    const auto x = hn::Add(load_some(scores + i, left, -INFINITY), offset);  // σ(−∞) = softplus(−∞) = 0
+    const auto e = exp_or_nan(hn::Neg(hn::Abs(x))), share = hn::Div(one, hn::Add(one, e));
+    const auto of_x = hn::IfNegativeThenElse(x, hn::Mul(e, share), share);
+    softplus = hn::Add(softplus, hn::Add(hn::Max(x, hn::Zero(d)), hn::Log1p(d, e)));
+    sigma = hn::Add(sigma, of_x);
+    store_some(of_x, scores + i, left);
   });
+  return {static_cast<double>(hn::GetLane(hn::SumOfLanes(d, softplus))),
+          static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sigma)))};
 }
 
 std::int64_t vector_lanes() {
@@ -162,9 +254,10 @@ namespace sslmeme::detail {
 HWY_EXPORT(add_row);
 HWY_EXPORT(add_columns);
 HWY_EXPORT(weigh_row);
-HWY_EXPORT(softmax_row);
-HWY_EXPORT(sum_row);
-HWY_EXPORT(gradient_row);
+HWY_EXPORT(add_rows);
+HWY_EXPORT(dino_sample);
+HWY_EXPORT(scratch_size);
+HWY_EXPORT(sigmoid_row);
 HWY_EXPORT(vector_lanes);
 HWY_EXPORT(target_name);
 
@@ -173,7 +266,7 @@ namespace {
 /// f(i) for 0 … n − 1 on all threads, each with at least `grain` of them.
 template <class F>
 void in_parallel(std::int64_t n, std::int64_t grain, F f) {
-  at::parallel_for(0, n, grain, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(n, grain, [&](std::int64_t begin, std::int64_t end) {
     for (auto i = begin; i < end; ++i) f(i);
   });
 }
@@ -208,25 +301,37 @@ void scores_to_weights(const ScoreTile& tile, const LogSumExpGradient& rows, con
   });
 }
 
-void softmax_rows(const Rows& x, const float* center, float inverse_temperature, float* out) {
-  in_parallel(x.rows, 1, [&](std::int64_t i) {
-    HWY_DYNAMIC_DISPATCH(softmax_row)(x.data + i * x.n, center, inverse_temperature, x.n, out + i * x.n);
+SigmoidSums scores_to_sigmoids(const ScoreTile& tile, float bias) {
+  std::vector<SigmoidSums> rows(static_cast<std::size_t>(tile.rows));
+  in_parallel(tile.rows, 16, [&](std::int64_t i) {
+    rows[static_cast<std::size_t>(i)] =
+        HWY_DYNAMIC_DISPATCH(sigmoid_row)(tile.scores + i * tile.columns, bias, tile.columns);
   });
+  SigmoidSums sums;
+  for (const auto& row : rows) {
+    sums.softplus += row.softplus;
+    sums.sigmoid += row.sigmoid;
+  }
+  return sums;
 }
 
-void cross_entropy_rows(const Rows& x, const float* targets, float inverse_temperature, float* logsumexp,
-                        float* product) {
-  in_parallel(x.rows, 1, [&](std::int64_t i) {
-    HWY_DYNAMIC_DISPATCH(sum_row)
-    (x.data + i * x.n, targets + i * x.n, inverse_temperature, x.n, logsumexp + i, product + i);
+void dino_cross_entropies(const DinoViews& of, const DinoResults& results) {
+  // A fixed number of parts, whatever the number of threads: so the sums are the same.
+  constexpr std::int64_t most_parts = 16;
+  const auto k = of.prototypes, parts = std::min(of.batch, most_parts);
+  const auto size = HWY_DYNAMIC_DISPATCH(scratch_size)(of);
+  std::vector<float> sums(static_cast<std::size_t>(parts * k));
+  parallel_for(parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    const auto scratch = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(size));
+    for (auto part = begin; part < end; ++part) {
+      for (auto b = part * of.batch / parts; b < (part + 1) * of.batch / parts; ++b)
+        HWY_DYNAMIC_DISPATCH(dino_sample)(of, results, b, scratch.get(), sums.data() + part * k);
+    }
   });
-}
-
-void cross_entropy_gradient_rows(const Rows& x, const float* targets, const float* logsumexp,
-                                 const CrossEntropyGradient& of, float* out) {
-  in_parallel(x.rows, 1, [&](std::int64_t i) {
-    HWY_DYNAMIC_DISPATCH(gradient_row)(x.data + i * x.n, targets + i * x.n, logsumexp[i], of, x.n, out + i * x.n);
-  });
+  for (std::int64_t part = 1; part < parts; ++part)
+    HWY_DYNAMIC_DISPATCH(add_rows)(sums.data(), sums.data() + part * k, 1, k, sums.data());
+  const auto share = 1 / static_cast<float>(of.teachers * of.batch);
+  for (std::int64_t i = 0; i < k; ++i) results.teacher_mean[i] = sums[static_cast<std::size_t>(i)] * share;
 }
 
 }  // namespace sslmeme::detail
@@ -253,13 +358,10 @@ void add_exponentials(const ScoreTile&, const RunningSums&, const RunningSums&) 
 void scores_to_weights(const ScoreTile&, const LogSumExpGradient&, const LogSumExpGradient&) {
   absent();
 }
-void softmax_rows(const Rows&, const float*, float, float*) {
+SigmoidSums scores_to_sigmoids(const ScoreTile&, float) {
   absent();
 }
-void cross_entropy_rows(const Rows&, const float*, float, float*, float*) {
-  absent();
-}
-void cross_entropy_gradient_rows(const Rows&, const float*, const float*, const CrossEntropyGradient&, float*) {
+void dino_cross_entropies(const DinoViews&, const DinoResults&) {
   absent();
 }
 

@@ -36,25 +36,31 @@ struct LogSumExpGradient {
 /// columns.value).
 void scores_to_weights(const ScoreTile& tile, const LogSumExpGradient& rows, const LogSumExpGradient& columns);
 
-/// `rows` rows of n floats.
-struct Rows {
-  const float* data;
-  std::int64_t rows, n;
+/// Σ softplus(x) and Σ σ(x) of a tile.
+struct SigmoidSums {
+  double softplus = 0, sigmoid = 0;
 };
 
-/// out = softmax((x − center) · inverse_temperature); center: n floats.
-void softmax_rows(const Rows& x, const float* center, float inverse_temperature, float* out);
+/// Replaces each score by σ(score + bias).
+SigmoidSums scores_to_sigmoids(const ScoreTile& tile, float bias);
 
-/// What cross-entropy against targets needs of logits x · inverse_temperature: their logsumexp and Σ target · logit, of
-/// each row.
-void cross_entropy_rows(const Rows& x, const float* targets, float inverse_temperature, float* logsumexp,
-                        float* product);
-
-/// out = factor · (mass · exp(x · inverse_temperature − logsumexp) − targets).
-struct CrossEntropyGradient {
-  float inverse_temperature, mass, factor;
+/// What DINO's cross-entropies are made of: raw outputs of the heads, (V, B, K) and (T, B, K), and the centre (K).
+struct DinoViews {
+  const float *student, *teacher, *center;
+  std::int64_t views, teachers, batch, prototypes;
+  float inverse_student_temperature, inverse_teacher_temperature;
 };
-void cross_entropy_gradient_rows(const Rows& x, const float* targets, const float* logsumexp,
-                                 const CrossEntropyGradient& of, float* out);
+
+/// Where their results go; `gradient` may be null.
+struct DinoResults {
+  double* losses;       ///< (B): Σ over pairs of views of one sample
+  double weight;        ///< of each loss in what is differentiated
+  float* gradient;      ///< (V, B, K): dΣ weight · loss / dstudent
+  float* teacher_mean;  ///< (K): over views and samples
+};
+
+/// One sample after another, so that what its views share stays in the cache: each output is read from memory once, and
+/// each gradient written once.
+void dino_cross_entropies(const DinoViews& of, const DinoResults& results);
 
 }  // namespace sslmeme::detail

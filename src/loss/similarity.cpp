@@ -4,14 +4,11 @@
 #include <sslmeme/loss/concepts.hpp>
 
 #include "loss/kernels.hpp"
+#include "loss/score_tiles.hpp"
 
-#include <c10/core/DispatchKeySet.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <fmt/format.h>
 #include <torch/autograd.h>
 
-#include <algorithm>
-#include <limits>
 #include <optional>
 #include <span>
 #include <utility>
@@ -19,17 +16,8 @@
 namespace sslmeme {
 namespace {
 
-// A tile of 512 × 1024 scores in fp32 takes 2 MB: large enough for matrix products at full speed, small enough for
-// caches.
-constexpr std::int64_t tile_rows = 512, tile_columns = 1024;
-
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// Keeps autocast from rounding the products of fp32 vectors.
-struct NoAutocast {
-  c10::impl::ExcludeDispatchKeyGuard guard{c10::autocast_dispatch_keyset};
-};
 
 std::span<float> span_of(const Tensor& t) {
   return {t.data_ptr<float>(), static_cast<std::size_t>(t.numel())};
@@ -80,47 +68,14 @@ struct Ends {
   }
 };
 
-/// The matrix scale · A · Bᵀ, tile by tile.
-class Scores {
+/// What is done to the tiles of a similarity matrix to get log-sum-exps, forward and backward.
+class Scores : public detail::ScoreTiles {
  public:
-  Scores(const Tensor& a, const Tensor& b, const Tensor& scale, SimilarityMask mask, bool symmetric = false)
-      : a_{a.contiguous()}, b_{b.contiguous()}, scaled_{a_ * scale}, mask_{std::move(mask)}, symmetric_{symmetric} {
-    fast_ = a_.is_cpu() && a_.scalar_type() == torch::kFloat && detail::kernel_target() != nullptr;
-    scratch_ = torch::empty({std::min(tile_rows, rows()) * std::min(tile_columns, columns())}, a_.options());
-  }
-
-  std::int64_t rows() const { return a_.size(0); }
-  std::int64_t columns() const { return b_.size(0); }
-
-  /// f(tile, its first row, its first column) over all tiles; over those on and above the diagonal if it is symmetric.
-  template <class F>
-  void for_each_tile(F f) {
-    // Square where the matrix is symmetric, so that its diagonal cuts no other tiles.
-    const auto high = tile_rows, wide = symmetric_ ? tile_rows : tile_columns;
-    for (std::int64_t i = 0; i < rows(); i += high) {
-      const auto m = std::min(high, rows() - i);
-      for (std::int64_t j = symmetric_ ? i : 0; j < columns(); j += wide) {
-        const auto n = std::min(wide, columns() - j);
-        auto tile = scratch_.narrow(0, 0, m * n).view({m, n});
-        torch::mm_out(tile, scaled_.narrow(0, i, m), b_.narrow(0, j, n).t());
-        leave_out(tile, i, j);
-        f(tile, i, j);
-      }
-    }
-  }
-
-  /// How many rows have their positive among the columns.
-  std::int64_t positives() const { return std::clamp<std::int64_t>(columns() - mask_.positive_offset, 0, rows()); }
-
-  /// Copies the positives that lie in a tile to where they belong in `values`.
-  void collect_positives(const Tensor& tile, std::int64_t i, std::int64_t j, const Tensor& values) const {
-    if (const auto cut = diagonal(tile, i + mask_.positive_offset - j))
-      values.narrow(0, i + cut->first_row, cut->length).copy_(tile.diagonal(cut->offset));
-  }
+  using ScoreTiles::ScoreTiles;
 
   void add(const Tensor& tile, std::int64_t i, std::int64_t j, const LogSumExps& rows,
            const LogSumExps* columns) const {
-    if (fast_) {
+    if (has_kernel()) {
       detail::add_exponentials(as_tile(tile), rows.running(i, tile.size(0)),
                                columns ? columns->running(j, tile.size(1)) : detail::RunningSums{});
       return;
@@ -132,61 +87,22 @@ class Scores {
   /// Turns scores into dL/dscore. of_positives: (P) or undefined.
   void weigh(Tensor& tile, std::int64_t i, std::int64_t j, const Ends& rows, const Ends& columns,
              const Tensor& of_positives) const {
-    if (fast_) {
+    if (has_kernel()) {
       detail::scores_to_weights(as_tile(tile), rows.spans(i, tile.size(0)), columns.spans(j, tile.size(1)));
     } else {
       tile.copy_(rows.weights(tile, 1, i).add_(columns.weights(tile, 0, j)));
     }
     if (!of_positives.defined()) return;
-    for_positives(tile, i, j, [&](const Cut& cut) {
-      const bool mirrored = symmetric_ && i == j && cut.offset < 0;
-      const auto first = i + cut.first_row + (mirrored ? cut.offset : 0);
-      tile.diagonal(cut.offset).add_(of_positives.narrow(0, first, cut.length));
+    for_positives(tile, i, j, [&](const Tensor& entries, std::int64_t first) {
+      entries.add_(of_positives.narrow(0, first, entries.size(0)));
     });
   }
-
- private:
-  static detail::ScoreTile as_tile(const Tensor& tile) { return {tile.data_ptr<float>(), tile.size(0), tile.size(1)}; }
-
-  void leave_out(Tensor& tile, std::int64_t i, std::int64_t j) const {
-    constexpr auto nothing = -std::numeric_limits<double>::infinity();
-    if (mask_.row_ids.defined()) {
-      auto same = mask_.row_ids.narrow(0, i, tile.size(0)).unsqueeze(1) ==
-                  mask_.column_ids.narrow(0, j, tile.size(1)).unsqueeze(0);
-      for_positives(tile, i, j, [&](const Cut& cut) { same.diagonal(cut.offset).fill_(false); });
-      tile.masked_fill_(same, nothing);
-    }
-    if (!mask_.self_offset) return;
-    if (const auto cut = diagonal(tile, i + *mask_.self_offset - j)) tile.diagonal(cut->offset).fill_(nothing);
-  }
-
-  /// f(cut) for the positives that lie in a tile. A tile on the diagonal of A · Aᵀ holds them twice, mirrored.
-  template <class F>
-  void for_positives(const Tensor& tile, std::int64_t i, std::int64_t j, F f) const {
-    if (const auto cut = diagonal(tile, i + mask_.positive_offset - j)) f(*cut);
-    if (!symmetric_ || i != j) return;
-    if (const auto cut = diagonal(tile, -mask_.positive_offset)) f(*cut);
-  }
-
-  struct Cut {
-    std::int64_t offset, first_row, length;
-  };
-  /// Where the entries (r, r + offset) lie in a tile, if they do.
-  static std::optional<Cut> diagonal(const Tensor& tile, std::int64_t offset) {
-    const auto first = std::max<std::int64_t>(0, -offset), last = std::min(tile.size(0), tile.size(1) - offset);
-    if (first >= last) return std::nullopt;
-    return Cut{offset, first, last - first};
-  }
-
-  Tensor a_, b_, scaled_, scratch_;
-  SimilarityMask mask_;
-  bool symmetric_, fast_ = false;
 };
 
 struct PairFunction : torch::autograd::Function<PairFunction> {
   static variable_list forward(AutogradContext* context, const Tensor& a, const Tensor& b, const Tensor& scale,
                                const SimilarityMask& mask) {
-    const NoAutocast no_autocast;
+    const detail::NoAutocast no_autocast;
     Scores scores{a, b, scale, mask};
     const LogSumExps rows{a.size(0), a}, columns{b.size(0), b};
     const auto positives = torch::empty({scores.positives()}, a.options());
@@ -203,7 +119,7 @@ struct PairFunction : torch::autograd::Function<PairFunction> {
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     detail::require_first_derivative("similarity_logsumexp");
-    const NoAutocast no_autocast;
+    const detail::NoAutocast no_autocast;
     const auto saved = context->get_saved_variables();
     const auto &a = saved[0], &b = saved[1], &scale = saved[2];
     const SimilarityMask mask{context->saved_data["self_offset"].toOptional<std::int64_t>(), saved[5], saved[6],
@@ -230,7 +146,7 @@ struct PairFunction : torch::autograd::Function<PairFunction> {
 struct SelfFunction : torch::autograd::Function<SelfFunction> {
   static variable_list forward(AutogradContext* context, const Tensor& z, const Tensor& scale,
                                const SimilarityMask& mask) {
-    const NoAutocast no_autocast;
+    const detail::NoAutocast no_autocast;
     Scores scores{z, z, scale, mask, true};
     const LogSumExps rows{z.size(0), z};
     const auto positives = torch::empty({scores.positives()}, z.options());
@@ -247,7 +163,7 @@ struct SelfFunction : torch::autograd::Function<SelfFunction> {
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     detail::require_first_derivative("similarity_logsumexp");
-    const NoAutocast no_autocast;
+    const detail::NoAutocast no_autocast;
     const auto saved = context->get_saved_variables();
     const auto &z = saved[0], &scale = saved[1], &ids = saved[3];
     const auto offset = context->saved_data["positive_offset"].toInt();

@@ -1,6 +1,7 @@
 #include "method/inputs.hpp"
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/random.hpp>
 
 #include <fmt/format.h>
 
@@ -20,6 +21,15 @@ Tensor encode_texts(TextBackbone& encoder, const Batch& batch, std::string_view 
         fmt::format("\"{}\" needs words, the batch has no tokens: give the loader a .tokenizer", who));
   }
   return encoder.forward(batch.tokens, batch.mask);
+}
+
+Tensor caption_ids(const Tensor& tokens, const Tensor& mask) {
+  // Multilinear hashing modulo 2⁶⁴ (Lemire & Kaser 2014, arXiv:1202.4961): a sum of the tokens with a random factor for
+  // each place.
+  auto factors = torch::empty({tokens.size(1)}, torch::kLong);
+  for (std::int64_t i = 0; i < tokens.size(1); ++i)
+    factors[i] = static_cast<std::int64_t>(mix64(static_cast<std::uint64_t>(i)));
+  return ((tokens + 1) * factors.to(tokens.device())).masked_fill(mask.logical_not(), 0).sum(1);
 }
 
 }  // namespace sslmeme::detail

@@ -2,6 +2,7 @@
 
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
+#include <sslmeme/core/random.hpp>
 
 #include "core/near_names.hpp"
 #include "method/inputs.hpp"
@@ -9,12 +10,20 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <numeric>
+#include <span>
+
 namespace sslmeme {
 
 struct ModalityGraph::Node {
   NodeSpec spec;
   std::shared_ptr<ProjectionHead> head;
+  std::vector<std::size_t> of;  ///< positions of the nodes that a fused one is made of
 
+  bool is_fused() const { return !of.empty(); }
+
+  /// Of a node that is not fused.
   Tensor project(const Batch& batch) const {
     const auto features = spec.image ? detail::encode_images(*spec.image, batch, spec.view, spec.name)
                                      : detail::encode_texts(*spec.text, batch, spec.name);
@@ -22,12 +31,41 @@ struct ModalityGraph::Node {
   }
 };
 
+namespace {
+
+/// The rows that are in neither list, ascending; undefined when that is all of them.
+Tensor rows_without(std::int64_t n, const std::vector<std::int64_t>& some, const std::vector<std::int64_t>& others) {
+  if (some.empty() && others.empty()) return {};
+  auto kept = torch::ones({n}, torch::kBool);
+  for (const auto* rows : {&some, &others}) {
+    for (const auto row : *rows) kept[row] = false;
+  }
+  return kept.nonzero().squeeze(1);
+}
+
+Tensor with_zeros(const Tensor& z, const std::vector<std::int64_t>& rows) {
+  if (rows.empty()) return z;
+  auto kept = torch::ones({z.size(0), 1}, torch::kFloat);
+  for (const auto row : rows) kept[row] = 0;
+  return z * kept.to(z.options());
+}
+
+}  // namespace
+
 ModalityGraph::ModalityGraph()
     : root_{std::make_shared<Root>()},
       nodes_module_{std::make_shared<Root>()},
       losses_module_{std::make_shared<Root>()} {
   root_->register_module("nodes", nodes_module_);
   root_->register_module("losses", losses_module_);
+}
+
+ModalityGraph::ModalityGraph(std::vector<NodeSpec> nodes, std::vector<EdgeSpec> edges, const ModalityDropout& dropout)
+    : ModalityGraph{} {
+  for (auto& node : nodes) add(std::move(node));
+  for (auto& edge : edges) add(std::move(edge));
+  add(dropout);
+  finish();
 }
 
 void ModalityGraph::add(NodeSpec spec) {
@@ -38,17 +76,35 @@ void ModalityGraph::add(NodeSpec spec) {
     if (other->spec.name == spec.name)
       throw InvalidArgument(fmt::format("two nodes are called \"{}\"; rename one", spec.name));
   }
-  if (!spec.image && !spec.text) throw InvalidArgument(fmt::format("node \"{}\" has no encoder", spec.name));
+  std::vector<std::size_t> of;
+  std::int64_t width = 0;
+  for (const auto& part : spec.of) {
+    of.push_back(find(part));
+    width += nodes_[of.back()]->head->out_dim();
+  }
+  if (of.size() == 1)
+    throw InvalidArgument(fmt::format("node \"{}\" is made of \"{}\" alone; fuse two or more", spec.name, spec.of[0]));
+  if (!spec.image && !spec.text && of.empty())
+    throw InvalidArgument(fmt::format("node \"{}\" has no encoder", spec.name));
   if (spec.view < 0)
     throw InvalidArgument(fmt::format("node \"{}\" asks for view {}; views count from 0", spec.name, spec.view));
-  const auto encoder =
-      spec.image ? std::static_pointer_cast<Backbone>(spec.image) : std::static_pointer_cast<Backbone>(spec.text);
-  auto head = make_projection(encoder->feature_dim(), spec.projection);
   auto holder = std::make_shared<Root>();
-  holder->register_module("encoder", encoder);
+  if (of.empty()) {
+    const auto encoder =
+        spec.image ? std::static_pointer_cast<Backbone>(spec.image) : std::static_pointer_cast<Backbone>(spec.text);
+    width = encoder->feature_dim();
+    holder->register_module("encoder", encoder);
+  }
+  auto head = make_projection(width, spec.projection);
   holder->register_module("projection", head);
   nodes_module_->register_module(spec.name, holder);
-  nodes_.push_back(std::make_shared<Node>(Node{std::move(spec), std::move(head)}));
+  nodes_.push_back(std::make_shared<Node>(Node{std::move(spec), std::move(head), std::move(of)}));
+}
+
+void ModalityGraph::add(const ModalityDropout& dropout) {
+  if (!(dropout.p >= 0 && dropout.p < 1))
+    throw InvalidArgument(fmt::format("ModalityDropout: p is {}; it must be in [0, 1)", dropout.p));
+  dropout_ = dropout;
 }
 
 void ModalityGraph::add(EdgeSpec spec) {
@@ -72,9 +128,12 @@ void ModalityGraph::add(EdgeSpec spec) {
 void ModalityGraph::finish() {
   if (edges_.empty()) throw InvalidArgument("a modality graph needs at least one edge");
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    const auto joined =
+    const bool joined =
         std::any_of(edges_.begin(), edges_.end(), [i](const Edge& e) { return e.from == i || e.to == i; });
-    if (!joined)
+    const bool used = std::any_of(nodes_.begin(), nodes_.end(), [i](const auto& node) {
+      return std::find(node->of.begin(), node->of.end(), i) != node->of.end();
+    });
+    if (!joined && !used)
       throw InvalidArgument(fmt::format("no edge joins node \"{}\": it would not learn", nodes_[i]->spec.name));
   }
 }
@@ -100,20 +159,57 @@ bool ModalityGraph::joins_words(const Edge& edge) const {
   return nodes_[edge.from]->spec.text || nodes_[edge.to]->spec.text;
 }
 
-LossOutput ModalityGraph::step(const Batch& batch, const StepContext& context) {
-  std::vector<Tensor> z;
-  LossOutput output;
-  for (const auto& node : nodes_) {
-    z.push_back(node->project(batch));
-    output.features.emplace_back(node->spec.name, z.back().detach());
+ModalityGraph::MissingRows ModalityGraph::draw_missing(const Batch& batch, const StepContext& context) const {
+  MissingRows missing(nodes_.size());
+  if (dropout_.p == 0 || !root_->is_training()) return missing;
+  const auto n = batch.views.empty() ? batch.tokens.size(0) : batch.views[0].size(0);
+  std::vector<std::size_t> candidates;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (!nodes_[i]->is_fused()) candidates.push_back(i);
   }
+  Rng rng{derive_seed({dropout_.seed, static_cast<std::uint64_t>(context.step)})};
+  const auto share = dropout_.p * static_cast<double>(n);
+  auto count = static_cast<std::int64_t>(share);
+  if (rng.bernoulli(share - static_cast<double>(count))) ++count;  // p on average, however small the batch
+  count = std::min(count, std::max<std::int64_t>(0, n - 2));
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(n));
+  std::iota(rows.begin(), rows.end(), 0);
+  rng.shuffle(std::span{rows});
+  // By turns, so that each node is missed about as often as another.
+  auto turn = rng.below(candidates.size());
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
+    missing[candidates[turn++ % candidates.size()]].push_back(rows[i]);
+  return missing;
+}
+
+std::vector<Tensor> ModalityGraph::project_all(const Batch& batch, const MissingRows& missing) const {
+  std::vector<Tensor> z;
+  for (const auto& node : nodes_) {
+    if (!node->is_fused()) {
+      z.push_back(node->project(batch));
+      continue;
+    }
+    std::vector<Tensor> parts;
+    for (const auto i : node->of) parts.push_back(with_zeros(z[i], missing[i]));
+    z.push_back(node->head->forward(torch::cat(parts, 1)));
+  }
+  return z;
+}
+
+LossOutput ModalityGraph::step(const Batch& batch, const StepContext& context) {
+  const auto missing = draw_missing(batch, context);
+  const auto z = project_all(batch, missing);
+  LossOutput output;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) output.features.emplace_back(nodes_[i]->spec.name, z[i].detach());
   const FullPrecision losses_run_in_fp32{z.front().device().type()};
-  const PairInfo of_samples{batch.ids, context};
-  PairInfo of_words{{}, context};  // the same words, the same id
-  if (batch.tokens.defined()) of_words.ids = std::get<1>(at::unique_dim(batch.tokens, 0, true, true));
+  const auto of_words = batch.tokens.defined() ? detail::caption_ids(batch.tokens, batch.mask) : Tensor{};
   for (const auto& edge : edges_) {
-    const auto loss = edge.loss(detail::at_least_fp32(z[edge.from]), detail::at_least_fp32(z[edge.to]),
-                                joins_words(edge) ? of_words : of_samples);
+    const auto rows = rows_without(z.front().size(0), missing[edge.from], missing[edge.to]);
+    const auto kept = [&rows](const Tensor& x) {
+      return rows.defined() && x.defined() ? x.index_select(0, rows.to(x.device())) : x;
+    };
+    const auto loss = edge.loss(kept(detail::at_least_fp32(z[edge.from])), kept(detail::at_least_fp32(z[edge.to])),
+                                {kept(joins_words(edge) ? of_words : batch.ids), context});
     const auto weighted = loss.total * edge.weight.at(context);
     output.total = output.total.defined() ? output.total + weighted : weighted;
     output.parts.emplace_back(edge.name, loss.total.detach());
@@ -130,7 +226,8 @@ void ModalityGraph::after_step(const StepContext& context, const LossOutput& out
 }
 
 Tensor ModalityGraph::project(std::string_view node_name, const Batch& batch) const {
-  return nodes_[find(node_name)]->project(batch);
+  const auto i = find(node_name);
+  return nodes_[i]->is_fused() ? project_all(batch, MissingRows(nodes_.size()))[i] : nodes_[i]->project(batch);
 }
 
 ImageEncoder ModalityGraph::image_encoder(std::string_view node_name) const {
@@ -144,12 +241,17 @@ std::string ModalityGraph::describe() const {
   nlohmann::json json{{"method", "modality_graph"}};
   for (const auto& node : nodes_) {
     const auto& spec = node->spec;
+    auto& described = json["nodes"][spec.name];
+    described = {{"projection", {{"out", node->head->out_dim()}, {"kind", static_cast<int>(spec.projection.kind)}}}};
+    if (node->is_fused()) {
+      described["of"] = spec.of;
+      continue;
+    }
     const auto& text = spec.image ? spec.image->description() : spec.text->description();
-    json["nodes"][spec.name] = {
-        {"encoder", text.empty() ? nlohmann::json{} : nlohmann::json::parse(text)},
-        {"projection", {{"out", node->head->out_dim()}, {"kind", static_cast<int>(spec.projection.kind)}}},
-        {"view", spec.view}};
+    described["encoder"] = text.empty() ? nlohmann::json{} : nlohmann::json::parse(text);
+    described["view"] = spec.view;
   }
+  if (dropout_.p > 0) json["modality_dropout"] = dropout_.p;
   for (const auto& edge : edges_) {
     json["edges"].push_back(
         {{"name", edge.name},

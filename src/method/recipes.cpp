@@ -1,6 +1,9 @@
 #include <sslmeme/method/recipes.hpp>
 
 #include <sslmeme/core/random.hpp>
+#include <sslmeme/loss/barlow_twins.hpp>
+#include <sslmeme/loss/predictive.hpp>
+#include <sslmeme/loss/vicreg.hpp>
 
 namespace sslmeme {
 namespace {
@@ -9,6 +12,54 @@ namespace {
 Projection head(std::int64_t dim, ProjectionKind kind, std::uint64_t seed, std::uint64_t i) {
   return {.out = dim, .kind = kind, .seed = derive_seed({seed, i})};
 }
+
+/// The edges of CASS-MM.
+class Edges {
+ public:
+  Edges(std::int64_t dim, const InfoNceOptions& info_nce, std::uint64_t seed)
+      : dim_{dim}, info_nce_{info_nce}, seed_{seed} {}
+
+  void join(const char* first, const char* second, const CassMmEdge& of) {
+    switch (of.gradient) {
+      case EdgeGradient::both:
+        all_.push_back(edge(first, second, loss(of.loss), of.weight));
+        return;
+      case EdgeGradient::first:
+        all_.push_back(edge(first, second, StopGradient{loss(of.loss)}, of.weight));
+        return;
+      case EdgeGradient::second:
+        all_.push_back(edge(second, first, StopGradient{loss(of.loss)}, of.weight));
+        return;
+      case EdgeGradient::predicted:
+        all_.push_back(edge(first, second, predicted(of.loss), of.weight / 2));
+        all_.push_back(edge(second, first, predicted(of.loss), of.weight / 2));
+    }
+  }
+  std::vector<EdgeSpec> take() { return std::move(all_); }
+
+ private:
+  AnyPairLoss loss(EdgeLoss kind) const {
+    switch (kind) {
+      case EdgeLoss::info_nce:
+        return InfoNce{info_nce_};
+      case EdgeLoss::vicreg:
+        return VicReg{};
+      case EdgeLoss::barlow_twins:
+        return BarlowTwins{};
+      default:
+        return CosineLoss{};
+    }
+  }
+  AnyPairLoss predicted(EdgeLoss kind) const {
+    constexpr std::uint64_t beyond_the_heads = 100;
+    return Predicted{loss(kind), {.dim = dim_, .seed = derive_seed({seed_, beyond_the_heads + all_.size()})}};
+  }
+
+  std::int64_t dim_;
+  InfoNceOptions info_nce_;
+  std::uint64_t seed_;
+  std::vector<EdgeSpec> all_;
+};
 
 }  // namespace
 
@@ -33,21 +84,30 @@ ModalityGraph cass_reference(ImageEncoder cnn, ImageEncoder vit) {
 }
 
 ModalityGraph cass_mm(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmOptions& options) {
-  return ModalityGraph{node("cnn", std::move(cnn), head(options.dim, options.projection, options.seed, 0)),
-                       node("vit", std::move(vit), head(options.dim, options.projection, options.seed, 1)),
-                       node("text", std::move(text), head(options.dim, options.projection, options.seed, 2)),
-                       edge("cnn", "vit", CosineLoss{}, options.picture_weight),
-                       edge("cnn", "text", InfoNce{options.loss}, options.text_weight),
-                       edge("vit", "text", InfoNce{options.loss}, options.text_weight)};
+  Edges edges{options.dim, options.loss, options.seed};
+  edges.join("cnn", "vit", options.picture);
+  edges.join("cnn", "text", options.text);
+  edges.join("vit", "text", options.text);
+  return {{node("cnn", std::move(cnn), head(options.dim, options.projection, options.seed, 0)),
+           node("vit", std::move(vit), head(options.dim, options.projection, options.seed, 1)),
+           node("text", std::move(text), head(options.dim, options.projection, options.seed, 2))},
+          edges.take(),
+          {options.modality_dropout, options.seed}};
 }
 
-ModalityGraph cass_mm_reference(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmOptions& options) {
-  return ModalityGraph{node("cnn", std::move(cnn), head(options.dim, options.projection, options.seed, 0)),
-                       node("vit", std::move(vit), head(options.dim, options.projection, options.seed, 1)),
-                       node("text", std::move(text), head(options.dim, options.projection, options.seed, 2)),
-                       edge("cnn", "vit", CosineLoss{}, options.picture_weight),
-                       edge("cnn", "text", CosineLoss{}, options.text_weight),
-                       edge("vit", "text", CosineLoss{}, options.text_weight)};
+CassMmOptions cass_mm_reference() {
+  return {.picture = {EdgeLoss::cosine, 1.0}, .text = {EdgeLoss::cosine, 1.0}};
+}
+
+ModalityGraph cass_mm_fused(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmFusedOptions& options) {
+  Edges edges{options.dim, options.loss, options.seed};
+  edges.join("cnn_text", "vit_text", options.edge);
+  const auto of_node = [&options](std::uint64_t i) { return head(options.dim, options.projection, options.seed, i); };
+  return {{node("cnn", std::move(cnn), of_node(0)), node("vit", std::move(vit), of_node(1)),
+           node("text", std::move(text), of_node(2)), fused("cnn_text", {"cnn", "text"}, of_node(3)),
+           fused("vit_text", {"vit", "text"}, of_node(4))},
+          edges.take(),
+          {options.modality_dropout, options.seed}};
 }
 
 }  // namespace sslmeme

@@ -316,10 +316,13 @@ auto load_encoder(const std::filesystem::path& run, const std::string& node, Mak
     throw DataError(fmt::format("{} cannot be read: {}", (run / "config.json").string(), error.what()));
   }
   const auto nodes = config.value("/method/nodes"_json_pointer, nlohmann::json::object());
-  if (!nodes.contains(node)) {
+  if (!nodes.contains(node) || !nodes.at(node).contains("encoder")) {
     std::vector<std::string> names;
-    for (const auto& [name, value] : nodes.items()) names.push_back(name);
-    throw InvalidArgument(fmt::format("{} has no node \"{}\"; it has: {}", run.string(), node, fmt::join(names, ", ")));
+    for (const auto& [name, value] : nodes.items()) {
+      if (value.contains("encoder")) names.push_back(name);
+    }
+    throw InvalidArgument(
+        fmt::format("{} has no node \"{}\" with an encoder; it has: {}", run.string(), node, fmt::join(names, ", ")));
   }
   auto encoder = make(nodes.at(node).at("encoder").dump());
   load_weights(run / "model.safetensors", *encoder, "nodes." + node + ".encoder.");

@@ -140,7 +140,10 @@ TEST_CASE("The built-in losses keep the contract and what they claim") {
     check_built_in(sm::MocoLoss{{.queue = 40, .dim = 5}},
                    LossClaims{.scale_invariant = true, .target_b = true, .n = n});
     check_built_in(sm::MocoV3Loss{}, LossClaims{.scale_invariant = true, .target_b = true, .n = n});
+    check_built_in(sm::StopGradient{sm::InfoNce{}}, target);
     if (n < 2) continue;
+    for (const auto& compared : {sm::AnyPairLoss{sm::CosineLoss{}}, sm::AnyPairLoss{sm::VicReg{}}})
+      check_built_in(sm::Predicted{compared, {.dim = 5, .hidden = 7}}, LossClaims{.target_b = true, .n = n});
     check_built_in(sm::BarlowTwins{}, symmetric);
     check_built_in(sm::VicReg{}, symmetric);
     check_built_in(sm::KoLeo{}, both);

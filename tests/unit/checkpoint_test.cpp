@@ -141,7 +141,7 @@ TEST_CASE("Encoders of a run come back with their weights") {
     CHECK(loaded->description() == trainer.method().image_encoder(node)->description());
   }
   CHECK_THROWS_MATCHES(sm::load_image_encoder(temporary.path, "text"), sm::InvalidArgument,
-                       MessageMatches(ContainsSubstring("has no node \"text\"; it has: cnn, vit")));
+                       MessageMatches(ContainsSubstring("has no node \"text\" with an encoder; it has: cnn, vit")));
   CHECK_THROWS_MATCHES(sm::load_text_encoder(temporary.path, "vit"), sm::DataError,
                        MessageMatches(ContainsSubstring("described as \"image\" where a text encoder is needed")));
   CHECK_THROWS_AS(sm::load_image_encoder(temporary / "nothing", "vit"), sm::IoError);

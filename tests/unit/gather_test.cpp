@@ -102,6 +102,8 @@ std::vector<Case> cases() {
           {"koleo", [] { return sm::KoLeo{}; }},
           {"moco", [] { return sm::MocoLoss{{.queue = 16, .dim = out}}; }, true},
           {"moco_v3", [] { return sm::MocoV3Loss{}; }},
+          {"stop_gradient", [] { return sm::StopGradient{sm::InfoNce{}}; }},
+          {"predicted", [] { return sm::Predicted{sm::CosineLoss{}, {.dim = out, .hidden = 4}}; }},
           {"a sum", [] {
              return sm::InfoNce{} + 0.1 * sm::KoLeo{} + sm::MocoLoss{{.queue = 16, .dim = out}} + sm::CosineLoss{};
            }}};
@@ -148,7 +150,7 @@ TEST_CASE("One of two ranks: every pair loss", "[.pair_losses]") {
 }
 
 TEST_CASE("One of two ranks: losses of labels, of several views, and their running state", "[.other_losses]") {
-  const auto group = connect();
+  const auto group = connect();  // once: a second store on the same port could meet the first one's last breath
   torch::manual_seed(8);
   const auto n = each * group->size();
   const auto x = torch::randn({n, in}, torch::kDouble);
@@ -160,34 +162,31 @@ TEST_CASE("One of two ranks: losses of labels, of several views, and their runni
     INFO(name);
     check_equal(differentiate({actual, {}, {}}, weight), differentiate({expected, {}, {}}, weight), *group);
   };
-  SECTION("supervised") {
-    compare("sup_con", sm::SupCon{}(sm::all_gather(of_rank, group), group->all_gather(mine)), sm::SupCon{}(z, labels));
-    const auto logit = [](const Tensor& of) { return of.select(1, 0); };
-    compare("binary", sm::BinaryCrossEntropy{}(logit(of_rank), mine), sm::BinaryCrossEntropy{}(logit(z), labels));
-    compare("focal", sm::FocalLoss{}(logit(of_rank), mine), sm::FocalLoss{}(logit(z), labels));
-    compare("cross_entropy", sm::CrossEntropy{}(of_rank, mine), sm::CrossEntropy{}(z, labels));
+  compare("sup_con", sm::SupCon{}(sm::all_gather(of_rank, group), group->all_gather(mine)), sm::SupCon{}(z, labels));
+  const auto logit = [](const Tensor& of) { return of.select(1, 0); };
+  compare("binary", sm::BinaryCrossEntropy{}(logit(of_rank), mine), sm::BinaryCrossEntropy{}(logit(z), labels));
+  compare("focal", sm::FocalLoss{}(logit(of_rank), mine), sm::FocalLoss{}(logit(z), labels));
+  compare("cross_entropy", sm::CrossEntropy{}(of_rank, mine), sm::CrossEntropy{}(z, labels));
+
+  const auto two_views = [](const Tensor& of) {
+    return std::vector<Tensor>{sm::l2_normalize(of), sm::l2_normalize(of * 0.5 + 0.1)};
+  };
+  compare("swav", sm::SwavLoss{.sinkhorn = {.group = group}}(two_views(of_rank), 2), sm::SwavLoss{}(two_views(z), 2));
+
+  INFO("dino");
+  sm::DinoLoss together{{.prototypes = out}}, alone{{.prototypes = out}};
+  for (auto* loss : {&together, &alone}) loss->module()->to(torch::kDouble);
+  for (int step = 0; step < 3; ++step) {
+    const auto views = [](const Tensor& of) { return torch::stack({of, of * 0.7 + 0.2, of.square()}); };
+    const auto teacher = torch::randn({2, n, out}, torch::kDouble);
+    const auto expected = together(views(z), teacher);
+    const auto actual = alone(views(of_rank), teacher.narrow(1, group->rank() * each, each));
+    check_equal(differentiate(actual, weight), differentiate(expected, weight), *group);
+    together.update({}, expected.observed);
+    alone.update({}, sm::all_gather(actual.observed, *group));
   }
-  SECTION("swav") {
-    const std::vector<Tensor> views{sm::l2_normalize(z), sm::l2_normalize(z * 0.5 + 0.1)};
-    const std::vector<Tensor> own_views{sm::l2_normalize(of_rank), sm::l2_normalize(of_rank * 0.5 + 0.1)};
-    compare("swav", sm::SwavLoss{.sinkhorn = {.group = group}}(own_views, 2), sm::SwavLoss{}(views, 2));
-  }
-  SECTION("dino") {
-    sm::DinoLoss together{{.prototypes = out}}, alone{{.prototypes = out}};
-    for (auto* loss : {&together, &alone}) loss->module()->to(torch::kDouble);
-    for (int step = 0; step < 3; ++step) {
-      const auto views = [](const Tensor& of) { return torch::stack({of, of * 0.7 + 0.2, of.square()}); };
-      const auto teacher = torch::randn({2, n, out}, torch::kDouble);
-      const auto expected = together(views(z), teacher);
-      const auto rows = teacher.narrow(1, group->rank() * each, each);
-      const auto actual = alone(views(of_rank), rows);
-      check_equal(differentiate(actual, weight), differentiate(expected, weight), *group);
-      together.update({}, expected.observed);
-      alone.update({}, sm::all_gather(actual.observed, *group));
-    }
-    CHECK_THAT(alone.center(), AllCloseTo(together.center(), law));
-    CHECK(alone.center().abs().max().item<double>() > 0);
-  }
+  CHECK_THAT(alone.center(), AllCloseTo(together.center(), law));
+  CHECK(alone.center().abs().max().item<double>() > 0);
 }
 
 TEST_CASE("One of two ranks: batches of different sizes", "[.uneven]") {

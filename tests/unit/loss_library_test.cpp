@@ -92,6 +92,47 @@ TEST_CASE("VicReg reports its terms, which add up") {
   CHECK(std::abs(output.total.item<double>() - (25 * part(0) + 25 * part(1) + part(2))) < 1e-4);
 }
 
+TEST_CASE("SigmoidLoss is the sum over the matrix that it never holds") {
+  for (const auto& [type, tolerance] : {std::pair{torch::kDouble, 1e-11}, std::pair{torch::kFloat, 1e-5}}) {
+    // Beyond one tile of 512 × 1024 in both directions, and not a multiple of any vector's width.
+    const auto a = torch::randn({1100, 9}, type).requires_grad_(), b = torch::randn({1100, 9}, type).requires_grad_();
+    const sm::SigmoidLoss loss{{.scale = 4, .bias = -1.5}};
+    std::vector<Tensor> variables{a, b};
+    for (const auto& parameter : loss.module()->parameters()) variables.push_back(parameter);
+    const auto logits = torch::matmul(4 * sm::l2_normalize(a), sm::l2_normalize(b).t()) - 1.5;
+    const auto expected = (torch::softplus(logits).sum() - logits.trace()) / 1100.0;
+    const auto actual = loss(a, b);
+    CHECK_THAT(actual, AllCloseTo(expected, {tolerance, 0}));
+    const auto gradients = torch::autograd::grad({actual}, variables);
+    const auto of_inputs = torch::autograd::grad({expected}, {a, b}, {}, true);
+    for (std::size_t i = 0; i < 2; ++i) CHECK_THAT(gradients[i], AllCloseTo(of_inputs[i], {tolerance, 0, tolerance}));
+    const auto weights = (torch::sigmoid(logits) - torch::eye(1100, type)) / 1100.0;
+    CHECK_THAT(gradients[2], AllCloseTo((weights * (logits + 1.5)).sum().to(torch::kFloat), {1e-4, 0}));
+    CHECK_THAT(gradients[3], AllCloseTo(weights.sum().to(torch::kFloat), {1e-4, 0}));
+  }
+}
+
+TEST_CASE("A side that teaches gets no gradient") {
+  const auto a = torch::randn({6, 8}).requires_grad_(), b = torch::randn({6, 8}).requires_grad_();
+  const auto of_b = [&](const sm::AnyPairLoss& loss) {
+    return torch::autograd::grad({loss(a, b).total}, {b}, {}, {}, false, true)[0].defined();
+  };
+  CHECK(of_b(sm::VicReg{}));
+  CHECK_FALSE(of_b(sm::StopGradient{sm::VicReg{}}));
+  CHECK_FALSE(of_b(sm::Predicted{sm::VicReg{}, {.dim = 8}}));
+  CHECK_THAT(sm::StopGradient{sm::VicReg{}}(a, b).total, AllCloseTo(sm::VicReg{}(a, b).total, {1e-6, 0}));
+  const auto loss = sm::Predicted{sm::InfoNce{}, {.dim = 8}};
+  CHECK(loss.name() == "predicted(info_nce)");
+  CHECK(loss.module()->named_parameters().contains("loss.log_scale"));
+  CHECK(loss.module()->named_parameters()["predictor.fc1.weight"].sizes() == torch::IntArrayRef{2, 8});
+  const auto message = [](auto call, const std::string& what) {
+    CHECK_THROWS_MATCHES(call(), sm::InvalidArgument, MessageMatches(ContainsSubstring(what)));
+  };
+  message([&] { return sm::Predicted{sm::InfoNce{}}(a, b); },
+          "vectors are (6, 8), the predictor's dim is 256: give it .dim = 8");
+  message([] { return sm::Predicted{sm::InfoNce{}, {.dim = 0}}.name(); }, "Predicted: dim is 0");
+}
+
 TEST_CASE("Duplicates are the farthest that KoLeo can be from content, and finitely so") {
   const auto x = torch::randn({1, 4}).repeat({3, 1});
   CHECK_THAT(sm::koleo(x), AllCloseTo(torch::tensor(-std::log(2e-8 + 1e-8)), sm::test::fp32_rounding));

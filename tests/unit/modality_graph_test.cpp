@@ -1,5 +1,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
+#include <sslmeme/loss/barlow_twins.hpp>
+#include <sslmeme/loss/vicreg.hpp>
 #include <sslmeme/method/recipes.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "close_to.hpp"
+#include "method/inputs.hpp"
 #include "state.hpp"
 
 namespace sm = sslmeme;
@@ -221,14 +224,18 @@ TEST_CASE("The published recipes are what one writes by hand") {
     }
   }
   SECTION("cass_mm and its reference") {
-    const sm::CassMmOptions options{
-        .dim = 5, .projection = sm::ProjectionKind::linear, .picture_weight = 0.7, .text_weight = 0.3};
-    auto ours = sm::cass_mm(cnn, image, text, options), reference = sm::cass_mm_reference(cnn, image, text, options);
+    const sm::CassMmOptions options{.dim = 5,
+                                    .projection = sm::ProjectionKind::linear,
+                                    .picture = {sm::EdgeLoss::cosine, 0.7},
+                                    .text = {sm::EdgeLoss::info_nce, 0.3}};
+    auto all_cosine = sm::cass_mm_reference();
+    all_cosine.dim = 5;
+    all_cosine.projection = sm::ProjectionKind::linear;
+    auto ours = sm::cass_mm(cnn, image, text, options), reference = sm::cass_mm(cnn, image, text, all_cosine);
     const auto a = linear(ours, "cnn", c), b = linear(ours, "vit", v), d = linear(ours, "text", t);
     CHECK_THAT(ours.step(batch, {}).total,
                AllCloseTo(0.7 * cosine(a, b) + 0.3 * (info_nce(a, d) + info_nce(b, d)), fp32_rounding));
-    CHECK_THAT(reference.step(batch, {}).total,
-               AllCloseTo(0.7 * cosine(a, b) + 0.3 * (cosine(a, d) + cosine(b, d)), fp32_rounding));
+    CHECK_THAT(reference.step(batch, {}).total, AllCloseTo(cosine(a, b) + cosine(a, d) + cosine(b, d), fp32_rounding));
 
     auto by_default = sm::cass_mm(cnn, image, text, {.dim = 5});
     const auto x = by_default.project("cnn", batch), y = by_default.project("vit", batch),
@@ -269,6 +276,7 @@ TEST_CASE("A graph describes its nodes and edges") {
 TEST_CASE("Edges to words know equal captions, edges between pictures equal samples") {
   auto batch = make_batch(4);
   batch.tokens[2] = batch.tokens[0];
+  batch.mask[2] = batch.mask[0];
   struct Spy {
     std::shared_ptr<sm::PairInfo> seen = std::make_shared<sm::PairInfo>();
     Tensor operator()(const Tensor& a, const Tensor& b) const { return (a - b).square().mean(); }
@@ -284,8 +292,143 @@ TEST_CASE("Edges to words know equal captions, edges between pictures equal samp
   graph.step(batch, {.step = 5, .total_steps = 9});
   CHECK(torch::equal(pictures.seen->ids, batch.ids));
   const auto ids = words.seen->ids;
-  CHECK((ids[0].item<int>() == ids[2].item<int>() && ids[0].item<int>() != ids[1].item<int>()));
+  CHECK(torch::equal(ids[0], ids[2]));
+  CHECK_FALSE(torch::equal(ids[0], ids[1]));
   CHECK(words.seen->context.step == 5);
+}
+
+TEST_CASE("Captions have equal ids where their words are equal, whatever the padding") {
+  const auto tokens =
+      torch::tensor({{5, 6, 7, 0}, {5, 6, 7, 9}, {5, 6, 7, 0}, {7, 6, 5, 0}, {5, 6, 0, 0}, {0, 5, 6, 0}}, torch::kLong);
+  auto mask = tokens != 0;
+  mask[1][3] = false;  // the 9 is padding
+  mask[5][0] = true;   // the 0 is a word
+  const auto ids = sm::detail::caption_ids(tokens, mask);
+  CHECK(torch::equal(ids[0], ids[1]));
+  CHECK(torch::equal(ids[0], ids[2]));
+  CHECK(std::get<0>(at::_unique(ids)).size(0) == 4);
+  const auto shorter = sm::detail::caption_ids(tokens.narrow(1, 0, 3), mask.narrow(1, 0, 3));
+  CHECK(torch::equal(ids, shorter));
+}
+
+TEST_CASE("Every kind of edge and gradient of CASS-MM is what it says, by hand") {
+  const auto batch = make_batch();
+  const auto gradient_of = [](sm::EdgeGradient gradient) {
+    return sm::CassMmOptions{
+        .dim = 5, .picture = {sm::EdgeLoss::vicreg, 0.5, gradient}, .text = {sm::EdgeLoss::barlow_twins, 2, gradient}};
+  };
+  const auto learns = [&](sm::ModalityGraph& graph, const std::string& node) {
+    for (const auto& parameter : graph.module()->named_parameters()) {
+      if (parameter.key().starts_with("nodes." + node) && parameter.value().grad().defined()) return true;
+    }
+    return false;
+  };
+  const auto make = [&](sm::EdgeGradient gradient) {
+    auto graph = sm::cass_mm(resnet(), vit(), bert(), gradient_of(gradient));
+    graph.step(batch, {}).total.backward();
+    return graph;
+  };
+  auto both = make(sm::EdgeGradient::both), first = make(sm::EdgeGradient::first),
+       second = make(sm::EdgeGradient::second), predicted = make(sm::EdgeGradient::predicted);
+  for (auto* graph : {&both, &predicted}) {
+    for (const auto* node : {"cnn", "vit", "text"}) CHECK(learns(*graph, node));
+  }
+  CHECK(learns(first, "cnn"));
+  CHECK(learns(first, "vit"));  // from the words
+  CHECK_FALSE(learns(first, "text"));
+  CHECK_FALSE(learns(second, "cnn"));
+  CHECK(learns(second, "text"));
+
+  const auto x = both.project("cnn", batch), y = both.project("vit", batch), z = both.project("text", batch);
+  const auto expected = 0.5 * sm::VicReg{}(x, y).total + 2 * (sm::BarlowTwins{}(x, z) + sm::BarlowTwins{}(y, z));
+  for (auto* graph : {&both, &first, &second})
+    CHECK_THAT(graph->step(batch, {}).total, AllCloseTo(expected, fp32_rounding));
+  REQUIRE(names(predicted.step(batch, {}).parts).size() >= 6);
+  const auto edges = nlohmann::json::parse(predicted.describe()).at("edges");
+  CHECK(edges.size() == 6);
+  CHECK(edges.at(1) == nlohmann::json{{"name", "vit-cnn"}, {"loss", "predicted(vicreg)"}, {"weight", 0.25}});
+  const auto states = predicted.module()->named_parameters();
+  CHECK_FALSE(
+      torch::equal(states["losses.cnn-vit.predictor.fc1.weight"], states["losses.vit-cnn.predictor.fc1.weight"]));
+}
+
+TEST_CASE("A fused node's head sees the projections of its parts side by side") {
+  const auto batch = make_batch();
+  auto graph = sm::cass_mm_fused(resnet(), vit(), bert(),
+                                 {.dim = 5, .projection = sm::ProjectionKind::linear, .modality_dropout = 0});
+  const auto weight = graph.module()->named_parameters()["nodes.vit_text.projection.proj.weight"];
+  CHECK(weight.sizes() == torch::IntArrayRef{5, 10});
+  const auto both = torch::cat({graph.project("vit", batch), graph.project("text", batch)}, 1);
+  CHECK_THAT(graph.project("vit_text", batch), AllCloseTo(torch::matmul(both, weight.t()), fp32_rounding));
+  const auto expected = sm::InfoNce{}(graph.project("cnn_text", batch), graph.project("vit_text", batch));
+  CHECK_THAT(graph.step(batch, {}).total, AllCloseTo(expected, fp32_rounding));
+  const auto json = nlohmann::json::parse(graph.describe());
+  CHECK(json.at("nodes").at("cnn_text").at("of") == std::vector<std::string>{"cnn", "text"});
+  CHECK_FALSE(json.at("nodes").at("cnn_text").contains("encoder"));
+  const auto spy = std::make_shared<Spy>();
+  refused("node \"ab\" is made of \"a\" alone", sm::node("a", spy, four), sm::node("b", spy, four),
+          sm::fused("ab", {"a"}, four), sm::edge("a", "ab", sm::CosineLoss{}));
+  refused("no node is called \"c\"", sm::node("a", spy, four), sm::node("b", spy, four),
+          sm::fused("ab", {"a", "c"}, four), sm::edge("a", "ab", sm::CosineLoss{}));
+}
+
+TEST_CASE("Modality dropout takes a share of the samples out of the edges of one of their nodes") {
+  struct Ids {
+    std::shared_ptr<std::vector<Tensor>> seen = std::make_shared<std::vector<Tensor>>();
+    Tensor operator()(const Tensor& a, const Tensor& b) const { return (a - b).square().mean(); }
+    Tensor operator()(const Tensor& a, const Tensor& b, const sm::PairInfo& info) const {
+      seen->push_back(info.ids);
+      CHECK(a.size(0) == info.ids.size(0));
+      return (*this)(a, b);
+    }
+  };
+  const auto batch = make_batch(40);
+  const Ids ab, bc, ac;
+  const auto spy = std::make_shared<Spy>();
+  const auto make = [&](double p) {
+    return sm::ModalityGraph{sm::node("a", spy, four), sm::node("b", spy, four), sm::node("c", spy, four),
+                             sm::edge("a", "b", ab),   sm::edge("b", "c", bc),   sm::edge("a", "c", ac),
+                             sm::ModalityDropout{p, 3}};
+  };
+  const auto rows = [&](sm::ModalityGraph& graph, std::int64_t step) {
+    for (const auto* edge : {&ab, &bc, &ac}) edge->seen->clear();
+    graph.step(batch, {.step = step});
+    return std::vector<Tensor>{(*ab.seen)[0], (*bc.seen)[0], (*ac.seen)[0]};
+  };
+  auto graph = make(0.3);
+  const auto kept = rows(graph, 7);
+  std::int64_t missing = 0;
+  for (const auto& ids : kept) missing += 40 - ids.size(0);
+  CHECK(missing == 2 * 12);  // each of 12 samples is missed by the two edges of its node
+  for (const auto& ids : kept) CHECK(std::abs(40 - ids.size(0) - 8) <= 1);
+  auto again = make(0.3);
+  for (const auto& [a, b] : {std::pair{rows(again, 7), kept}}) {
+    for (std::size_t i = 0; i < a.size(); ++i) CHECK(torch::equal(a[i], b[i]));
+  }
+  CHECK_FALSE(torch::equal(rows(graph, 8)[0], kept[0]));
+  graph.module()->eval();
+  for (const auto& ids : rows(graph, 7)) CHECK(ids.size(0) == 40);
+  auto nearly_all = make(0.999);
+  for (const auto& ids : rows(nearly_all, 1)) CHECK(ids.size(0) >= 2);
+
+  CHECK_THROWS_MATCHES(make(1), sm::InvalidArgument, Message("ModalityDropout: p is 1; it must be in [0, 1)"));
+}
+
+TEST_CASE("A fused node sees zeros of what a sample misses") {
+  const auto a = std::make_shared<Spy>(), b = std::make_shared<Spy>();
+  const sm::Projection as_it_is{.kind = sm::ProjectionKind::none};
+  sm::ModalityGraph graph{sm::node("a", a, as_it_is),
+                          sm::node("b", b, as_it_is),
+                          sm::fused("ab", {"a", "b"}, as_it_is),
+                          sm::fused("ba", {"b", "a"}, as_it_is),
+                          sm::edge("ab", "ba", Constant{}),
+                          sm::ModalityDropout{0.5}};
+  auto batch = make_batch(10);
+  batch.views[0] = torch::ones({10, 3, 32, 32});
+  const auto seen = graph.step(batch, {}).features[2].second;  // of "ab"
+  const auto zero = [&](std::int64_t first) { return (seen.narrow(1, first, 4) == 0).all(1); };
+  CHECK((zero(0) | zero(4)).sum().item<int>() == 5);
+  CHECK((zero(0) & zero(4)).sum().item<int>() == 0);
 }
 
 TEST_CASE("An edge's weight may be a schedule") {

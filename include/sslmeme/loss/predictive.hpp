@@ -1,9 +1,16 @@
-// ByolLoss and SimSiamLoss: a prediction against a target that does not learn.
+// Losses with a side that teaches and one that learns: ByolLoss and SimSiamLoss, and StopGradient and Predicted, which
+// make any loss such a one.
 #pragma once
 
+#include <sslmeme/loss/any_pair_loss.hpp>
 #include <sslmeme/loss/concepts.hpp>
 
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 namespace sslmeme {
 
@@ -32,6 +39,57 @@ struct SimSiamLoss {
   std::string name() const { return "simsiam"; }
 };
 
-static_assert(PairLoss<ByolLoss> && PairLoss<SimSiamLoss>);
+/// loss(z_a, sg z_b): b teaches and does not learn. Whatever else the loss has (state, one rank's share) it keeps.
+class StopGradient {
+ public:
+  explicit StopGradient(AnyPairLoss loss) : loss_{std::move(loss)} {}
+
+  LossOutput operator()(const Tensor& z_a, const Tensor& z_b, const PairInfo& info = {}) const {
+    return loss_(z_a, z_b.detach(), info);
+  }
+  LossOutput local(const LocalPairs& pairs) const {
+    auto stopped = pairs;
+    stopped.all_b = pairs.all_b.detach();
+    return loss_.local(stopped);
+  }
+  void update(const StepContext& context, const NamedTensors& observed = {}) { loss_.update(context, observed); }
+  std::shared_ptr<torch::nn::Module> module() const { return loss_.module(); }
+  std::string name() const { return "stop_gradient(" + loss_.name() + ")"; }
+
+ private:
+  AnyPairLoss loss_;
+};
+
+struct PredictorOptions {
+  std::int64_t dim = 256;   ///< D of the vectors
+  std::int64_t hidden = 0;  ///< 0 takes dim / 4: the bottleneck of SimSiam
+  std::uint64_t seed = 0;   ///< of the initial weights
+};
+
+/// loss(h(z_a), sg z_b) with a predictor h that learns: Linear → BatchNorm → ReLU → Linear (SimSiam, Chen & He 2020,
+/// arXiv:2011.10566, section 3 and algorithm 1). BatchNorm takes the statistics of the batch and keeps none, for h is
+/// used in training only. One direction: for both put one on each of the edges a → b and b → a. Copies share h and the
+/// loss's state, as torch modules do.
+class Predicted {
+ public:
+  /// Throws InvalidArgument for sizes that are not positive.
+  explicit Predicted(AnyPairLoss loss, const PredictorOptions& options = {});
+
+  /// z_a, z_b: (N, dim) float with N ≥ 2, halves computed in fp32. Throws InvalidArgument on other shapes.
+  LossOutput operator()(const Tensor& z_a, const Tensor& z_b, const PairInfo& info = {}) const;
+  void update(const StepContext& context, const NamedTensors& observed = {}) { loss_.update(context, observed); }
+  /// Holds "predictor" and, where the loss has state, "loss".
+  std::shared_ptr<torch::nn::Module> module() const { return state_; }
+  std::string name() const { return "predicted(" + loss_.name() + ")"; }
+
+ private:
+  class Predictor;
+
+  AnyPairLoss loss_;
+  std::shared_ptr<Predictor> predictor_;
+  std::shared_ptr<torch::nn::Module> state_;
+};
+
+static_assert(PairLoss<ByolLoss> && PairLoss<SimSiamLoss> && PairLoss<StopGradient> && PairLoss<Predicted>);
 
 }  // namespace sslmeme

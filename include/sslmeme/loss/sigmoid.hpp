@@ -16,7 +16,8 @@ struct SigmoidLossOptions {
 };
 
 /// −1/N Σᵢ Σⱼ log σ(yᵢⱼ (s · aᵢ·bⱼ + b)), y = 1 on the diagonal and −1 elsewhere, a and b L2-normalised (SigLIP, Zhai
-/// et al. 2023, arXiv:2303.15343, equation 1). Copies share scale and bias, as torch modules do.
+/// et al. 2023, arXiv:2303.15343, equation 1). The N × N scores are never held: memory grows with N, not N². It can be
+/// differentiated once only. Copies share scale and bias, as torch modules do.
 class SigmoidLoss {
  public:
   /// Throws InvalidArgument for a scale that is not positive.
@@ -26,12 +27,18 @@ class SigmoidLoss {
   /// on other shapes.
   Tensor operator()(const Tensor& z_a, const Tensor& z_b) const;
 
+  /// The rank's a against all b.
+  Tensor local(const LocalPairs& pairs) const;
+
   /// Holds log_scale and bias.
   std::shared_ptr<torch::nn::Module> module() const { return state_; }
   std::string name() const { return "sigmoid"; }
 
  private:
   struct State;
+  /// a: (n, D), b: (N, D), normalised; row i of a belongs to row i + offset of b.
+  Tensor of_rows(const Tensor& a, const Tensor& b, std::int64_t offset) const;
+
   std::shared_ptr<torch::nn::Module> state_;
 };
 

@@ -1,5 +1,5 @@
-// ModalityGraph: nodes are encoders with a projection, edges are pair losses with a weight. CLIP, CASS and CASS-MM are
-// graphs.
+// ModalityGraph: nodes are encoders with a projection, or several of them fused; edges are pair losses with a weight.
+// CLIP, CASS and CASS-MM are graphs.
 #pragma once
 
 #include <sslmeme/loss/any_pair_loss.hpp>
@@ -17,11 +17,12 @@
 
 namespace sslmeme {
 
-/// A node before it is part of a graph; made by node().
+/// A node before it is part of a graph; made by node() and fused().
 struct NodeSpec {
   std::string name;
-  ImageEncoder image;  ///< either this
-  TextEncoder text;    ///< or this
+  ImageEncoder image;           ///< either this
+  TextEncoder text;             ///< or this
+  std::vector<std::string> of;  ///< or the nodes that it is made of
   Projection projection;
   int view = 0;  ///< which view a picture encoder sees; nodes with the same view share the very same tensor
 };
@@ -34,11 +35,23 @@ struct EdgeSpec {
 };
 
 inline NodeSpec node(std::string name, ImageEncoder encoder, const Projection& head = {}, int view = 0) {
-  return {std::move(name), std::move(encoder), nullptr, head, view};
+  return {std::move(name), std::move(encoder), nullptr, {}, head, view};
 }
 inline NodeSpec node(std::string name, TextEncoder encoder, const Projection& head = {}) {
-  return {std::move(name), nullptr, std::move(encoder), head, 0};
+  return {std::move(name), nullptr, std::move(encoder), {}, head, 0};
 }
+/// A node that sees what the nodes `of` see: its head takes their projections side by side, zeros for one that a sample
+/// misses (ModalityDropout).
+inline NodeSpec fused(std::string name, std::vector<std::string> of, const Projection& head = {}) {
+  return {std::move(name), nullptr, nullptr, std::move(of), head, 0};
+}
+
+/// In training, samples that miss one of their nodes: an edge compares those that have both its ends, a fused node sees
+/// zeros. Which ones is drawn anew in every step, from seed and step alone: a resumed run and every rank draw the same.
+struct ModalityDropout {
+  double p = 0.1;  ///< share of a batch's samples; at least two of them stay whole
+  std::uint64_t seed = 0;
+};
 
 /// `loss` between the projections of two nodes; the weight is a number or a schedule (LossWeight). Throws at compile
 /// time, in our own words, for what is no PairLoss.
@@ -49,25 +62,29 @@ EdgeSpec edge(std::string from, std::string to, L loss, LossWeight weight = 1.0)
 }
 
 /// total = Σ over edges of weight · loss(z_from, z_to); parts are named "from-to". A graph is a handle, as torch
-/// modules are: copies share their encoders. Throws InvalidArgument for names used twice, unknown or unconnected, and
-/// for projections of different size at the two ends of an edge.
+/// modules are: copies share their encoders. Throws InvalidArgument for names used twice, unknown or unconnected, for
+/// projections of different size at the two ends of an edge, and for a share to drop outside [0, 1).
 ///
 ///     auto clip = sm::ModalityGraph{sm::node("image", vit), sm::node("text", bert), sm::edge("image", "text",
 ///     sm::InfoNce{})};
 class ModalityGraph {
  public:
   template <class... Parts>
-    requires(sizeof...(Parts) >= 3 && ((std::same_as<Parts, NodeSpec> || std::same_as<Parts, EdgeSpec>) && ...))
+    requires(sizeof...(Parts) >= 3 && ((std::same_as<Parts, NodeSpec> || std::same_as<Parts, EdgeSpec> ||
+                                        std::same_as<Parts, ModalityDropout>) &&
+                                       ...))
   explicit ModalityGraph(Parts... parts) : ModalityGraph{} {
     (add(std::move(parts)), ...);
     finish();
   }
+  /// The same from what is known at run time only.
+  ModalityGraph(std::vector<NodeSpec> nodes, std::vector<EdgeSpec> edges, const ModalityDropout& dropout = {.p = 0});
 
   LossOutput step(const Batch& batch, const StepContext& context);
   void after_step(const StepContext& context, const LossOutput& output);
   std::shared_ptr<torch::nn::Module> module() const { return root_; }
   int views_required() const;
-  /// {"method": "modality_graph", "nodes": {NAME: {"encoder": …, "projection": …}}, "edges": […]}.
+  /// {"method": "modality_graph", "nodes": {NAME: {"encoder": … or "of": […], "projection": …}}, "edges": […]}.
   std::string describe() const;
 
   /// Projections z (N, d) of one node for a batch.
@@ -86,17 +103,24 @@ class ModalityGraph {
   };
   struct Root : torch::nn::Module {};
 
+  /// By node: the rows of a batch that miss it.
+  using MissingRows = std::vector<std::vector<std::int64_t>>;
+
   ModalityGraph();
   void add(NodeSpec spec);
   void add(EdgeSpec spec);
+  void add(const ModalityDropout& dropout);
   void finish();
   std::size_t find(std::string_view name) const;
   bool joins_words(const Edge& edge) const;
+  MissingRows draw_missing(const Batch& batch, const StepContext& context) const;
+  std::vector<Tensor> project_all(const Batch& batch, const MissingRows& missing) const;
 
   std::shared_ptr<Root> root_;
   std::shared_ptr<torch::nn::Module> nodes_module_, losses_module_;
   std::vector<std::shared_ptr<const Node>> nodes_;
   std::vector<Edge> edges_;
+  ModalityDropout dropout_{.p = 0};
 };
 
 static_assert(Method<ModalityGraph>);

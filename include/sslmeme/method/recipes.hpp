@@ -32,21 +32,55 @@ ModalityGraph cass(ImageEncoder cnn, ImageEncoder vit, const CassOptions& option
 /// there). A constant output is a global minimum. The published loop also never zeroes the gradients; ours does.
 ModalityGraph cass_reference(ImageEncoder cnn, ImageEncoder vit);
 
+/// What an edge compares with, at each loss's defaults.
+enum class EdgeLoss { cosine, info_nce, vicreg, barlow_twins };
+
+/// Which end of an edge learns.
+enum class EdgeGradient {
+  both,
+  first,      ///< the second end is the teacher: no gradient flows to it
+  second,     ///< the first end is
+  predicted,  ///< each predicts the other, which gets no gradient (SimSiam): two edges, each with half the weight
+};
+
+struct CassMmEdge {
+  EdgeLoss loss = EdgeLoss::cosine;
+  double weight = 1;
+  EdgeGradient gradient = EdgeGradient::both;
+};
+
 struct CassMmOptions {
   std::int64_t dim = 256;
   ProjectionKind projection = ProjectionKind::mlp;  ///< its BatchNorm takes out what all pictures have in common
-  double picture_weight = 0.25;  ///< of the edge cnn–vit; cosine is satisfied within an epoch: more drowns the words
-  double text_weight = 1.0;      ///< of each of the two edges to text
+  /// cnn–vit. Cosine is satisfied within an epoch: more weight drowns the words.
+  CassMmEdge picture = {EdgeLoss::cosine, 0.25};
+  CassMmEdge text = {EdgeLoss::info_nce, 1.0};  ///< each of cnn–text and vit–text
+  double modality_dropout = 0;                  ///< share of samples that miss one of the nodes (ModalityDropout)
+  InfoNceOptions loss = {};                     ///< of the edges with EdgeLoss::info_nce
+  std::uint64_t seed = 0;
+};
+
+/// CASS-MM, CASS for several modalities: a triangle of "cnn", "vit" and "text"; by default cosine between the two
+/// picture encoders, which see the same view, and InfoNCE on the edges to text, which cannot collapse. What else an
+/// edge may be, and what collapses: docs/reference/cass_mm.md.
+ModalityGraph cass_mm(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmOptions& options = {});
+
+/// The options of CASS-MM with cosine on all three edges, equally weighted, and nothing against collapse.
+CassMmOptions cass_mm_reference();
+
+struct CassMmFusedOptions {
+  std::int64_t dim = 256;
+  ProjectionKind projection = ProjectionKind::mlp;
+  CassMmEdge edge = {EdgeLoss::info_nce, 1.0};
+  /// Both ends hold the same words, so that with 0 the words alone tell pairs apart and no picture need be looked at.
+  double modality_dropout = 0.5;
   InfoNceOptions loss = {};
   std::uint64_t seed = 0;
 };
 
-/// CASS-MM, CASS for several modalities: a triangle of "cnn", "vit" and "text"; cosine between the two picture
-/// encoders, which see the same view, and InfoNCE on the edges to text, which cannot collapse.
-ModalityGraph cass_mm(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmOptions& options = {});
-
-/// CASS-MM with cosine on all three edges, equally weighted, and nothing against collapse.
-ModalityGraph cass_mm_reference(ImageEncoder cnn, ImageEncoder vit, TextEncoder text,
-                                const CassMmOptions& options = {.picture_weight = 1, .text_weight = 1});
+/// CASS between whole memes: "cnn_text", the CNN's picture and the words, against "vit_text", the ViT's and the same
+/// words. Nodes "cnn", "vit" and "text" hold the encoders.
+ModalityGraph cass_mm_fused(ImageEncoder cnn, ImageEncoder vit, TextEncoder text,
+                            const CassMmFusedOptions& options = {});
 
 }  // namespace sslmeme
