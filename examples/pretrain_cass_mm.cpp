@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -33,22 +34,23 @@ CLI::Option* add_choice(CLI::App& app, const std::string& option, T& value, cons
 
 /// The options --NAME-loss, --NAME-weight and --NAME-gradient.
 void add_edge(CLI::App& app, const std::string& name, const std::string& which, sm::CassMmEdge& edge,
-              CLI::Option* excluded) {
-  add_choice(app, "--" + name + "-loss", edge.loss,
-             {{"cosine", sm::EdgeLoss::cosine},
-              {"info_nce", sm::EdgeLoss::info_nce},
-              {"vicreg", sm::EdgeLoss::vicreg},
-              {"barlow_twins", sm::EdgeLoss::barlow_twins}},
-             "loss of the edge " + which)
-      ->excludes(excluded);
-  app.add_option("--" + name + "-weight", edge.weight, "its weight")->capture_default_str()->excludes(excluded);
-  add_choice(app, "--" + name + "-gradient", edge.gradient,
-             {{"both", sm::EdgeGradient::both},
-              {"first", sm::EdgeGradient::first},
-              {"second", sm::EdgeGradient::second},
-              {"predicted", sm::EdgeGradient::predicted}},
-             "which end learns; predicted: each predicts the other, which does not")
-      ->excludes(excluded);
+              const std::vector<CLI::Option*>& excluded) {
+  const auto excludes = [&](CLI::Option* option) {
+    for (auto* const other : excluded) option->excludes(other);
+  };
+  excludes(add_choice(app, "--" + name + "-loss", edge.loss,
+                      {{"cosine", sm::EdgeLoss::cosine},
+                       {"info_nce", sm::EdgeLoss::info_nce},
+                       {"vicreg", sm::EdgeLoss::vicreg},
+                       {"barlow_twins", sm::EdgeLoss::barlow_twins}},
+                      "loss of the edge " + which));
+  excludes(app.add_option("--" + name + "-weight", edge.weight, "its weight")->capture_default_str());
+  excludes(add_choice(app, "--" + name + "-gradient", edge.gradient,
+                      {{"both", sm::EdgeGradient::both},
+                       {"first", sm::EdgeGradient::first},
+                       {"second", sm::EdgeGradient::second},
+                       {"predicted", sm::EdgeGradient::predicted}},
+                      "which end learns; predicted: each predicts the other, which does not"));
 }
 
 }  // namespace
@@ -67,10 +69,16 @@ int main(int argc, char** argv) {
   sm::CassMmFusedOptions of_fused;
   auto* const all_cosine =
       app.add_flag("--reference", reference, "cosine on all three edges, nothing against collapse");
-  add_edge(app, "picture", "CNN-ViT", options.picture, all_cosine);
-  add_edge(app, "text", "picture-text, each of the two", options.text, all_cosine);
-  app.add_flag("--fused", fused, "CNN and words against ViT and words: one edge, which is as --text-* says")
-      ->excludes(all_cosine);
+  auto* const whole_memes =
+      app.add_flag("--fused", fused, "CNN and words against ViT and words: one edge, which is as --text-* says")
+          ->excludes(all_cosine);
+  add_edge(app, "picture", "CNN-ViT", options.picture, {all_cosine, whole_memes});
+  add_edge(app, "text", "picture-text, each of the two", options.text, {all_cosine});
+  add_choice(app, "--projection", options.projection,
+             {{"linear", sm::ProjectionKind::linear},
+              {"mlp", sm::ProjectionKind::mlp},
+              {"residual", sm::ProjectionKind::residual}},
+             "head of each node; mlp ends in a BatchNorm");
   const auto* const dropout = app.add_option("--modality-dropout", options.modality_dropout,
                                              "share of samples that miss a node [0; 0.5 with --fused]");
   app.add_flag("--mask-duplicates", options.loss.mask_duplicates,
@@ -85,12 +93,13 @@ int main(int argc, char** argv) {
     const sm::ImageEncoderOptions encoder{.image_size = arguments.size, .seed = arguments.seed};
     options.seed = of_fused.seed = arguments.seed;
     if (reference) {
-      options.picture = sm::cass_mm_reference().picture;
-      options.text = sm::cass_mm_reference().text;
+      options.picture = sm::CassMmOptions::reference().picture;
+      options.text = sm::CassMmOptions::reference().text;
     }
     if (*dropout) of_fused.modality_dropout = options.modality_dropout;
     of_fused.edge = options.text;
     of_fused.loss = options.loss;
+    of_fused.projection = options.projection;
     const auto image_of = [&](const std::string& name) { return parse_image_encoder(name, encoder); };
     const auto words =
         parse_text_encoder(text, {.vocabulary_size = tokenizer->vocabulary_size(), .seed = arguments.seed});

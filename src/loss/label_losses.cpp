@@ -26,8 +26,8 @@ Tensor BinaryCrossEntropy::operator()(const Tensor& logits, const Tensor& labels
   check_binary(logits, labels, "BinaryCrossEntropy");
   detail::check_positive(positive_weight, "BinaryCrossEntropy: positive_weight");
   const auto x = detail::at_least_fp32(logits);
-  return torch::binary_cross_entropy_with_logits(
-      x, labels.to(x.scalar_type()), {}, torch::scalar_tensor(positive_weight, x.options()), at::Reduction::Mean);
+  const auto weight = positive_weight == 1 ? Tensor{} : torch::scalar_tensor(positive_weight, x.options());
+  return torch::binary_cross_entropy_with_logits(x, labels.to(x.scalar_type()), {}, weight, at::Reduction::Mean);
 }
 
 Tensor FocalLoss::operator()(const Tensor& logits, const Tensor& labels) const {

@@ -95,8 +95,8 @@ ModalityGraph cass_mm(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, cons
           {options.modality_dropout, options.seed}};
 }
 
-CassMmOptions cass_mm_reference() {
-  return {.picture = {EdgeLoss::cosine, 1.0}, .text = {EdgeLoss::cosine, 1.0}};
+ModalityGraph cass_mm_reference(ImageEncoder cnn, ImageEncoder vit, TextEncoder text) {
+  return cass_mm(std::move(cnn), std::move(vit), std::move(text), CassMmOptions::reference());
 }
 
 ModalityGraph cass_mm_fused(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmFusedOptions& options) {

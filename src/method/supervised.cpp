@@ -2,6 +2,7 @@
 
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
+#include <sslmeme/loss/label_losses.hpp>
 
 #include "method/inputs.hpp"
 
@@ -48,8 +49,7 @@ LossOutput Supervised::step(const Batch& batch, const StepContext& /*context*/) 
   }
   const auto z = logits(batch);
   const FullPrecision losses_run_in_fp32{z.device().type()};
-  const auto loss =
-      torch::binary_cross_entropy_with_logits(z, batch.labels.to(torch::kFloat), {}, {}, at::Reduction::Mean);
+  const auto loss = BinaryCrossEntropy{}(z, batch.labels);
   return {loss, {{"bce", loss.detach()}}, {}};
 }
 

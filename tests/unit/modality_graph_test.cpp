@@ -228,7 +228,7 @@ TEST_CASE("The published recipes are what one writes by hand") {
                                     .projection = sm::ProjectionKind::linear,
                                     .picture = {sm::EdgeLoss::cosine, 0.7},
                                     .text = {sm::EdgeLoss::info_nce, 0.3}};
-    auto all_cosine = sm::cass_mm_reference();
+    auto all_cosine = sm::CassMmOptions::reference();
     all_cosine.dim = 5;
     all_cosine.projection = sm::ProjectionKind::linear;
     auto ours = sm::cass_mm(cnn, image, text, options), reference = sm::cass_mm(cnn, image, text, all_cosine);
@@ -236,6 +236,9 @@ TEST_CASE("The published recipes are what one writes by hand") {
     CHECK_THAT(ours.step(batch, {}).total,
                AllCloseTo(0.7 * cosine(a, b) + 0.3 * (info_nce(a, d) + info_nce(b, d)), fp32_rounding));
     CHECK_THAT(reference.step(batch, {}).total, AllCloseTo(cosine(a, b) + cosine(a, d) + cosine(b, d), fp32_rounding));
+
+    CHECK(sm::cass_mm_reference(cnn, image, text).describe() ==
+          sm::cass_mm(cnn, image, text, sm::CassMmOptions::reference()).describe());
 
     auto by_default = sm::cass_mm(cnn, image, text, {.dim = 5});
     const auto x = by_default.project("cnn", batch), y = by_default.project("vit", batch),

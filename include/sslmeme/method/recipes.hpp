@@ -58,6 +58,9 @@ struct CassMmOptions {
   double modality_dropout = 0;                  ///< share of samples that miss one of the nodes (ModalityDropout)
   InfoNceOptions loss = {};                     ///< of the edges with EdgeLoss::info_nce
   std::uint64_t seed = 0;
+
+  /// Cosine on all three edges, equally weighted, and nothing against collapse.
+  static CassMmOptions reference() { return {.picture = {EdgeLoss::cosine, 1.0}, .text = {EdgeLoss::cosine, 1.0}}; }
 };
 
 /// CASS-MM, CASS for several modalities: a triangle of "cnn", "vit" and "text"; by default cosine between the two
@@ -65,8 +68,8 @@ struct CassMmOptions {
 /// edge may be, and what collapses: docs/reference/cass_mm.md.
 ModalityGraph cass_mm(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmOptions& options = {});
 
-/// The options of CASS-MM with cosine on all three edges, equally weighted, and nothing against collapse.
-CassMmOptions cass_mm_reference();
+/// CASS-MM with CassMmOptions::reference().
+ModalityGraph cass_mm_reference(ImageEncoder cnn, ImageEncoder vit, TextEncoder text);
 
 struct CassMmFusedOptions {
   std::int64_t dim = 256;
