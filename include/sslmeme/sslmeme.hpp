@@ -41,6 +41,7 @@
 #include <sslmeme/loss/vicreg.hpp>
 #include <sslmeme/loss/weight.hpp>
 #include <sslmeme/method/concepts.hpp>
+#include <sslmeme/method/dino.hpp>
 #include <sslmeme/method/modality_graph.hpp>
 #include <sslmeme/method/recipes.hpp>
 #include <sslmeme/method/siamese.hpp>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/data/parity/{resnet_basic,resnet_bottleneck,vit,bert,python}.safetensors and state_names.json.
+"""Makes tests/data/parity/{resnet_basic,resnet_bottleneck,vit,vit_dynamic,bert,python}.safetensors and state_names.json.
 
 The networks are small members of timm's and transformers' families with random weights, so that the files stay small.
 
@@ -129,6 +129,15 @@ golden = {"tokens": tokens, "mask": mask, "first": hidden[:, 0], "mean": mean,
           "first_unpadded": model(input_ids=tokens[:1], attention_mask=mask[:1].long()).last_hidden_state[:, 0]}
 golden |= gradients(model, mean, "embeddings.word_embeddings.weight", "encoder.layer.1.output.dense.weight")
 save("bert", model, golden)
+
+torch.manual_seed(5)
+model = randomise(vision_transformer.VisionTransformer(img_size=32, patch_size=8, embed_dim=48, depth=1, num_heads=3, num_classes=0, dynamic_img_size=True))
+golden = {}
+for side in (24, 48):
+    golden[f"input_{side}"] = torch.randn(2, 3, side, side)
+    golden[f"features_{side}"] = model(golden[f"input_{side}"])
+golden |= {"input": golden["input_24"], "features": golden["features_24"]} | gradients(model, golden["features_24"], "pos_embed", "norm.weight")
+save("vit_dynamic", model, golden)
 
 names = [f"resnet{n}" for n in (18, 34, 50)] + [f"vit_{size}_patch16_{side}" for size in ("tiny", "small", "base") for side in (224, 384)]
 with torch.device("meta"):

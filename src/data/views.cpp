@@ -1,6 +1,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/data/views.hpp>
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -45,6 +46,29 @@ Views cass_views(const ViewOptions& options) {
                         RandomApply{.p = p, .transform = jitter | RandomAffine{.degrees = 10}} |
                         RandomVerticalFlip{.p = p} | RandomHorizontalFlip{.p = p},
            .normalize = imagenet_mean_std}};
+}
+
+Views dino_views(const DinoViewOptions& options) {
+  if (options.locals < 0)
+    throw InvalidArgument(fmt::format("DinoViewOptions::locals is {}; it must not be negative", options.locals));
+  const auto colors =
+      RandomHorizontalFlip{} |
+      RandomApply{.p = 0.8,
+                  .transform = ColorJitter{.brightness = 0.4, .contrast = 0.4, .saturation = 0.2, .hue = 0.1}} |
+      RandomGrayscale{.p = 0.2};
+  const auto view = [&](int size, const std::array<double, 2>& scale, double blurred) {
+    check_size(size);
+    const int taps = std::min(GaussianBlur{}.kernel_size, 2 * size - 1);  // a tiny view has no room for more
+    return View{.size = size,
+                .transform = RandomResizedCrop{.size = size, .scale = scale, .interpolation = Interpolation::bicubic} |
+                             colors | RandomApply{.p = blurred, .transform = GaussianBlur{.kernel_size = taps}},
+                .normalize = imagenet_mean_std};
+  };
+  std::vector<View> views{view(options.global_size, options.global_scale, 1.0),
+                          view(options.global_size, options.global_scale, 0.1)};
+  views[1].transform = views[1].transform | RandomSolarize{.p = 0.2};
+  for (int i = 0; i < options.locals; ++i) views.push_back(view(options.local_size, options.local_scale, 0.5));
+  return Views{std::move(views)};
 }
 
 Views clip_train(const ViewOptions& options) {

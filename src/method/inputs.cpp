@@ -7,12 +7,16 @@
 
 namespace sslmeme::detail {
 
-Tensor encode_images(ImageBackbone& encoder, const Batch& batch, int view, std::string_view who) {
+const Tensor& view_of(const Batch& batch, int view, std::string_view who) {
   if (static_cast<std::size_t>(view) >= batch.views.size()) {
     throw InvalidArgument(fmt::format("\"{}\" needs view {}, the batch has {}: give the loader more views", who, view,
                                       batch.views.size()));
   }
-  return encoder.forward(batch.views[static_cast<std::size_t>(view)]);
+  return batch.views[static_cast<std::size_t>(view)];
+}
+
+Tensor encode_images(ImageBackbone& encoder, const Batch& batch, int view, std::string_view who) {
+  return encoder.forward(view_of(batch, view, who));
 }
 
 Tensor encode_texts(TextBackbone& encoder, const Batch& batch, std::string_view who) {

@@ -8,6 +8,9 @@
 
 namespace sslmeme::detail {
 
+/// View `view` of a batch. Throws InvalidArgument when the batch has no such view.
+const Tensor& view_of(const Batch& batch, int view, std::string_view who);
+
 /// Features (N, D) of view `view`. Throws InvalidArgument when the batch has no such view.
 Tensor encode_images(ImageBackbone& encoder, const Batch& batch, int view, std::string_view who);
 

@@ -13,7 +13,8 @@
 
 namespace sslmeme {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ImageEncoderOptions, image_size, patch_size, width, depth, num_classes, seed)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ImageEncoderOptions, image_size, patch_size, width, depth, num_classes, seed,
+                                   dynamic_img_size)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TextEncoderOptions, vocabulary_size, max_tokens, width, depth, dropout, seed)
 
 namespace {
@@ -44,6 +45,7 @@ BackboneRegistry::ImageMaker vit_maker(VitOptions family) {
     options.width = value_or(o.width, family.width);
     options.depth = value_or(o.depth, family.depth);
     options.num_classes = value_or(o.num_classes, 0);
+    options.dynamic_img_size = o.dynamic_img_size;
     return make_vit(options);
   };
 }

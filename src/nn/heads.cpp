@@ -70,6 +70,8 @@ class ResidualHead final : public ProjectionHead {
   torch::nn::LayerNorm norm_;
 };
 
+struct Holder : torch::nn::Module {};
+
 }  // namespace
 
 std::shared_ptr<ProjectionHead> make_projection(std::int64_t in, const Projection& options) {
@@ -85,6 +87,28 @@ std::shared_ptr<ProjectionHead> make_projection(std::int64_t in, const Projectio
     default:
       return std::make_shared<LinearHead>(in, options.out);
   }
+}
+
+DinoHead::DinoHead(std::int64_t in, const DinoHeadOptions& options) {
+  detail::require_positive(in, "the feature size of an encoder");
+  detail::require_positive(options.prototypes, "DinoHeadOptions::prototypes");
+  detail::require_positive(options.hidden, "DinoHeadOptions::hidden");
+  detail::require_positive(options.bottleneck, "DinoHeadOptions::bottleneck");
+  const TorchSeedScope seeded{options.seed};
+  mlp_ = register_module("mlp", torch::nn::Sequential{detail::linear(in, options.hidden), torch::nn::GELU(),
+                                                      detail::linear(options.hidden, options.hidden), torch::nn::GELU(),
+                                                      detail::linear(options.hidden, options.bottleneck)});
+  const torch::nn::Linear prototypes{torch::nn::LinearOptions(options.bottleneck, options.prototypes).bias(false)};
+  auto holder = std::make_shared<Holder>();
+  weight_g_ = holder->register_parameter("weight_g", torch::ones({options.prototypes, 1}), !options.norm_last_layer);
+  weight_v_ = holder->register_parameter("weight_v", prototypes->weight.detach().clone());
+  register_module("last_layer", holder);
+}
+
+Tensor DinoHead::forward(const Tensor& features, bool prototypes_learn) {
+  const auto x = l2_normalize(mlp_->forward(features));
+  const auto weight = weight_g_ * weight_v_ / weight_v_.norm(2, 1, true);
+  return torch::linear(x, prototypes_learn ? weight : weight.detach());
 }
 
 }  // namespace sslmeme

@@ -95,7 +95,7 @@ void check(const VitOptions& options) {
 
 class VisionTransformer final : public ImageBackbone {
  public:
-  explicit VisionTransformer(const VitOptions& options) : image_size_{options.image_size}, feature_dim_{options.width} {
+  explicit VisionTransformer(const VitOptions& options) : options_{options}, feature_dim_{options.width} {
     check(options);
     const auto side = options.image_size / options.patch_size;
     cls_token_ = register_parameter("cls_token", torch::randn({1, 1, options.width}) * 1e-6);
@@ -114,20 +114,43 @@ class VisionTransformer final : public ImageBackbone {
   std::int64_t feature_dim() const override { return feature_dim_; }
 
   Tensor forward(const Tensor& images) override {
-    if (images.dim() != 4 || images.size(1) != 3 || images.size(2) != image_size_ || images.size(3) != image_size_) {
-      throw InvalidArgument(
-          fmt::format("this ViT takes pictures (N, 3, {0}, {0}), got {1}: make the views of that size, or the "
-                      "encoder with {{.image_size = {2}}}",
-                      image_size_, shape_string(images), images.dim() == 4 ? images.size(3) : 0));
-    }
+    check_size(images);
     const auto patches = patch_embed_->forward(images);
     const auto tokens = torch::cat({cls_token_.expand({images.size(0), -1, -1}).to(patches.scalar_type()), patches}, 1);
-    const auto x = norm_->forward(blocks_->forward(tokens + pos_embed_)).select(1, 0);
+    const auto x = norm_->forward(blocks_->forward(tokens + positions(images.size(2), images.size(3)))).select(1, 0);
     return head_ ? head_->forward(x) : x;
   }
 
  private:
-  std::int64_t image_size_, feature_dim_;
+  void check_size(const Tensor& images) const {
+    const auto side = options_.image_size, patch = options_.patch_size;
+    const bool pictures = images.dim() == 4 && images.size(1) == 3;
+    if (options_.dynamic_img_size) {
+      if (pictures && images.numel() > 0 && images.size(2) % patch == 0 && images.size(3) % patch == 0) return;
+      throw InvalidArgument(fmt::format("this ViT takes pictures (N, 3, H, W), H and W multiples of {}, got {}", patch,
+                                        shape_string(images)));
+    }
+    if (pictures && images.size(2) == side && images.size(3) == side) return;
+    throw InvalidArgument(
+        fmt::format("this ViT takes pictures (N, 3, {0}, {0}), got {1}: make the views of that size, or the "
+                    "encoder with {{.image_size = {2}}}",
+                    side, shape_string(images), images.dim() == 4 ? images.size(3) : 0));
+  }
+
+  /// The positions of a picture's patches: for another size interpolated, bicubic with antialiasing, in fp32 (timm,
+  /// resample_abs_pos_embed).
+  Tensor positions(std::int64_t height, std::int64_t width) const {
+    if (height == options_.image_size && width == options_.image_size) return pos_embed_;
+    const auto side = options_.image_size / options_.patch_size;
+    const auto rows = height / options_.patch_size, columns = width / options_.patch_size;
+    const auto grid = pos_embed_.narrow(1, 1, side * side).reshape({1, side, side, -1}).permute({0, 3, 1, 2});
+    const auto resized = at::_upsample_bicubic2d_aa(grid, {rows, columns}, /*align_corners=*/false);
+    return torch::cat(
+        {pos_embed_.narrow(1, 0, 1), resized.permute({0, 2, 3, 1}).reshape({1, rows * columns, grid.size(1)})}, 1);
+  }
+
+  VitOptions options_;
+  std::int64_t feature_dim_;
   Tensor cls_token_, pos_embed_;
   std::shared_ptr<PatchEmbed> patch_embed_;
   torch::nn::Sequential blocks_{nullptr};

@@ -7,6 +7,8 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <fmt/format.h>
 
+#include <cmath>
+#include <numbers>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -21,10 +23,17 @@ void check(const AdamW& o) {
   require(o.beta1 >= 0 && o.beta1 < 1, "beta1", o.beta1, "in [0, 1)");
   require(o.beta2 >= 0 && o.beta2 < 1, "beta2", o.beta2, "in [0, 1)");
   require(o.eps > 0, "eps", o.eps, "positive");
-  require(o.weight_decay >= 0 && std::isfinite(o.weight_decay), "weight_decay", o.weight_decay, "zero or more");
+  for (const auto decay : {o.weight_decay, o.final_weight_decay.value_or(0)})
+    require(decay >= 0 && std::isfinite(decay), "weight_decay", decay, "zero or more");
 }
 
 }  // namespace
+
+double AdamW::decay_at(std::int64_t step, std::int64_t total_steps) const {
+  if (!final_weight_decay) return weight_decay;
+  const auto progress = static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, total_steps));
+  return *final_weight_decay + 0.5 * (weight_decay - *final_weight_decay) * (1 + std::cos(std::numbers::pi * progress));
+}
 
 FusedAdamW::FusedAdamW(const torch::nn::Module& module, const AdamW& options) : options_{options} {
   check(options);
@@ -62,7 +71,16 @@ void FusedAdamW::scale_gradients(double factor) {
   if (!all.empty()) at::_foreach_mul_(all, factor);
 }
 
-void FusedAdamW::step(double lr) {
+void FusedAdamW::clip_each_gradient(double max_norm) {
+  const torch::NoGradGuard no_grad;
+  const auto all = gradients();
+  if (all.empty()) return;
+  std::vector<Tensor> factors;
+  for (const auto& norm : at::_foreach_norm(all, 2)) factors.push_back((max_norm / (norm + 1e-6)).clamp_max(1));
+  at::_foreach_mul_(all, factors);
+}
+
+void FusedAdamW::step(double lr, double decay_factor) {
   const torch::NoGradGuard no_grad;
   for (const bool decay : {true, false}) {
     std::vector<Tensor> parameters, grads, first, second, steps;
@@ -77,7 +95,7 @@ void FusedAdamW::step(double lr) {
     if (parameters.empty()) continue;
     at::_foreach_add_(steps, 1);
     at::_fused_adamw_(parameters, grads, first, second, {}, steps, lr, options_.beta1, options_.beta2,
-                      decay ? options_.weight_decay : 0.0, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
+                      decay ? decay_factor : 0.0, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
   }
 }
 

@@ -63,13 +63,15 @@ nlohmann::json config_json(const TrainerOptions& o, std::int64_t batches_per_epo
               {"beta1", a.beta1},
               {"beta2", a.beta2},
               {"eps", a.eps},
-              {"weight_decay", a.weight_decay}}},
+              {"weight_decay", a.weight_decay},
+              {"final_weight_decay", a.final_weight_decay ? nlohmann::json(*a.final_weight_decay) : nlohmann::json{}}}},
             {"schedule",
              {{"name", "warmup_cosine"},
               {"warmup_epochs", o.schedule.warmup_epochs},
               {"final_factor", o.schedule.final_factor}}},
             {"precision", o.precision == Precision::bf16 ? "bf16" : "fp32"},
             {"clip_norm", o.clip_norm},
+            {"clip_scope", o.clip_scope == ClipScope::each ? "each" : "all"},
             {"seed", o.seed},
             {"device", o.device},
             {"batches_per_epoch", batches_per_epoch},
@@ -158,11 +160,14 @@ struct TrainingSession::State {
     output.total.backward();
     info.gradient_norm = optimizer->gradient_norm();
     require_finite(info.gradient_norm, "gradient norm", batch);
-    if (options.clip_norm > 0 && info.gradient_norm > options.clip_norm)
+    if (options.clip_norm > 0 && options.clip_scope == ClipScope::each) {
+      optimizer->clip_each_gradient(options.clip_norm);
+    } else if (options.clip_norm > 0 && info.gradient_norm > options.clip_norm) {
       optimizer->scale_gradients(options.clip_norm / info.gradient_norm);
+    }
     info.learning_rate =
         options.optimizer.lr * options.schedule.factor(info.step, info.total_steps, info.batches_per_epoch);
-    optimizer->step(info.learning_rate);
+    optimizer->step(info.learning_rate, options.optimizer.decay_at(info.step, info.total_steps));
     return output;
   }
 

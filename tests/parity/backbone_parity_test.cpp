@@ -129,6 +129,17 @@ TEST_CASE("A vision transformer is timm's") {
   check_gradients(golden, *features, output);
 }
 
+TEST_CASE("A vision transformer takes other sizes as timm's does") {
+  const Golden golden{"vit_dynamic"};
+  const auto encoder =
+      sm::make_vit({.image_size = 32, .patch_size = 8, .width = 48, .depth = 1, .heads = 3, .dynamic_img_size = true});
+  golden.load_into(*encoder);
+  CHECK_THAT(encoder->forward(golden["input_48"]), AllCloseTo(golden["features_48"], fp32_deep));
+  const auto output = encoder->forward(golden["input"]);
+  CHECK_THAT(output, AllCloseTo(golden["features"], fp32_deep));
+  check_gradients(golden, *encoder, output);
+}
+
 TEST_CASE("A text encoder is transformers' BERT, padding and both poolings included") {
   const Golden golden{"bert"};
   sm::BertOptions options{

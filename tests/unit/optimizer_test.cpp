@@ -7,6 +7,7 @@
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <cmath>
 #include <limits>
 #include <string>
 
@@ -40,6 +41,26 @@ TEST_CASE("Decay shrinks matrices, never vectors") {
   optimizer.step(0.1);
   CHECK_THAT(net.matrix[0][0].item<double>(), WithinRel(0.95, 1e-6));
   CHECK(net.bias[0].item<double>() == 1);
+}
+
+TEST_CASE("The decay may rise to another along half a cosine") {
+  const sm::AdamW rising{.weight_decay = 0.04, .final_weight_decay = 0.4};
+  CHECK_THAT(rising.decay_at(0, 100), WithinRel(0.04, 1e-12));
+  CHECK_THAT(rising.decay_at(50, 100), WithinRel(0.22, 1e-12));
+  CHECK_THAT(rising.decay_at(25, 100), WithinRel(0.4 - 0.18 * (1 + std::sqrt(0.5)), 1e-12));
+  CHECK_THAT(rising.decay_at(100, 100), WithinRel(0.4, 1e-12));
+  CHECK(sm::AdamW{.weight_decay = 0.1}.decay_at(77, 100) == 0.1);
+  Net net;
+  CHECK_THROWS_AS((sm::FusedAdamW{net, {.final_weight_decay = -1}}), sm::InvalidArgument);
+}
+
+TEST_CASE("Gradients may be clipped each by itself") {
+  Net net;
+  sm::FusedAdamW optimizer{net, {}};
+  set_gradients(net, 1);  // of norm √6 and √3
+  optimizer.clip_each_gradient(2);
+  CHECK_THAT(net.matrix.grad().norm().item<double>(), WithinRel(2, 1e-5));
+  CHECK(torch::equal(net.bias.grad(), torch::ones({3})));
 }
 
 TEST_CASE("A parameter without gradient is left alone") {

@@ -9,8 +9,11 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <set>
+#include <vector>
 
 namespace sslmeme {
 namespace {
@@ -75,6 +78,43 @@ TEST_CASE("one view may be repeated, several must fit") {
   CHECK_THROWS_AS(Views(std::vector<View>{}), InvalidArgument);
   CHECK_THROWS_MATCHES((Views{View{.size = 16, .normalize = {.std = {1, 0, 1}}}}), InvalidArgument,
                        MessageMatches(ContainsSubstring("Normalize.std")));
+}
+
+TEST_CASE("DINO's views: two large parts of the picture, then small ones, no two alike") {
+  const auto views = dino_views({.global_size = 32, .local_size = 16, .locals = 3});
+  REQUIRE(views.size() == 5);
+  std::set<std::vector<std::uint8_t>> seen;
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    CHECK(views[i].size == (i < 2 ? 32 : 16));
+    Rng rng{derive_seed({7, i})};
+    const auto image = views[i].transform(source, rng);
+    CHECK(image.width == views[i].size);
+    CHECK(image.height == views[i].size);
+    seen.insert({image.pixels.begin(), image.pixels.end()});
+  }
+  CHECK(seen.size() == 5);
+  CHECK(dino_views().size() == 10);
+  CHECK(dino_views({.locals = 0}).size() == 2);
+  CHECK_THROWS_MATCHES(dino_views({.locals = -1}), InvalidArgument, MessageMatches(ContainsSubstring("locals is -1")));
+  CHECK_THROWS_AS(dino_views({.local_size = 4}), InvalidArgument);
+}
+
+TEST_CASE("DINO's second large view alone is solarized, about one in five") {
+  const auto views = dino_views({.global_size = 16, .locals = 1, .global_scale = {1, 1}});
+  Image white{16, 16};
+  std::fill(white.pixels.begin(), white.pixels.end(), std::uint8_t{255});
+  const auto dark = [&](std::size_t view) {
+    int count = 0;
+    for (std::uint64_t i = 0; i < 1000; ++i) {
+      Rng rng{derive_seed({view, i})};
+      const auto image = views[view].transform(white, rng);
+      count += image.pixels[0] < 64 ? 1 : 0;
+    }
+    return count;
+  };
+  CHECK(dark(0) == 0);
+  CHECK(dark(2) == 0);
+  CHECK(std::abs(dark(1) - 200) < 80);  // 6 deviations; brightness below one half keeps some from being inverted
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <sslmeme/data/transforms.hpp>
 
+#include <array>
 #include <cstddef>
 #include <initializer_list>
 #include <vector>
@@ -45,6 +46,18 @@ struct ViewOptions {
 /// ImageNet's mean and deviation. ONE view: both networks see the same tensor. Throws InvalidArgument for a bad size,
 /// as all recipes do.
 Views cass_views(const ViewOptions& options = {});
+
+struct DinoViewOptions {
+  int global_size = 224, local_size = 96;           ///< pixels of both edges
+  int locals = 8;                                   ///< small views beside the two large ones
+  std::array<double, 2> global_scale = {0.4, 1.0};  ///< share of the picture's area; (0.14, 1) for ResNet-50
+  std::array<double, 2> local_scale = {0.05, 0.4};  ///< (0.05, 0.14) for ResNet-50
+};
+
+/// DINO's multi-crop (Caron et al. 2021, arXiv:2104.14294, and its code): two large parts of the picture, then the
+/// small ones, bicubic; mirrored with 0.5; jitter (0.4, 0.4, 0.2, 0.1) with 0.8, no colour with 0.2; blurred always,
+/// with 0.1, and of the small ones with 0.5; the second solarized with 0.2; ImageNet's mean and deviation.
+Views dino_views(const DinoViewOptions& options = {});
 
 /// open_clip's training view: a random part of 90 % to 100 % of the area, bicubic; CLIP's mean and deviation.
 Views clip_train(const ViewOptions& options = {});

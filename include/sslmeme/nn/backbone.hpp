@@ -25,6 +25,7 @@ struct ImageEncoderOptions {
   std::int64_t depth = 0;        ///< ViT: number of blocks; ResNet: blocks in each of the four stages
   std::int64_t num_classes = 0;  ///< timm's meaning: 0 gives pooled features, n > 0 the n logits of a linear classifier
   std::uint64_t seed = 0;        ///< of the initial weights
+  bool dynamic_img_size = false;  ///< ViT: takes pictures of other sizes too, its positions interpolated (timm's name)
 
   bool operator==(const ImageEncoderOptions&) const = default;
 };

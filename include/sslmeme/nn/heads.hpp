@@ -1,9 +1,10 @@
-// Projection heads: from a backbone's features to the space in which losses compare.
+// Heads for pre-training: projections, from a backbone's features to the space in which losses compare, and DINO's.
 #pragma once
 
 #include <sslmeme/core/tensor.hpp>
 
 #include <torch/nn/module.h>
+#include <torch/nn/modules/container/sequential.h>
 
 #include <cstdint>
 #include <memory>
@@ -40,5 +41,28 @@ class ProjectionHead : public torch::nn::Module {
 
 /// Builds the head for features of size `in`. Throws InvalidArgument for sizes that are not positive.
 std::shared_ptr<ProjectionHead> make_projection(std::int64_t in, const Projection& options);
+
+struct DinoHeadOptions {
+  std::int64_t prototypes = 65536;  ///< K, the outputs
+  std::int64_t hidden = 2048;
+  std::int64_t bottleneck = 256;
+  bool norm_last_layer = true;  ///< prototypes keep length 1; advised off for ViT-S
+  std::uint64_t seed = 0;       ///< of the initial weights
+};
+
+/// DINO's head (Caron et al. 2021, arXiv:2104.14294, appendix C): three Linears with GELU between, L2 norm, then
+/// prototypes: a Linear without bias whose rows are g·v/‖v‖, "last_layer.weight_g" and "weight_v", g = 1 and fixed if
+/// norm_last_layer. Weights as in the published code: normal of deviation 0.02, biases 0.
+class DinoHead : public torch::nn::Module {
+ public:
+  /// in: the features' size. Throws InvalidArgument for sizes that are not positive.
+  DinoHead(std::int64_t in, const DinoHeadOptions& options);
+  /// features (N, in) → logits (N, K). prototypes_learn = false gives the prototypes no gradient.
+  Tensor forward(const Tensor& features, bool prototypes_learn = true);
+
+ private:
+  torch::nn::Sequential mlp_;
+  Tensor weight_g_, weight_v_;
+};
 
 }  // namespace sslmeme

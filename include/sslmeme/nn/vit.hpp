@@ -11,7 +11,8 @@ struct VitOptions {
   std::int64_t width = 192;  ///< embedding size; a multiple of heads
   std::int64_t depth = 12;
   std::int64_t heads = 3;
-  std::int64_t num_classes = 0;  ///< 0: the class token after the last norm
+  std::int64_t num_classes = 0;   ///< 0: the class token after the last norm
+  bool dynamic_img_size = false;  ///< takes every multiple of patch_size, the positions interpolated as timm does
 };
 
 /// A pre-norm vision transformer pooled at the class token. D = width, or num_classes.

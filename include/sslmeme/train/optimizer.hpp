@@ -6,6 +6,7 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,10 @@ struct AdamW {
   double beta2 = 0.999;  ///< in [0, 1)
   double eps = 1e-8;
   double weight_decay = 0.01;  ///< decoupled; never on biases, norms and other 0-d and 1-d parameters
+  std::optional<double> final_weight_decay = {};  ///< reached at the end, along half a cosine (DINO: 0.04 to 0.4)
+
+  /// The decay of the `step`-th optimizer step (from 0) of `total_steps`.
+  double decay_at(std::int64_t step, std::int64_t total_steps) const;
 };
 
 /// The optimizer of a module's parameters. Parameters that got no gradient in a step are left alone.
@@ -31,8 +36,11 @@ class FusedAdamW {
   double gradient_norm() const;
   /// Scales all gradients by `factor`.
   void scale_gradients(double factor);
-  /// One update with learning rate `lr`.
-  void step(double lr);
+  /// Scales each parameter's gradient that is longer than max_norm down to it by itself, as DINO's code does.
+  void clip_each_gradient(double max_norm);
+  /// One update with learning rate `lr` and weight decay `decay`.
+  void step(double lr, double decay);
+  void step(double lr) { step(lr, options_.weight_decay); }
 
   /// Moments and step counts by parameter name; load_state() throws InvalidArgument when the names or shapes differ.
   NamedTensors state() const;

@@ -26,12 +26,19 @@ enum class ExistingRun {
   overwrite,  ///< delete it
 };
 
+/// Whose gradient clip_norm limits.
+enum class ClipScope {
+  all,   ///< all gradients together, as one vector
+  each,  ///< each parameter's by itself, as DINO's code does
+};
+
 struct TrainerOptions {
   std::int64_t epochs = 10;
   AdamW optimizer = {};
   WarmupCosine schedule = {};
-  Precision precision = Precision::fp32;       ///< of the encoders; losses always run in fp32
-  double clip_norm = 0;                        ///< gradients longer than this are scaled down to it; 0 never
+  Precision precision = Precision::fp32;  ///< of the encoders; losses always run in fp32
+  double clip_norm = 0;                   ///< gradients longer than this are scaled down to it; 0 never
+  ClipScope clip_scope = ClipScope::all;
   std::uint64_t seed = 0;                      ///< of dropout; data and initial weights have seeds of their own
   std::string device = "cpu";                  ///< "cpu", "cuda", "cuda:1"
   std::filesystem::path output_dir = {};       ///< the run directory; empty: nothing is written
