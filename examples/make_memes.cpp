@@ -23,7 +23,7 @@ void show_progress(int done, int total) {
 void print_report(const sm::MakeMemesReport& report) {
   fmt::print("{:<18}{:>7}{:>10}{:>10}{:>10}\n", report.folder.string(), "lines", "harmful", "pictures", "captions");
   for (const auto& file : report.files) {
-    const bool labelled = file.name != "pairs.jsonl";
+    const bool labelled = file.harmful > 0;
     fmt::print("{:<18}{:>7}{:>10}{:>10}{:>10}\n", file.name, file.lines, labelled ? std::to_string(file.harmful) : "-",
                file.pictures, file.captions);
   }
@@ -59,6 +59,8 @@ int main(int argc, char** argv) {
   app.add_option("--label-noise", options.label_noise, "share of train's labels to flip, 0 to 1");
   app.add_flag("--draw-captions", options.draw_captions, "write the captions onto the pictures");
   app.add_flag("--pairs", options.pairs, "also make pictures of all emoji with their names, for pre-training");
+  app.add_option("--classes", options.classes,
+                 "also pictures of each emoji, in emoji/train, and a third as many in emoji/test: to measure encoders");
   app.add_flag("--overwrite", options.overwrite, "replace a folder that make_memes made before");
   app.add_option("--threads", options.threads, "threads; 0: one a core");
   app.add_option("--emoji-font", emoji_font, "NotoColorEmoji.ttf");

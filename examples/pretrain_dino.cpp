@@ -5,6 +5,7 @@
 #include <sslmeme/train/trainer.hpp>
 
 #include "support/cli.hpp"
+#include "support/knn_curve.hpp"
 
 int main(int argc, char** argv) {
   using namespace examples;
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
   sm::DinoViewOptions views;
   views.local_size = 0;
   double final_weight_decay = 0.4;
+  std::string knn;
   app.add_option("--encoder", encoder, "picture encoder, NAME[:key=value,…]")->capture_default_str();
   app.add_option("--local-size", views.local_size, "pixels of the small views [a multiple of 16 near 3/7 of --size]");
   app.add_option("--locals", views.locals, "small views beside the two large ones")->capture_default_str();
@@ -31,6 +33,8 @@ int main(int argc, char** argv) {
   app.add_option("--frozen-epochs", options.frozen_epochs, "in which the prototypes do not learn")
       ->capture_default_str();
   app.add_option("--final-weight-decay", final_weight_decay, "reached at the end")->capture_default_str();
+  app.add_option("--knn", knn,
+                 "folder with train/CLASS and test/CLASS pictures: the teacher's k-NN accuracy there, each epoch");
   app.footer(
       "Example:\n  pretrain_dino --data memes --out runs/dino --size 64 --local-size 32 --prototypes 4096 --encoder "
       "vit_tiny_patch16_224:patch_size=8,depth=4");
@@ -49,6 +53,11 @@ int main(int argc, char** argv) {
     trainer.optimizer.final_weight_decay = final_weight_decay;
     trainer.clip_scope = sm::ClipScope::each;
     sm::DataLoader loader{data, sm::dino_views(views), arguments.loader()};
-    sm::Trainer{method, trainer}.fit(loader, sm::ProgressBar{"dino"}, sm::Checkpoint{});
+    sm::Trainer training{method, trainer};
+    if (knn.empty()) {
+      training.fit(loader, sm::ProgressBar{"dino"}, sm::Checkpoint{});
+    } else {
+      training.fit(loader, sm::ProgressBar{"dino"}, sm::Checkpoint{}, KnnCurve{knn, arguments.size, method.teacher()});
+    }
   });
 }

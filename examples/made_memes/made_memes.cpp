@@ -57,6 +57,8 @@ void check(const MakeMemesOptions& options) {
     throw InvalidArgument(fmt::format("pictures of {} pixels cannot be made: give 16 to 4096", options.size));
   if (options.threads < 0)
     throw InvalidArgument(fmt::format("{} threads cannot work: give 1 or more, or 0 for one a core", options.threads));
+  if (options.classes < 0 || (options.classes > 0 && options.classes < 3))
+    throw InvalidArgument(fmt::format("{} pictures of each emoji: give 3 or more, or 0 for none", options.classes));
 }
 
 void add_split(Work& work, Split split, const MakeMemesOptions& options) {
@@ -100,6 +102,32 @@ void add_pairs(Work& work, const EmojiFont& font, const EmojiNames& emoji, std::
   work.report.files.push_back(std::move(file));
 }
 
+/// Pictures of every emoji of the topics, one folder each.
+void add_classes(Work& work, int pictures, std::uint64_t seed) {
+  std::set<char32_t> all;
+  for (const auto& family : families()) {
+    for (const auto pole : {Pole::good, Pole::bad})
+      all.insert(family.pictures(pole).begin(), family.pictures(pole).end());
+  }
+  std::uint64_t number = 0;
+  for (const auto& [name, count] : {std::pair{"emoji/train", pictures}, std::pair{"emoji/test", pictures / 3}}) {
+    for (const auto emoji : all) {
+      for (int i = 0; i < count; ++i) {
+        work.jobs.push_back({emoji,
+                             fmt::format("{}/{:x}/{:03}.png", name, static_cast<std::uint32_t>(emoji), i),
+                             {},
+                             derive_seed({seed, 5, number++})});
+      }
+    }
+    work.report.files.push_back(
+        {.name = name, .lines = count * static_cast<int>(all.size()), .pictures = static_cast<int>(all.size())});
+  }
+}
+
+bool has_labels(const MadeFile& file) {
+  return file.harmful > 0;
+}
+
 std::string readme(const MakeMemesOptions& options, const MakeMemesReport& report) {
   auto text = fmt::format(
       R"({}
@@ -117,7 +145,7 @@ Made with: seed {}, {} x {} pixels, label noise {} (train only), captions {}.
       readme_title, SSLMEME_VERSION, options.seed, options.size, options.size, options.label_noise,
       options.draw_captions ? "drawn onto the pictures" : "not drawn onto the pictures");
   for (const auto& file : report.files) {
-    const auto harmful = file.name == "pairs.jsonl" ? std::string{"no labels"} : std::to_string(file.harmful);
+    const auto harmful = has_labels(file) ? std::to_string(file.harmful) : std::string{"no labels"};
     text += fmt::format("| {} | {} | {} | {} | {} |\n", file.name, file.lines, harmful, file.pictures, file.captions);
   }
   text += fmt::format(R"(
@@ -133,6 +161,12 @@ pairs.jsonl: one picture of every emoji of Unicode's list that is a single code 
 among them. Left out: {} emoji that are sequences (flags, skin tones, families) and {} that the font lacks.
 )",
                         report.sequences_left_out, report.glyphs_left_out);
+  }
+  if (options.classes > 0) {
+    text += R"(
+emoji/train and emoji/test: a folder for every emoji of the topics, with pictures of it: how well an encoder tells them apart, by its
+nearest neighbours say, shows what it learned.
+)";
   }
   text += R"(
 Pictures: emoji of the Noto Color Emoji font (Google, SIL Open Font License 1.1) on backgrounds made from noise. Names: Unicode's
@@ -210,6 +244,7 @@ MakeMemesReport make_memes(const std::filesystem::path& out, const MakeMemesOpti
   for (const auto split : all_splits) add_split(work, split, options);
   EmojiFont font{options.emoji_font};
   if (options.pairs) add_pairs(work, font, read_emoji_names(options.emoji_names), options.seed);
+  if (options.classes > 0) add_classes(work, options.classes, options.seed);
   Studio studio{work, font, options};
 
   OutputFolder folder{out, options.overwrite, readme_title};

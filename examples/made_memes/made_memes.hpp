@@ -26,6 +26,7 @@ struct MakeMemesOptions {
   double label_noise = 0;      ///< share of train's labels that are flipped, 0 to 1
   bool draw_captions = false;  ///< write the caption onto the picture
   bool pairs = false;          ///< also make pictures of all emoji with their names, for pre-training
+  int classes = 0;             ///< pictures of each emoji to train a classifier on, and a third as many to test it
   bool overwrite = false;      ///< replace a folder that make_memes made before
   int threads = 0;             ///< 0: as many as the machine has cores; no effect on the bytes
   std::filesystem::path emoji_font = default_emoji_font();      ///< NotoColorEmoji.ttf
@@ -36,7 +37,7 @@ struct MakeMemesOptions {
 /// What is in one file.
 struct MadeFile {
   std::string name;  ///< e.g. "train.jsonl"
-  int lines = 0;
+  int lines = 0;     ///< of a folder, such as "emoji/train": pictures
   int harmful = 0;   ///< as labelled, noise included
   int pictures = 0;  ///< different emoji
   int captions = 0;  ///< different texts
@@ -53,7 +54,8 @@ struct MakeMemesReport {
 using MakeMemesProgress = std::function<void(int done, int total)>;
 
 /// Writes OUT/img/NNNNN.png, OUT/train.jsonl, dev_seen.jsonl, test_seen.jsonl, dev_unseen.jsonl, test_unseen.jsonl
-/// (with pairs also OUT/pairs/NNNNN.png and pairs.jsonl) and OUT/README.md.
+/// (with pairs also OUT/pairs/NNNNN.png and pairs.jsonl; with classes also OUT/emoji/train/EMOJI/NNN.png and
+/// emoji/test, EMOJI a code point: the layout of ImageFolder) and OUT/README.md.
 ///
 /// Everything is written into a folder beside OUT, which takes its name at the end: on an exception OUT is as it was.
 /// Throws InvalidArgument for options that cannot work; IoError if OUT is a file, is not empty (unless `overwrite` is

@@ -17,6 +17,7 @@
 #include <sslmeme/data/meme_jsonl.hpp>
 #include <sslmeme/data/transforms.hpp>
 #include <sslmeme/data/views.hpp>
+#include <sslmeme/eval/knn.hpp>
 #include <sslmeme/eval/metrics.hpp>
 #include <sslmeme/eval/predict.hpp>
 #include <sslmeme/eval/report.hpp>

@@ -4,14 +4,12 @@
 #include <sslmeme/core/precision.hpp>
 
 #include "method/inputs.hpp"
+#include "method/teacher.hpp"
 
-#include <ATen/ops/_foreach_add.h>
-#include <ATen/ops/_foreach_mul.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <cmath>
-#include <numbers>
+#include <algorithm>
 #include <utility>
 
 namespace sslmeme {
@@ -32,27 +30,6 @@ DinoMethodOptions checked(DinoMethodOptions options) {
   return options;
 }
 
-/// Parameters and buffers of `from` into `to`, which must have the same and share none.
-void copy_state(const torch::nn::Module& from, torch::nn::Module& to) {
-  const torch::NoGradGuard no_grad;
-  const auto copy = [](const torch::OrderedDict<std::string, Tensor>& source,
-                       torch::OrderedDict<std::string, Tensor> target) {
-    for (const auto& item : source) {
-      const auto* const found = target.find(item.key());
-      if (found == nullptr || found->sizes() != item.value().sizes() || source.size() != target.size()) {
-        throw InvalidArgument(
-            fmt::format("Dino: the teacher has no \"{}\" of {}: make it by the same name and options as the student",
-                        item.key(), shape_string(item.value())));
-      }
-      if (found->is_alias_of(item.value()))
-        throw InvalidArgument("Dino: student and teacher share their parameters: give it two encoders");
-      Tensor(*found).copy_(item.value());
-    }
-  };
-  copy(from.named_parameters(), to.named_parameters());
-  copy(from.named_buffers(), to.named_buffers());
-}
-
 /// −Σ q log q, mean over rows.
 double entropy(const Tensor& teacher, const Tensor& center, double temperature) {
   const auto log_q = torch::log_softmax((teacher - center) / temperature, -1);
@@ -68,19 +45,16 @@ Dino::Dino(ImageEncoder student, ImageEncoder teacher, const DinoMethodOptions& 
       loss_{options_.loss},
       root_{std::make_shared<Holder>()} {
   if (!student_.encoder || !teacher_.encoder) throw InvalidArgument("Dino needs a student and a teacher");
-  copy_state(*student_.encoder, *teacher_.encoder);
   const auto nodes = std::make_shared<Holder>();
+  std::vector<std::shared_ptr<Holder>> holders;
   for (auto* node : {&student_, &teacher_}) {
-    // Of one seed, so the heads are equal too.
     node->head = std::make_shared<DinoHead>(node->encoder->feature_dim(), options_.head);
-    const auto holder = std::make_shared<Holder>();
-    holder->register_module("encoder", node->encoder);
-    holder->register_module("head", node->head);
-    auto& parameters = node == &student_ ? student_parameters_ : teacher_parameters_;
-    parameters = holder->parameters();
-    nodes->register_module(node == &student_ ? "student" : "teacher", holder);
+    holders.push_back(std::make_shared<Holder>());
+    holders.back()->register_module("encoder", node->encoder);
+    holders.back()->register_module("head", node->head);
+    nodes->register_module(node == &student_ ? "student" : "teacher", holders.back());
   }
-  for (auto& parameter : teacher_parameters_) parameter.set_requires_grad(false);
+  average_ = std::make_shared<detail::MovingAverage>(*holders[0], *holders[1], "Dino");
   root_->register_module("nodes", nodes);
   root_->register_module("loss", loss_.module());
 }
@@ -132,16 +106,12 @@ LossOutput Dino::step(const Batch& batch, const StepContext& context) {
 }
 
 double Dino::momentum(std::int64_t step, std::int64_t total_steps) const {
-  const auto progress = static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, total_steps));
-  return 1 + 0.5 * (options_.momentum - 1) * (1 + std::cos(std::numbers::pi * progress));
+  return detail::momentum_at(options_.momentum, 1, step, total_steps);
 }
 
 void Dino::after_step(const StepContext& context, const LossOutput& output) {
   loss_.update(context, output.observed);
-  const torch::NoGradGuard no_grad;
-  const auto m = momentum(context.step - 1, context.total_steps);
-  at::_foreach_mul_(teacher_parameters_, m);
-  at::_foreach_add_(teacher_parameters_, student_parameters_, 1 - m);
+  average_->follow(momentum(context.step - 1, context.total_steps));
 }
 
 std::string Dino::describe() const {

@@ -2,6 +2,7 @@
 
 #include <sslmeme/core/random.hpp>
 #include <sslmeme/loss/barlow_twins.hpp>
+#include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
 #include <sslmeme/loss/vicreg.hpp>
 
@@ -11,6 +12,17 @@ namespace {
 /// A head for the i-th node, with initial weights of its own.
 Projection head(std::int64_t dim, ProjectionKind kind, std::uint64_t seed, std::uint64_t i) {
   return {.out = dim, .kind = kind, .seed = derive_seed({seed, i})};
+}
+
+Projection siamese_head(const SiameseRecipeOptions& options) {
+  auto projection = head(options.dim, ProjectionKind::mlp, options.seed, 0);
+  projection.hidden = options.hidden;
+  return projection;
+}
+
+AnyPairLoss predicted(AnyPairLoss loss, const SiameseRecipeOptions& options) {
+  return Predicted{std::move(loss),
+                   {.dim = options.dim, .hidden = options.hidden, .seed = derive_seed({options.seed, 1})}};
 }
 
 /// The edges of CASS-MM.
@@ -67,6 +79,30 @@ ModalityGraph clip(ImageEncoder image, TextEncoder text, const ClipOptions& opti
   return ModalityGraph{node("image", std::move(image), head(options.dim, options.projection, options.seed, 0)),
                        node("text", std::move(text), head(options.dim, options.projection, options.seed, 1)),
                        edge("image", "text", InfoNce{options.loss})};
+}
+
+Siamese simclr(ImageEncoder encoder, const SiameseRecipeOptions& options) {
+  return {std::move(encoder), siamese_head(options), NtXent{}};
+}
+
+Siamese simsiam(ImageEncoder encoder, const SiameseRecipeOptions& options) {
+  auto head = siamese_head(options);
+  head.hidden = options.dim;
+  return {std::move(encoder), head, predicted(SimSiamLoss{}, options), {.symmetric = true}};
+}
+
+Siamese byol(ImageEncoder encoder, ImageEncoder teacher, const SiameseRecipeOptions& options) {
+  return {std::move(encoder),
+          siamese_head(options),
+          predicted(ByolLoss{}, options),
+          {.symmetric = true, .teacher = std::move(teacher)}};
+}
+
+Siamese moco_v3(ImageEncoder encoder, ImageEncoder teacher, const SiameseRecipeOptions& options) {
+  return {std::move(encoder),
+          siamese_head(options),
+          predicted(MocoV3Loss{}, options),
+          {.symmetric = true, .teacher = std::move(teacher), .momentum = 0.99}};
 }
 
 ModalityGraph cass(ImageEncoder cnn, ImageEncoder vit, const CassOptions& options) {

@@ -4,39 +4,105 @@
 #include <sslmeme/core/precision.hpp>
 
 #include "method/inputs.hpp"
+#include "method/teacher.hpp"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace sslmeme {
 namespace {
+
 struct Root : torch::nn::Module {};
+
+std::shared_ptr<torch::nn::Module> add_node(torch::nn::Module& nodes, const char* name, const ImageEncoder& encoder,
+                                            const std::shared_ptr<ProjectionHead>& head) {
+  auto node = std::make_shared<Root>();
+  node->register_module("encoder", encoder);
+  node->register_module("projection", head);
+  nodes.register_module(name, node);
+  return node;
+}
+
+/// What both directions of a symmetric loss saw, row after row.
+NamedTensors rows_of_both(const NamedTensors& first, const NamedTensors& second) {
+  NamedTensors all;
+  for (const auto& [name, rows] : first) all.emplace_back(name, torch::cat({rows, detail::find_tensor(second, name)}));
+  return all;
+}
+
+LossOutput mean_of(const LossOutput& first, const LossOutput& second) {
+  LossOutput mean{
+      0.5 * (first.total + second.total), {}, first.features, rows_of_both(first.observed, second.observed)};
+  for (std::size_t i = 0; i < first.parts.size(); ++i)
+    mean.parts.emplace_back(first.parts[i].first, 0.5 * (first.parts[i].second + second.parts[i].second));
+  return mean;
+}
+
 }  // namespace
 
-Siamese::Siamese(ImageEncoder encoder, const Projection& head, AnyPairLoss loss)
-    : root_{std::make_shared<Root>()}, encoder_{std::move(encoder)}, loss_{std::move(loss)} {
+Siamese::Siamese(ImageEncoder encoder, const Projection& head, AnyPairLoss loss, const SiameseOptions& options)
+    : options_{options}, root_{std::make_shared<Root>()}, encoder_{std::move(encoder)}, loss_{std::move(loss)} {
   if (!encoder_) throw InvalidArgument("Siamese needs an encoder");
+  for (const auto momentum : {options_.momentum, options_.final_momentum}) {
+    if (!(momentum >= 0 && momentum <= 1))
+      throw InvalidArgument(fmt::format("SiameseOptions: a momentum is {}; it must be in [0, 1]", momentum));
+  }
   head_ = make_projection(encoder_->feature_dim(), head);
-  root_->register_module("encoder", encoder_);
-  root_->register_module("projection", head_);
+  const auto nodes = std::make_shared<Root>();
+  const auto own = add_node(*nodes, "image", encoder_, head_);
+  if (options_.teacher) {
+    teacher_head_ = make_projection(options_.teacher->feature_dim(), head);
+    const auto of_teacher = add_node(*nodes, "teacher", options_.teacher, teacher_head_);
+    average_ = std::make_shared<detail::MovingAverage>(*own, *of_teacher, "Siamese");
+  }
+  root_->register_module("nodes", nodes);
   if (const auto state = loss_.module()) root_->register_module("loss", state);
 }
 
 LossOutput Siamese::step(const Batch& batch, const StepContext& context) {
-  const auto z_a = head_->forward(detail::encode_images(*encoder_, batch, 0, "Siamese"));
-  const auto z_b = head_->forward(detail::encode_images(*encoder_, batch, 1, "Siamese"));
-  const FullPrecision losses_run_in_fp32{z_a.device().type()};
-  auto output = loss_(detail::at_least_fp32(z_a), detail::at_least_fp32(z_b), {batch.ids, context});
-  output.features.emplace_back("z", z_a.detach());
+  const auto project = [&](const ImageEncoder& encoder, const std::shared_ptr<ProjectionHead>& head, int view) {
+    return detail::at_least_fp32(head->forward(detail::encode_images(*encoder, batch, view, "Siamese")));
+  };
+  const auto target = [&](int view) {
+    if (!options_.teacher) return project(encoder_, head_, view);
+    const torch::NoGradGuard no_grad;
+    return project(options_.teacher, teacher_head_, view);
+  };
+  const PairInfo info{batch.ids, context};
+  const auto z = project(encoder_, head_, 0), t = target(1);
+  if (!options_.symmetric) {
+    const FullPrecision losses_run_in_fp32{z.device().type()};
+    auto output = loss_(z, t, info);
+    output.features.emplace_back("z", z.detach());
+    return output;
+  }
+  const auto other_z = options_.teacher ? project(encoder_, head_, 1) : t, other_t = options_.teacher ? target(0) : z;
+  const FullPrecision losses_run_in_fp32{z.device().type()};
+  auto output = mean_of(loss_(z, t, info), loss_(other_z, other_t, info));
+  output.features.emplace_back("z", z.detach());
   return output;
 }
 
+void Siamese::after_step(const StepContext& context, const LossOutput& output) {
+  loss_.update(context, output.observed);
+  if (!average_) return;
+  average_->follow(
+      detail::momentum_at(options_.momentum, options_.final_momentum, context.step - 1, context.total_steps));
+}
+
 std::string Siamese::describe() const {
-  const auto& text = encoder_->description();
-  return nlohmann::json{{"method", "siamese"},
-                        {"encoder", text.empty() ? nlohmann::json{} : nlohmann::json::parse(text)},
-                        {"projection", {{"out", head_->out_dim()}}},
-                        {"loss", loss_.name()}}
-      .dump();
+  const auto described = [](const ImageEncoder& encoder, const std::shared_ptr<ProjectionHead>& head) {
+    const auto& text = encoder->description();
+    return nlohmann::json{{"encoder", text.empty() ? nlohmann::json{} : nlohmann::json::parse(text)},
+                          {"projection", {{"out", head->out_dim()}}}};
+  };
+  nlohmann::json json{{"method", "siamese"}, {"loss", loss_.name()}, {"symmetric", options_.symmetric}};
+  json["nodes"]["image"] = described(encoder_, head_);
+  if (options_.teacher) {
+    json["nodes"]["teacher"] = described(options_.teacher, teacher_head_);
+    json["momentum"] = {options_.momentum, options_.final_momentum};
+  }
+  return json.dump();
 }
 
 }  // namespace sslmeme

@@ -1,5 +1,6 @@
 // Made memes: the data needs both modalities, splits do not overlap, the same seed gives the same bytes.
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/data/image_folder.hpp>
 #include <sslmeme/data/image_io.hpp>
 #include <sslmeme/eval/metrics.hpp>
 
@@ -300,6 +301,25 @@ TEST_CASE("made memes: pairs of pictures and names") {
   CHECK(names.contains("red apple"));
   CHECK(names.contains("red heart"));  // U+2764 U+FE0F
   CHECK(sm::read_image(folder / "memes" / lines.front().at("img").get<std::string>()).width == 16);
+}
+
+TEST_CASE("made memes: pictures of each emoji, a folder each") {
+  const TemporaryFolder folder;
+  auto options = small();
+  options.size = 16;
+  options.classes = 3;
+  const auto report = sm::make_memes(folder / "memes", options);
+  const sm::ImageFolder train{folder / "memes" / "emoji" / "train"}, test{folder / "memes" / "emoji" / "test"};
+  CHECK(train.classes().size() == 64);
+  CHECK(train.classes() == test.classes());
+  CHECK(train.size() == 3 * 64);
+  CHECK(test.size() == 64);
+  CHECK(report.files.back().lines == 64);
+  CHECK_FALSE(train.get(0).picture == test.get(0).picture);
+  CHECK_FALSE(train.get(0).picture == train.get(1).picture);
+  options.classes = 2;
+  CHECK_THROWS_MATCHES(sm::make_memes(folder / "others", options), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("2 pictures of each emoji: give 3 or more, or 0")));
 }
 
 TEST_CASE("made memes: a used folder is refused, and replaced only if it is ours and that was asked for") {

@@ -2,6 +2,8 @@
 #include <sslmeme/loss/compose.hpp>
 #include <sslmeme/loss/cosine.hpp>
 #include <sslmeme/loss/info_nce.hpp>
+#include <sslmeme/loss/moco.hpp>
+#include <sslmeme/method/recipes.hpp>
 #include <sslmeme/method/siamese.hpp>
 #include <sslmeme/nn/weights.hpp>
 
@@ -9,9 +11,11 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <torch/optim.h>
 #include <nlohmann/json.hpp>
 
 #include <string>
+#include <vector>
 
 #include "close_to.hpp"
 
@@ -48,7 +52,7 @@ TEST_CASE("Siamese compares two views of one encoder by the loss it was given") 
   const auto batch = make_batch();
   sm::Siamese method{encoder, sm::projection({.out = 8}), AlignUniform{.uniform_weight = 0.5}};
   CHECK(method.views_required() == 2);
-  const auto weight = sm::state_of(*method.module()).back().second;  // of the linear projection
+  const auto weight = method.module()->named_parameters()["nodes.image.projection.proj.weight"];
   REQUIRE(weight.sizes() == torch::IntArrayRef({8, 24}));
   const auto a = encoder->forward(batch.views[0]).matmul(weight.t()),
              b = encoder->forward(batch.views[1]).matmul(weight.t());
@@ -64,8 +68,8 @@ TEST_CASE("The state of the loss is part of the method's, and is updated") {
   sm::Siamese method{vit(), {.out = 8}, sm::CosineLoss{} + loss};
   auto parameters = method.module()->named_parameters();
   REQUIRE(parameters.contains("loss.1.log_scale"));
-  CHECK(parameters.contains("encoder.cls_token"));
-  CHECK(parameters.contains("projection.proj.weight"));
+  CHECK(parameters.contains("nodes.image.encoder.cls_token"));
+  CHECK(parameters.contains("nodes.image.projection.proj.weight"));
   const torch::NoGradGuard no_grad;
   parameters["loss.1.log_scale"].fill_(10);
   method.after_step({}, {});
@@ -88,8 +92,10 @@ TEST_CASE("Siamese describes itself") {
   const auto json = nlohmann::json::parse(sm::Siamese{vit(), {.out = 8}, sm::InfoNce{}}.describe());
   CHECK(json.at("method") == "siamese");
   CHECK(json.at("loss") == "info_nce");
-  CHECK(json.at("projection").at("out") == 8);
-  CHECK(json.at("encoder").at("name") == "vit_tiny_patch16_224");
+  const auto& node = json.at("nodes").at("image");
+  CHECK(node.at("projection").at("out") == 8);
+  CHECK(node.at("encoder").at("name") == "vit_tiny_patch16_224");
+  CHECK_FALSE(json.at("nodes").contains("teacher"));
 }
 
 TEST_CASE("Siamese tells its loss the ids and the step") {
@@ -106,4 +112,82 @@ TEST_CASE("Siamese tells its loss the ids and the step") {
   twins.ids = torch::tensor({0, 1, 0, 3, 4, 5}, torch::kLong);
   sm::Siamese masking{plain.encoder(), sm::projection({.out = 8}), sm::InfoNce{{.mask_duplicates = true}}};
   CHECK(masking.step(twins, {}).total.item<double>() < masking.step(batch, {}).total.item<double>());
+}
+
+TEST_CASE("A symmetric loss is the mean of both directions") {
+  const auto encoder = vit();
+  const auto batch = make_batch();
+  sm::Siamese method{encoder, sm::projection({.out = 8}), sm::MocoV3Loss{}, {.symmetric = true}};
+  const auto weight = method.module()->named_parameters()["nodes.image.projection.proj.weight"];
+  const auto a = encoder->forward(batch.views[0]).matmul(weight.t()),
+             b = encoder->forward(batch.views[1]).matmul(weight.t());
+  const sm::MocoV3Loss loss;
+  const auto output = method.step(batch, {});
+  CHECK_THAT(output.total, AllCloseTo(0.5 * (loss(a, b) + loss(b, a)), sm::test::fp32_rounding));
+  CHECK_THAT(output.parts.at(0).second, AllCloseTo(output.total, sm::test::fp32_rounding));
+}
+
+TEST_CASE("A teacher begins as a copy, gets no gradient and follows") {
+  const auto encoder = vit(), teacher = vit();
+  const auto batch = make_batch();
+  sm::Siamese method{encoder,
+                     sm::projection({.out = 8}),
+                     sm::MocoLoss{{.queue = 24, .dim = 8}},
+                     {.symmetric = true, .teacher = teacher, .momentum = 0.9, .final_momentum = 0.5}};
+  auto parameters = method.module()->named_parameters();
+  const auto own = parameters["nodes.image.projection.proj.weight"],
+             of_teacher = parameters["nodes.teacher.projection.proj.weight"];
+  CHECK(torch::equal(own, of_teacher));
+  const auto output = method.step(batch, {});
+  output.total.backward();
+  CHECK(own.grad().defined());
+  CHECK_FALSE(of_teacher.grad().defined());
+  CHECK_FALSE(of_teacher.requires_grad());
+  // The queue takes the keys of both directions: 12 of its 24 rows.
+  const auto queue = method.module()->named_buffers()["loss.queue"];
+  const auto before = queue.clone();
+  const auto weight_before = of_teacher.clone();
+  {
+    const torch::NoGradGuard no_grad;
+    own.add_(1);
+  }
+  method.after_step({.step = 11, .total_steps = 20}, output);  // the step done was number 10, half way
+  CHECK((queue != before).any(1).sum().item<int>() == 12);
+  CHECK_THAT(of_teacher, AllCloseTo(0.7 * weight_before + 0.3 * own, sm::test::fp32_rounding));
+  const auto json = nlohmann::json::parse(method.describe());
+  CHECK(json.at("nodes").at("teacher").at("encoder").at("name") == "vit_tiny_patch16_224");
+
+  CHECK_THROWS_AS((sm::Siamese{encoder, {}, sm::CosineLoss{}, {.teacher = encoder}}), sm::InvalidArgument);
+  CHECK_THROWS_AS((sm::Siamese{encoder, {}, sm::CosineLoss{}, {.momentum = 1.5}}), sm::InvalidArgument);
+}
+
+TEST_CASE("SimCLR, SimSiam, BYOL and MoCo v3 are Siamese with their losses, and learn") {
+  const sm::SiameseRecipeOptions small{.dim = 8, .hidden = 16};
+  const auto batch = make_batch();
+  std::vector<sm::Siamese> methods{sm::simclr(vit(), small), sm::simsiam(vit(), small), sm::byol(vit(), vit(), small),
+                                   sm::moco_v3(vit(), vit(), small)};
+  const std::vector<std::string> losses{"nt_xent", "predicted(simsiam)", "predicted(byol)", "predicted(moco_v3)"};
+  for (std::size_t i = 0; i < methods.size(); ++i) {
+    auto& method = methods[i];
+    const auto json = nlohmann::json::parse(method.describe());
+    CHECK(json.at("loss") == losses[i]);
+    CHECK(json.at("symmetric") == (i > 0));
+    CHECK(static_cast<bool>(method.teacher()) == (i > 1));
+    std::vector<Tensor> learned;
+    for (const auto& parameter : method.module()->parameters()) {
+      if (parameter.requires_grad()) learned.push_back(parameter);
+    }
+    torch::optim::SGD optimizer{learned, 0.05};
+    double first = 0, last = 0;
+    for (int step = 0; step < 30; ++step) {
+      const auto output = method.step(batch, {});
+      last = output.total.item<double>();
+      if (step == 0) first = last;
+      optimizer.zero_grad();
+      output.total.backward();
+      optimizer.step();
+      method.after_step({.step = step + 1, .total_steps = 30}, output);
+    }
+    CHECK(last < first);
+  }
 }

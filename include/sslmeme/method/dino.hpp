@@ -9,9 +9,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 namespace sslmeme {
+
+namespace detail {
+class MovingAverage;
+}
 
 struct DinoMethodOptions {
   DinoHeadOptions head = {};
@@ -60,7 +63,7 @@ class Dino {
   Node student_, teacher_;
   DinoLoss loss_;
   std::shared_ptr<torch::nn::Module> root_;
-  std::vector<Tensor> student_parameters_, teacher_parameters_;
+  std::shared_ptr<detail::MovingAverage> average_;
 };
 
 static_assert(Method<Dino>);

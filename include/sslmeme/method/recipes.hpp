@@ -4,7 +4,9 @@
 #include <sslmeme/loss/compose.hpp>
 #include <sslmeme/loss/cosine.hpp>
 #include <sslmeme/loss/info_nce.hpp>
+#include <sslmeme/loss/moco.hpp>
 #include <sslmeme/method/modality_graph.hpp>
+#include <sslmeme/method/siamese.hpp>
 
 namespace sslmeme {
 
@@ -17,6 +19,26 @@ struct ClipOptions {
 
 /// CLIP (arXiv:2103.00020): nodes "image" and "text", one InfoNCE edge.
 ModalityGraph clip(ImageEncoder image, TextEncoder text, const ClipOptions& options = {});
+
+struct SiameseRecipeOptions {
+  std::int64_t dim = 256;      ///< d of the compared vectors
+  std::int64_t hidden = 4096;  ///< of the projection (mlp, in all of them) and the predictor; SimCLR has no predictor
+  std::uint64_t seed = 0;      ///< of the initial weights
+};
+
+/// SimCLR (Chen et al. 2020, arXiv:2002.05709): NT-Xent with temperature 0.5 between two views.
+Siamese simclr(ImageEncoder encoder, const SiameseRecipeOptions& options = {.dim = 128, .hidden = 2048});
+
+/// SimSiam (Chen & He 2020, arXiv:2011.10566): cosine, predictor and stopped gradient, both directions.
+Siamese simsiam(ImageEncoder encoder, const SiameseRecipeOptions& options = {.dim = 2048, .hidden = 512});
+
+/// BYOL (Grill et al. 2020, arXiv:2006.07733): cosine between a prediction and the teacher's projection, both
+/// directions; momentum 0.996 to 1. The published sum of the directions is twice ours.
+Siamese byol(ImageEncoder encoder, ImageEncoder teacher, const SiameseRecipeOptions& options = {});
+
+/// MoCo v3 (Chen et al. 2021, arXiv:2104.02057): InfoNCE of temperature 0.2 between a prediction and the teacher's
+/// projection, both directions; momentum 0.99 to 1. The published sum of the directions is twice ours.
+Siamese moco_v3(ImageEncoder encoder, ImageEncoder teacher, const SiameseRecipeOptions& options = {});
 
 struct CassOptions {
   std::int64_t dim = 256;

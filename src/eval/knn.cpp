@@ -1,0 +1,71 @@
+#include <sslmeme/eval/knn.hpp>
+
+#include <sslmeme/core/error.hpp>
+
+#include <fmt/format.h>
+
+#include <vector>
+
+namespace sslmeme {
+
+Embeddings embed(ImageBackbone& encoder, DataLoader& loader) {
+  if (loader.options().drop_last)
+    throw InvalidArgument("a loader to embed must leave out nothing: make it with .drop_last = false");
+  const torch::NoGradGuard no_grad;
+  const bool was_training = encoder.is_training();
+  encoder.eval();
+  const auto parameters = encoder.parameters();
+  const auto device = parameters.empty() ? torch::Device{torch::kCPU} : parameters.front().device();
+  std::vector<Tensor> features, labels, ids;
+  loader.start_epoch(0, 0, 1);
+  while (const auto batch = loader.next()) {
+    features.push_back(encoder.forward(batch->views.at(0).to(device)).to(torch::kCPU, torch::kFloat));
+    labels.push_back(batch->labels);
+    ids.push_back(batch->ids);
+    const auto finite = torch::isfinite(features.back()).all(1);
+    if (!finite.all().item<bool>()) {
+      const auto first = finite.logical_not().nonzero()[0][0].item<std::int64_t>();
+      encoder.train(was_training);
+      throw NonFiniteError(
+          fmt::format("the features of sample {} are not finite", ids.back()[first].item<std::int64_t>()));
+    }
+  }
+  encoder.train(was_training);
+  return {torch::cat(features), torch::cat(labels), torch::cat(ids)};
+}
+
+Tensor knn_classify(const Embeddings& known, const Tensor& queries, const KnnOptions& options) {
+  const auto& labels = known.labels;
+  if (known.features.dim() != 2 || queries.dim() != 2 || known.features.size(1) != queries.size(1) ||
+      labels.dim() != 1 || labels.size(0) != known.features.size(0) || labels.size(0) == 0) {
+    throw InvalidArgument(
+        fmt::format("knn_classify: known features are {}, labels {}, queries {}; they must be (N, D), "
+                    "(N) and (M, D)",
+                    shape_string(known.features), shape_string(labels), shape_string(queries)));
+  }
+  if (options.k < 1 || !(options.temperature > 0)) {
+    throw InvalidArgument(
+        fmt::format("KnnOptions: k is {}, temperature is {}; both must be positive", options.k, options.temperature));
+  }
+  if (labels.min().item<std::int64_t>() < 0)
+    throw InvalidArgument("knn_classify: a known sample has no label: give it a dataset with labels");
+  constexpr std::int64_t chunk = 1024;
+  const auto classes = labels.max().item<std::int64_t>() + 1, k = std::min(options.k, labels.size(0));
+  const auto unit = l2_normalize(known.features).t();
+  std::vector<Tensor> answers{torch::empty({0}, torch::kLong)};
+  for (std::int64_t begin = 0; begin < queries.size(0); begin += chunk) {
+    const auto rows = queries.narrow(0, begin, std::min(chunk, queries.size(0) - begin));
+    const auto [similarity, neighbours] = torch::matmul(l2_normalize(rows), unit).topk(k, 1);
+    auto votes = torch::zeros({rows.size(0), classes}, similarity.options());
+    votes.scatter_add_(1, labels.index_select(0, neighbours.flatten()).view_as(neighbours),
+                       (similarity / options.temperature).exp());
+    answers.push_back(votes.argmax(1));
+  }
+  return torch::cat(answers);
+}
+
+double knn_accuracy(const Embeddings& known, const Embeddings& queries, const KnnOptions& options) {
+  return (knn_classify(known, queries.features, options) == queries.labels).to(torch::kDouble).mean().item<double>();
+}
+
+}  // namespace sslmeme
