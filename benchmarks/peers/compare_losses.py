@@ -43,7 +43,7 @@ def peer(name, n, d, repetitions):
     scale = torch.tensor(1 / 0.07).log().requires_grad_()
     clip = open_clip.ClipLoss()
     swav = L.SwaVLoss()
-    siglip, bias = open_clip.SigLipLoss(), torch.tensor(-10.0).requires_grad_()
+    siglip, bias = open_clip.loss.SigLipLoss(), torch.tensor(-10.0).requires_grad_()
     center = torch.zeros(1, 1)
 
     def dino(student, teacher):

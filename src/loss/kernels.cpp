@@ -52,10 +52,13 @@ HWY_INLINE void along(std::int64_t n, F f) {
   for (std::int64_t i = 0; i < n; i += lanes) f(i, n - i);
 }
 
-/// exp(x), and NaN of NaN, which Highway's gives 0.
+/// exp(x), NaN of NaN, which Highway's gives 0, and 0 below 2⁻⁹²: beside a largest exponential of 1 that changes no
+/// sum, and it keeps denormal numbers out, with which some processors compute a hundred times slower.
 HWY_INLINE V exp_or_nan(V x) {
   const D d;
-  return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, x));
+  const auto lowest = hn::Set(d, -64.0F);
+  const auto e = hn::IfThenElseZero(hn::Ge(x, lowest), hn::Exp(d, hn::Max(x, lowest)));
+  return hn::IfThenElse(hn::IsNaN(x), x, e);
 }
 
 void add_row(const float* scores, std::int64_t n, float* maximum, float* sum) {
