@@ -17,7 +17,8 @@ import subprocess
 import sys
 
 COSINE = "--picture-weight 1 --text-weight 1 --picture-loss cosine --text-loss cosine"
-VARIANTS = {  # name -> options of pretrain_cass_mm
+VARIANTS = {  # name -> options of pretrain_cass_mm; None: no pre-training
+    "fresh encoders": None,
     "default: cosine, InfoNCE": "",
     "cosine on all edges": "--reference",
     "same, linear heads": "--reference --projection linear",
@@ -56,17 +57,23 @@ def measure(name, options, a):
     folder = a.out / "".join(c if c.isalnum() else "-" for c in name)
     pretraining, finetuning = folder / "pretrain", folder / "finetune"
     data = ["--data", str(a.data), *COMMON.split()]
+    fresh = options is None
+    if fresh:
+        names = dict(zip(ENCODERS.split()[::2], ENCODERS.split()[1::2]))
+        start = ["--image", names["--vit"], "--text", names["--text"]]
+    else:
+        start = ["--from", str(pretraining), "--image-node", "vit"]
+        run(
+            [f"{a.programs}/pretrain_cass_mm", *data, "--out", str(pretraining), "--epochs", str(a.epochs), *ENCODERS.split(), *options.split()],
+            pretraining / "model.safetensors",
+        )
     run(
-        [f"{a.programs}/pretrain_cass_mm", *data, "--out", str(pretraining), "--epochs", str(a.epochs), *ENCODERS.split(), *options.split()],
-        pretraining / "model.safetensors",
-    )
-    run(
-        [f"{a.programs}/finetune", *data, "--out", str(finetuning), "--from", str(pretraining), "--image-node", "vit", "--epochs", str(a.finetune_epochs)],
+        [f"{a.programs}/finetune", *data, "--out", str(finetuning), "--epochs", str(a.finetune_epochs), *start],
         finetuning / "results.json",
     )
-    healths = [line["features"] for line in last_epoch(pretraining / "log.jsonl") if "features" in line]
+    healths = [] if fresh else [line["features"] for line in last_epoch(pretraining / "log.jsonl") if "features" in line]
     mean = lambda node, key: sum(health[node][key] for health in healths) / len(healths)
-    nodes = {node: {key: mean(node, key) for key in ("deviation", "effective_rank")} for node in healths[-1]}
+    nodes = {node: {key: mean(node, key) for key in ("deviation", "effective_rank")} for health in healths[-1:] for node in health}
     return {"variant": name, "options": options, "nodes": nodes, "result": json.loads((finetuning / "results.json").read_text())}
 
 

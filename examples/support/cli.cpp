@@ -81,6 +81,8 @@ void TrainingArguments::add_to(CLI::App& app) {
   app.add_option("--size", size, "pixels of both edges")->capture_default_str();
   app.add_option("--epochs", epochs)->capture_default_str();
   app.add_option("--batch", batch, "samples a batch")->capture_default_str();
+  app.add_option("--accumulate", accumulate, "batches a step, with the gradient of one large batch")
+      ->capture_default_str();
   app.add_option("--lr", lr, "peak learning rate of AdamW")->capture_default_str();
   app.add_option("--weight-decay", weight_decay)->capture_default_str();
   app.add_option("--warmup", warmup_epochs, "epochs of linear warmup")->capture_default_str();
@@ -97,6 +99,7 @@ void TrainingArguments::add_to(CLI::App& app) {
 
 sm::TrainerOptions TrainingArguments::trainer() const {
   return {.epochs = epochs,
+          .accumulate = accumulate,
           .optimizer = {.lr = lr, .weight_decay = weight_decay},
           .schedule = {.warmup_epochs = warmup_epochs},
           .precision = bf16 ? sm::Precision::bf16 : sm::Precision::fp32,

@@ -30,7 +30,7 @@ sm::TextEncoder parse_text_encoder(const std::string& text, sm::TextEncoderOptio
 struct TrainingArguments {
   std::string data, split = "train", out, device = "cpu", vocabulary;
   int size = 224, workers = 2;
-  std::int64_t epochs = 10, batch = 32, max_tokens = 64;
+  std::int64_t epochs = 10, batch = 32, accumulate = 1, max_tokens = 64;
   double lr = 1e-3, weight_decay = 0.05, warmup_epochs = 1, clip_norm = 1;
   std::uint64_t seed = 0;
   bool bf16 = false, resume = false, overwrite = false;

@@ -33,21 +33,15 @@ struct ModalityGraph::Node {
 
 namespace {
 
-/// The rows that are in neither list, ascending; undefined when that is all of them.
-Tensor rows_without(std::int64_t n, const std::vector<std::int64_t>& some, const std::vector<std::int64_t>& others) {
-  if (some.empty() && others.empty()) return {};
-  auto kept = torch::ones({n}, torch::kBool);
-  for (const auto* rows : {&some, &others}) {
-    for (const auto row : *rows) kept[row] = false;
-  }
-  return kept.nonzero().squeeze(1);
+/// The rows that are in neither mask, ascending; undefined when that is all of them.
+Tensor rows_without(const Tensor& some, const Tensor& others) {
+  if (!some.defined() && !others.defined()) return {};
+  const auto either = !some.defined() ? others : !others.defined() ? some : some.logical_or(others);
+  return either.logical_not().nonzero().squeeze(1);
 }
 
-Tensor with_zeros(const Tensor& z, const std::vector<std::int64_t>& rows) {
-  if (rows.empty()) return z;
-  auto kept = torch::ones({z.size(0), 1}, torch::kFloat);
-  for (const auto row : rows) kept[row] = 0;
-  return z * kept.to(z.options());
+Tensor with_zeros(const Tensor& z, const Tensor& missing) {
+  return missing.defined() ? z.masked_fill(missing.to(z.device()).unsqueeze(1), 0) : z;
 }
 
 }  // namespace
@@ -159,15 +153,18 @@ bool ModalityGraph::joins_words(const Edge& edge) const {
   return nodes_[edge.from]->spec.text || nodes_[edge.to]->spec.text;
 }
 
-ModalityGraph::MissingRows ModalityGraph::draw_missing(const Batch& batch, const StepContext& context) const {
-  MissingRows missing(nodes_.size());
+ModalityGraph::Missing ModalityGraph::draw_missing(const Batch& batch, const StepContext& context) const {
+  Missing missing(nodes_.size());
   if (dropout_.p == 0 || !root_->is_training()) return missing;
   const auto n = batch.views.empty() ? batch.tokens.size(0) : batch.views[0].size(0);
   std::vector<std::size_t> candidates;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (!nodes_[i]->is_fused()) candidates.push_back(i);
+    if (nodes_[i]->is_fused()) continue;
+    candidates.push_back(i);
+    missing[i] = torch::zeros({n}, torch::kBool);
   }
-  Rng rng{derive_seed({dropout_.seed, static_cast<std::uint64_t>(context.step)})};
+  Rng rng{
+      derive_seed({dropout_.seed, static_cast<std::uint64_t>(context.step), static_cast<std::uint64_t>(context.part)})};
   const auto share = dropout_.p * static_cast<double>(n);
   auto count = static_cast<std::int64_t>(share);
   if (rng.bernoulli(share - static_cast<double>(count))) ++count;  // p on average, however small the batch
@@ -178,11 +175,11 @@ ModalityGraph::MissingRows ModalityGraph::draw_missing(const Batch& batch, const
   // By turns, so that each node is missed about as often as another.
   auto turn = rng.below(candidates.size());
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
-    missing[candidates[turn++ % candidates.size()]].push_back(rows[i]);
+    missing[candidates[turn++ % candidates.size()]][rows[i]] = true;
   return missing;
 }
 
-std::vector<Tensor> ModalityGraph::project_all(const Batch& batch, const MissingRows& missing) const {
+std::vector<Tensor> ModalityGraph::project_all(const Batch& batch, const Missing& missing) const {
   std::vector<Tensor> z;
   for (const auto& node : nodes_) {
     if (!node->is_fused()) {
@@ -196,20 +193,36 @@ std::vector<Tensor> ModalityGraph::project_all(const Batch& batch, const Missing
   return z;
 }
 
-LossOutput ModalityGraph::step(const Batch& batch, const StepContext& context) {
+NamedTensors ModalityGraph::represent(const Batch& batch, const StepContext& context) const {
   const auto missing = draw_missing(batch, context);
   const auto z = project_all(batch, missing);
+  NamedTensors samples;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    samples.emplace_back("node/" + nodes_[i]->spec.name, z[i]);
+    if (missing[i].defined()) samples.emplace_back("missing/" + nodes_[i]->spec.name, missing[i]);
+  }
+  if (batch.ids.defined()) samples.emplace_back("ids", batch.ids);
+  if (batch.tokens.defined()) samples.emplace_back("captions", detail::caption_ids(batch.tokens, batch.mask));
+  return samples;
+}
+
+LossOutput ModalityGraph::compare(const NamedTensors& samples, const StepContext& context) const {
+  std::vector<Tensor> z, missing;
   LossOutput output;
-  for (std::size_t i = 0; i < nodes_.size(); ++i) output.features.emplace_back(nodes_[i]->spec.name, z[i].detach());
+  for (const auto& node : nodes_) {
+    z.push_back(detail::find_tensor(samples, "node/" + node->spec.name));
+    missing.push_back(detail::find_tensor(samples, "missing/" + node->spec.name));
+    output.features.emplace_back(node->spec.name, z.back().detach());
+  }
   const FullPrecision losses_run_in_fp32{z.front().device().type()};
-  const auto of_words = batch.tokens.defined() ? detail::caption_ids(batch.tokens, batch.mask) : Tensor{};
+  const auto of_words = detail::find_tensor(samples, "captions"), of_samples = detail::find_tensor(samples, "ids");
   for (const auto& edge : edges_) {
-    const auto rows = rows_without(z.front().size(0), missing[edge.from], missing[edge.to]);
+    const auto rows = rows_without(missing[edge.from], missing[edge.to]);
     const auto kept = [&rows](const Tensor& x) {
       return rows.defined() && x.defined() ? x.index_select(0, rows.to(x.device())) : x;
     };
     const auto loss = edge.loss(kept(detail::at_least_fp32(z[edge.from])), kept(detail::at_least_fp32(z[edge.to])),
-                                {kept(joins_words(edge) ? of_words : batch.ids), context});
+                                {kept(joins_words(edge) ? of_words : of_samples), context});
     const auto weighted = loss.total * edge.weight.at(context);
     output.total = output.total.defined() ? output.total + weighted : weighted;
     output.parts.emplace_back(edge.name, loss.total.detach());
@@ -227,7 +240,7 @@ void ModalityGraph::after_step(const StepContext& context, const LossOutput& out
 
 Tensor ModalityGraph::project(std::string_view node_name, const Batch& batch) const {
   const auto i = find(node_name);
-  return nodes_[i]->is_fused() ? project_all(batch, MissingRows(nodes_.size()))[i] : nodes_[i]->project(batch);
+  return nodes_[i]->is_fused() ? project_all(batch, Missing(nodes_.size()))[i] : nodes_[i]->project(batch);
 }
 
 ImageEncoder ModalityGraph::image_encoder(std::string_view node_name) const {

@@ -59,26 +59,29 @@ Siamese::Siamese(ImageEncoder encoder, const Projection& head, AnyPairLoss loss,
   if (const auto state = loss_.module()) root_->register_module("loss", state);
 }
 
-LossOutput Siamese::step(const Batch& batch, const StepContext& context) {
+NamedTensors Siamese::represent(const Batch& batch, const StepContext& /*context*/) const {
   const auto project = [&](const ImageEncoder& encoder, const std::shared_ptr<ProjectionHead>& head, int view) {
     return detail::at_least_fp32(head->forward(detail::encode_images(*encoder, batch, view, "Siamese")));
   };
-  const auto target = [&](int view) {
-    if (!options_.teacher) return project(encoder_, head_, view);
+  NamedTensors samples{{"z0", project(encoder_, head_, 0)}};
+  if (options_.symmetric || !options_.teacher) samples.emplace_back("z1", project(encoder_, head_, 1));
+  if (options_.teacher) {
     const torch::NoGradGuard no_grad;
-    return project(options_.teacher, teacher_head_, view);
-  };
-  const PairInfo info{batch.ids, context};
-  const auto z = project(encoder_, head_, 0), t = target(1);
-  if (!options_.symmetric) {
-    const FullPrecision losses_run_in_fp32{z.device().type()};
-    auto output = loss_(z, t, info);
-    output.features.emplace_back("z", z.detach());
-    return output;
+    samples.emplace_back("t1", project(options_.teacher, teacher_head_, 1));
+    if (options_.symmetric) samples.emplace_back("t0", project(options_.teacher, teacher_head_, 0));
   }
-  const auto other_z = options_.teacher ? project(encoder_, head_, 1) : t, other_t = options_.teacher ? target(0) : z;
+  if (batch.ids.defined()) samples.emplace_back("ids", batch.ids);
+  return samples;
+}
+
+LossOutput Siamese::compare(const NamedTensors& samples, const StepContext& context) const {
+  const auto of = [&](const char* name) { return detail::find_tensor(samples, name); };
+  const auto z = of("z0");
   const FullPrecision losses_run_in_fp32{z.device().type()};
-  auto output = mean_of(loss_(z, t, info), loss_(other_z, other_t, info));
+  const PairInfo info{of("ids"), context};
+  const bool taught = options_.teacher != nullptr;
+  auto output = loss_(z, taught ? of("t1") : of("z1"), info);
+  if (options_.symmetric) output = mean_of(output, loss_(of("z1"), taught ? of("t0") : z, info));
   output.features.emplace_back("z", z.detach());
   return output;
 }

@@ -6,6 +6,7 @@
 #include <sslmeme/nn/weights.hpp>
 #include <sslmeme/version.hpp>
 
+#include "train/gradients.hpp"
 #include "train/run_directory.hpp"
 
 #include <ATen/Parallel.h>
@@ -14,6 +15,7 @@
 #include <torch/version.h>
 
 #include <chrono>
+#include <span>
 
 namespace sslmeme {
 namespace {
@@ -28,6 +30,8 @@ void check(const TrainerOptions& o, std::int64_t batches_per_epoch) {
   if (o.epochs < 1) throw InvalidArgument(fmt::format("TrainerOptions::epochs is {}; it must be at least 1", o.epochs));
   if (batches_per_epoch < 1)
     throw InvalidArgument("the loader has no batch: give it more samples or a smaller batch_size");
+  if (o.accumulate < 1)
+    throw InvalidArgument(fmt::format("TrainerOptions::accumulate is {}; it must be at least 1", o.accumulate));
   if (!(o.clip_norm >= 0))
     throw InvalidArgument(fmt::format("TrainerOptions::clip_norm is {}; it must be zero or more", o.clip_norm));
   if (o.monitor_every < 1)
@@ -57,6 +61,7 @@ nlohmann::json config_json(const TrainerOptions& o, std::int64_t batches_per_epo
   const auto& a = o.optimizer;
   return {{"trainer",
            {{"epochs", o.epochs},
+            {"accumulate", o.accumulate},
             {"optimizer",
              {{"name", "adamw"},
               {"lr", a.lr},
@@ -81,8 +86,10 @@ nlohmann::json config_json(const TrainerOptions& o, std::int64_t batches_per_epo
 }
 
 /// "ids 4, 17, 3 and 29 more"
-std::string ids_of(const Batch& batch) {
-  const auto ids = batch.ids.cpu();
+std::string ids_of(std::span<const Batch> parts) {
+  std::vector<Tensor> of_parts;
+  for (const auto& part : parts) of_parts.push_back(part.ids);
+  const auto ids = torch::cat(of_parts).cpu();
   constexpr std::int64_t shown = 8;
   std::vector<std::int64_t> some;
   for (std::int64_t i = 0; i < std::min(shown, ids.numel()); ++i) some.push_back(ids[i].item<std::int64_t>());
@@ -131,7 +138,7 @@ struct TrainingSession::State {
   }
 
   /// Throws unless the number is finite; nothing was updated yet.
-  void require_finite(double value, const char* what, const Batch& batch) {
+  void require_finite(double value, const char* what, std::span<const Batch> parts) {
     if (std::isfinite(value)) return;
     optimizer->zero_grad();
     const auto kept =
@@ -139,51 +146,58 @@ struct TrainingSession::State {
     throw NonFiniteError(
         fmt::format("the {} is {} at step {} (epoch {}, batch {}; {}){}: lower the learning rate, clip gradients, or "
                     "look at these samples",
-                    what, value, info.step, info.epoch, info.batch, ids_of(batch), kept));
+                    what, value, info.step, info.epoch, info.batch, ids_of(parts), kept));
   }
 
-  /// Forward, backward and update of one batch.
-  LossOutput learn(const Batch& batch, const StepContext& context, const StepFunction& forward) {
-    const TorchSeedScope seeded{derive_seed({options.seed, static_cast<std::uint64_t>(info.step)}), device};
-    LossOutput output;
-    {
-      const Autocast autocast{options.precision, device.type()};
-      output = forward(batch, context);
-    }
-    if (!output.total.defined() || output.total.numel() != 1) {
-      throw InvalidArgument(fmt::format("the method returned a loss of shape {}; it must be 0-d: take its mean",
-                                        shape_string(output.total)));
-    }
-    info.loss = output.total.item<double>();
-    require_finite(info.loss, "loss", batch);
+  /// Forward, backward and update.
+  LossOutput learn(std::span<const Batch> parts, const StepContext& context, const MethodCalls& method) {
+    const detail::GradientScope scope{
+        [&](std::int64_t part, const std::function<void()>& forward) {
+          const auto seed = derive_seed({options.seed, static_cast<std::uint64_t>(info.step)});
+          const TorchSeedScope seeded{part == 0 ? seed : derive_seed({seed, static_cast<std::uint64_t>(part)}), device};
+          const Autocast autocast{options.precision, device.type()};
+          forward();
+        },
+        [&](const LossOutput& output) {
+          if (!output.total.defined() || output.total.numel() != 1) {
+            throw InvalidArgument(fmt::format("the method returned a loss of shape {}; it must be 0-d: take its mean",
+                                              shape_string(output.total)));
+          }
+          require_finite(output.total.item<double>(), "loss", parts);
+        }};
     optimizer->zero_grad();
-    output.total.backward();
+    auto output = detail::add_gradient(*module, parts, context, method, scope);
+    info.loss = output.total.item<double>();
     info.gradient_norm = optimizer->gradient_norm();
-    require_finite(info.gradient_norm, "gradient norm", batch);
+    require_finite(info.gradient_norm, "gradient norm", parts);
     if (options.clip_norm > 0 && options.clip_scope == ClipScope::each) {
       optimizer->clip_each_gradient(options.clip_norm);
     } else if (options.clip_norm > 0 && info.gradient_norm > options.clip_norm) {
       optimizer->scale_gradients(options.clip_norm / info.gradient_norm);
     }
-    info.learning_rate =
-        options.optimizer.lr * options.schedule.factor(info.step, info.total_steps, info.batches_per_epoch);
+    info.learning_rate = options.optimizer.lr * options.schedule.factor(info.step, info.total_steps, steps_in_epoch());
     optimizer->step(info.learning_rate, options.optimizer.decay_at(info.step, info.total_steps));
     return output;
   }
 
-  void account(const LossOutput& output, double wait, std::int64_t batch_size) {
+  /// How many optimizer steps so many batches of an epoch make.
+  std::int64_t steps_of(std::int64_t batches) const { return (batches + options.accumulate - 1) / options.accumulate; }
+  std::int64_t steps_in_epoch() const { return steps_of(info.batches_per_epoch); }
+
+  void account(const LossOutput& output, double wait, std::span<const Batch> parts) {
     info.parts.clear();
     for (const auto& [name, value] : output.parts) info.parts.emplace_back(name, value.item<double>());
     ++info.step;
-    ++info.batch;
+    info.batch += static_cast<std::int64_t>(parts.size());
     at.step = info.step;
     at.batch = info.batch;
     at.loss_sum += info.loss;
     add_to(at.part_sums, info.parts);
-    info.mean_loss = at.loss_sum / static_cast<double>(info.batch);
+    const auto steps = static_cast<double>(steps_of(info.batch));
+    info.mean_loss = at.loss_sum / steps;
     info.mean_parts = at.part_sums;
-    for (auto& [name, value] : info.mean_parts) value /= static_cast<double>(info.batch);
-    samples += batch_size;
+    for (auto& [name, value] : info.mean_parts) value /= steps;
+    for (const auto& part : parts) samples += part.size();
     waited += wait;
     const auto epoch_seconds = seconds_since(epoch_began);
     info.samples_per_second = static_cast<double>(samples) / epoch_seconds;
@@ -229,7 +243,7 @@ TrainingSession::TrainingSession(std::shared_ptr<torch::nn::Module> module, Trai
   info.session = this;
   info.epochs = state_->options.epochs;
   info.batches_per_epoch = batches_per_epoch;
-  info.total_steps = info.epochs * batches_per_epoch;
+  info.total_steps = info.epochs * state_->steps_in_epoch();
   if (state_->options.output_dir.empty()) return;
   auto& directory =
       state_->directory.emplace(state_->options, config_json(state_->options, batches_per_epoch, method_json));
@@ -263,12 +277,12 @@ void TrainingSession::begin_epoch(std::int64_t epoch) {
   state_->module->train();
 }
 
-void TrainingSession::step(const Batch& batch, double wait, const StepFunction& forward, const AfterStep& after_step) {
-  const auto moved = batch.to(state_->device);
+void TrainingSession::step(std::vector<Batch> parts, double wait, const MethodCalls& method) {
+  for (auto& part : parts) part = part.to(state_->device);
   auto& info = state_->info;
-  const auto output = state_->learn(moved, {info.step, info.total_steps, info.epoch}, forward);
-  state_->account(output, wait, batch.size());
-  after_step({info.step, info.total_steps, info.epoch}, output);
+  const auto output = state_->learn(parts, {info.step, info.total_steps, info.epoch}, method);
+  state_->account(output, wait, parts);
+  method.after_step({info.step, info.total_steps, info.epoch}, output);
   state_->look_for_collapse(output);
   state_->log();
 }

@@ -18,6 +18,7 @@ struct StepContext {
   std::int64_t step = 0;         ///< optimizer steps done so far in this run
   std::int64_t total_steps = 0;  ///< of the whole run
   std::int64_t epoch = 0;        ///< starting from 0
+  std::int64_t part = 0;         ///< of a step that takes several batches: which of them
 };
 
 /// Tensors with the names under which logs and states know them.

@@ -80,7 +80,12 @@ class ModalityGraph {
   /// The same from what is known at run time only.
   ModalityGraph(std::vector<NodeSpec> nodes, std::vector<EdgeSpec> edges, const ModalityDropout& dropout = {.p = 0});
 
-  LossOutput step(const Batch& batch, const StepContext& context);
+  LossOutput step(const Batch& batch, const StepContext& context) {
+    return compare(represent(batch, context), context);
+  }
+  /// "node/NAME": projections (N, d); "ids" and "captions": i64 (N); "missing/NAME": bool (N), under ModalityDropout.
+  NamedTensors represent(const Batch& batch, const StepContext& context) const;
+  LossOutput compare(const NamedTensors& samples, const StepContext& context) const;
   void after_step(const StepContext& context, const LossOutput& output);
   std::shared_ptr<torch::nn::Module> module() const { return root_; }
   int views_required() const;
@@ -103,8 +108,8 @@ class ModalityGraph {
   };
   struct Root : torch::nn::Module {};
 
-  /// By node: the rows of a batch that miss it.
-  using MissingRows = std::vector<std::vector<std::int64_t>>;
+  /// By node: bool (N), true for the samples of a batch that miss it; undefined where none does.
+  using Missing = std::vector<Tensor>;
 
   ModalityGraph();
   void add(NodeSpec spec);
@@ -113,8 +118,8 @@ class ModalityGraph {
   void finish();
   std::size_t find(std::string_view name) const;
   bool joins_words(const Edge& edge) const;
-  MissingRows draw_missing(const Batch& batch, const StepContext& context) const;
-  std::vector<Tensor> project_all(const Batch& batch, const MissingRows& missing) const;
+  Missing draw_missing(const Batch& batch, const StepContext& context) const;
+  std::vector<Tensor> project_all(const Batch& batch, const Missing& missing) const;
 
   std::shared_ptr<Root> root_;
   std::shared_ptr<torch::nn::Module> nodes_module_, losses_module_;

@@ -38,7 +38,12 @@ class Siamese {
   /// momentum outside [0, 1].
   Siamese(ImageEncoder encoder, const Projection& head, AnyPairLoss loss, const SiameseOptions& options = {});
 
-  LossOutput step(const Batch& batch, const StepContext& context);
+  LossOutput step(const Batch& batch, const StepContext& context) {
+    return compare(represent(batch, context), context);
+  }
+  /// "z0", "z1" and, with a teacher, "t0", "t1", as far as they are compared: (N, d); "ids": i64 (N).
+  NamedTensors represent(const Batch& batch, const StepContext& context) const;
+  LossOutput compare(const NamedTensors& samples, const StepContext& context) const;
   void after_step(const StepContext& context, const LossOutput& output);
   std::shared_ptr<torch::nn::Module> module() const { return root_; }
   int views_required() const { return 2; }

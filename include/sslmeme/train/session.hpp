@@ -34,6 +34,10 @@ enum class ClipScope {
 
 struct TrainerOptions {
   std::int64_t epochs = 10;
+  /// Batches of the loader that make one optimizer step, as one large batch would at the memory of one of them: exact
+  /// for methods that can represent() and compare(), and for losses that are means over samples. The last step of an
+  /// epoch takes what is left.
+  std::int64_t accumulate = 1;
   AdamW optimizer = {};
   WarmupCosine schedule = {};
   Precision precision = Precision::fp32;  ///< of the encoders; losses always run in fp32
@@ -54,6 +58,14 @@ struct EpochRecord {
   std::vector<FeatureHealth> health;
 };
 
+/// What training calls of a method.
+struct MethodCalls {
+  std::function<LossOutput(const Batch&, const StepContext&)> step;
+  std::function<void(const StepContext&, const LossOutput&)> after_step;
+  std::function<NamedTensors(const Batch&, const StepContext&)> represent;  ///< these two or neither
+  std::function<LossOutput(const NamedTensors&, const StepContext&)> compare;
+};
+
 struct FitResult {
   std::vector<EpochRecord> history;  ///< every epoch of the run, those before a resume included
   std::int64_t steps = 0;
@@ -68,9 +80,6 @@ struct FitResult {
 /// complete).
 class TrainingSession {
  public:
-  using StepFunction = std::function<LossOutput(const Batch&, const StepContext&)>;
-  using AfterStep = std::function<void(const StepContext&, const LossOutput&)>;
-
   /// method_json: Method::describe() or empty. Throws InvalidArgument for bad options, for a used directory under
   /// ExistingRun::refuse, and on resume when the configuration differs (naming the keys).
   TrainingSession(std::shared_ptr<torch::nn::Module> module, TrainerOptions options, std::int64_t batches_per_epoch,
@@ -84,9 +93,10 @@ class TrainingSession {
   std::int64_t first_batch() const;
 
   void begin_epoch(std::int64_t epoch);
-  /// Forward, backward, clip, update, after_step, log. wait: seconds that the batch was waited for. Throws
-  /// NonFiniteError, naming step and ids, before any parameter changed, when loss or gradients are not finite.
-  void step(const Batch& batch, double wait, const StepFunction& forward, const AfterStep& after_step);
+  /// Forward, backward, clip, update, after_step, log. parts: TrainerOptions::accumulate batches, fewer at the end of
+  /// an epoch. wait: seconds that they were waited for. Throws NonFiniteError, naming step and ids, before any
+  /// parameter changed, when loss or gradients are not finite.
+  void step(std::vector<Batch> parts, double wait, const MethodCalls& method);
   void end_epoch();
   /// Throws InvalidArgument: the loader ended an epoch before its batches_per_epoch().
   [[noreturn]] void refuse_short_epoch() const;

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace sslmeme {
 
@@ -29,12 +30,7 @@ class Trainer {
     std::string method_json;
     if constexpr (requires { method_.describe(); }) method_json = method_.describe();
     TrainingSession session{method_.module(), options_, loader.batches_per_epoch(), method_json};
-    const auto forward = [this](const Batch& batch, const StepContext& context) {
-      return method_.step(batch, context);
-    };
-    const auto after_step = [&](const StepContext& context, const LossOutput& output) {
-      if constexpr (requires { method_.after_step(context, output); }) method_.after_step(context, output);
-    };
+    const auto method = calls();
     const auto call_all = [&]([[maybe_unused]] auto hook) {  // in order; true when one of them says stop
       bool stop = false;
       ((stop |= hook(callbacks) == Flow::stop), ...);
@@ -49,10 +45,10 @@ class Trainer {
       loader.start_epoch(epoch, std::exchange(first_batch, 0), method_.views_required());
       while (!stopped) {
         const auto asked = std::chrono::steady_clock::now();
-        const auto batch = loader.next();
-        if (!batch) break;
+        auto parts = next_batches(loader);
+        if (parts.empty()) break;
         const std::chrono::duration<double> wait = std::chrono::steady_clock::now() - asked;
-        session.step(*batch, wait.count(), forward, after_step);
+        session.step(std::move(parts), wait.count(), method);
         stopped = call_all([&](auto& callback) { return detail::call_on_step_end(callback, info); });
       }
       if (info.batch < info.batches_per_epoch) {
@@ -71,6 +67,37 @@ class Trainer {
   const TrainerOptions& options() const { return options_; }
 
  private:
+  MethodCalls calls() {
+    MethodCalls calls;
+    calls.step = [this](const Batch& batch, const StepContext& context) { return method_.step(batch, context); };
+    calls.after_step = [this](const StepContext& context, const LossOutput& output) {
+      if constexpr (requires { method_.after_step(context, output); }) method_.after_step(context, output);
+    };
+    if constexpr (requires(const Batch& batch, const StepContext& context) {
+                    method_.compare(method_.represent(batch, context), context);
+                  }) {
+      calls.represent = [this](const Batch& batch, const StepContext& context) {
+        return method_.represent(batch, context);
+      };
+      calls.compare = [this](const NamedTensors& samples, const StepContext& context) {
+        return method_.compare(samples, context);
+      };
+    }
+    return calls;
+  }
+
+  /// The batches of the next step; fewer than accumulate, or none, at the end of an epoch.
+  template <class Loader>
+  std::vector<Batch> next_batches(Loader& loader) const {
+    std::vector<Batch> batches;
+    while (std::cmp_less(batches.size(), options_.accumulate)) {
+      auto batch = loader.next();
+      if (!batch) break;
+      batches.push_back(std::move(*batch));
+    }
+    return batches;
+  }
+
   M method_;
   TrainerOptions options_;
 };

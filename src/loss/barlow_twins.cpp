@@ -1,0 +1,45 @@
+#include <sslmeme/loss/barlow_twins.hpp>
+
+#include <torch/autograd.h>
+
+namespace sslmeme {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// Σᵢ (1 − cᵢᵢ)² + λ Σ_{i≠j} cᵢⱼ². Of a (D, D) matrix that is larger than any cache each direction reads it once.
+struct CrossCorrelationLoss : torch::autograd::Function<CrossCorrelationLoss> {
+  static Tensor forward(AutogradContext* context, const Tensor& c, double off_diagonal_weight) {
+    context->save_for_backward({c});
+    context->saved_data["weight"] = off_diagonal_weight;
+    const auto diagonal = c.diagonal().to(torch::kDouble);
+    const auto off_diagonal = c.norm().to(torch::kDouble).square() - diagonal.square().sum();
+    return ((1 - diagonal).square().sum() + off_diagonal_weight * off_diagonal).to(c.scalar_type());
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    detail::require_first_derivative("BarlowTwins");
+    const auto c = context->get_saved_variables()[0];
+    auto gradient = c * (2 * context->saved_data["weight"].toDouble() * gradients[0]);
+    gradient.diagonal().copy_(2 * (c.diagonal() - 1) * gradients[0]);
+    return {gradient, {}};
+  }
+};
+
+Tensor standardize(const Tensor& z) {
+  const auto x = detail::at_least_fp32(z);
+  const auto centered = x - x.mean(0);
+  return centered * (centered.square().mean(0) + 1e-5).rsqrt();
+}
+
+}  // namespace
+
+Tensor BarlowTwins::operator()(const Tensor& z_a, const Tensor& z_b) const {
+  detail::check_pair(z_a, z_b, "BarlowTwins");
+  detail::check_statistics(z_a, "BarlowTwins");
+  const auto n = static_cast<double>(z_a.size(0));
+  return CrossCorrelationLoss::apply(torch::matmul(standardize(z_a).t(), standardize(z_b) / n), off_diagonal_weight);
+}
+
+}  // namespace sslmeme

@@ -1,0 +1,136 @@
+#include "train/gradients.hpp"
+
+#include <sslmeme/core/error.hpp>
+
+#include <torch/autograd.h>
+
+#include <utility>
+#include <vector>
+
+namespace sslmeme::detail {
+namespace {
+
+StepContext of_part(StepContext context, std::size_t part) {
+  context.part = static_cast<std::int64_t>(part);
+  return context;
+}
+
+/// Puts buffers back to what they were, so that a second forward pass moves them as the only one would.
+class BufferSnapshot {
+ public:
+  explicit BufferSnapshot(const torch::nn::Module& module) : buffers_{module.buffers()} {
+    for (const auto& buffer : buffers_) copies_.push_back(buffer.clone());
+  }
+  void restore() {
+    const torch::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(copies_[i]);
+  }
+
+ private:
+  std::vector<Tensor> buffers_, copies_;
+};
+
+/// The tensors of all parts by name, row after row; those of them that are floating are leaves that want gradients.
+NamedTensors rows_of(const std::vector<NamedTensors>& parts) {
+  NamedTensors all;
+  for (const auto& [name, first] : parts.front()) {
+    std::vector<Tensor> rows;
+    for (const auto& part : parts) rows.push_back(find_tensor(part, name));
+    all.emplace_back(name, torch::cat(rows));
+    if (first.is_floating_point()) all.back().second.requires_grad_();
+  }
+  return all;
+}
+
+LossOutput of_large_batch(torch::nn::Module& module, std::span<const Batch> parts, const StepContext& context,
+                          const MethodCalls& method, const GradientScope& scope) {
+  BufferSnapshot buffers{module};
+  std::vector<NamedTensors> represented(parts.size());
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const torch::NoGradGuard no_grad;
+    scope.around(static_cast<std::int64_t>(i),
+                 [&] { represented[i] = method.represent(parts[i], of_part(context, i)); });
+  }
+  const auto all = rows_of(represented);
+  auto output = method.compare(all, context);
+  scope.check(output);
+  output.total.backward();
+  output.total = output.total.detach();
+  buffers.restore();
+  std::int64_t begin = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    NamedTensors again;
+    scope.around(static_cast<std::int64_t>(i), [&] { again = method.represent(parts[i], of_part(context, i)); });
+    const auto n = again.front().second.size(0);
+    std::vector<Tensor> tensors, gradients;
+    for (const auto& [name, tensor] : again) {
+      const auto gradient = find_tensor(all, name).grad();
+      if (!tensor.requires_grad() || !gradient.defined()) continue;
+      tensors.push_back(tensor);
+      gradients.push_back(gradient.narrow(0, begin, n));
+    }
+    if (!tensors.empty()) torch::autograd::backward(tensors, gradients);
+    begin += n;
+  }
+  return output;
+}
+
+void add_scaled(NamedTensors& sums, const NamedTensors& values, double factor) {
+  for (const auto& [name, value] : values) {
+    bool found = false;
+    for (auto& [known, sum] : sums) {
+      if (known != name) continue;
+      sum = sum + value * factor;
+      found = true;
+    }
+    if (!found) sums.emplace_back(name, value * factor);
+  }
+}
+
+void append_rows(NamedTensors& all, const NamedTensors& more) {
+  for (const auto& [name, rows] : more) {
+    bool found = false;
+    for (auto& [known, earlier] : all) {
+      if (known != name) continue;
+      earlier = torch::cat({earlier, rows});
+      found = true;
+    }
+    if (!found) all.emplace_back(name, rows);
+  }
+}
+
+LossOutput mean_over_parts(std::span<const Batch> parts, const StepContext& context, const MethodCalls& method,
+                           const GradientScope& scope) {
+  std::int64_t samples = 0;
+  for (const auto& part : parts) samples += part.size();
+  LossOutput mean;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto share = static_cast<double>(parts[i].size()) / static_cast<double>(samples);
+    LossOutput output;
+    scope.around(static_cast<std::int64_t>(i), [&] { output = method.step(parts[i], of_part(context, i)); });
+    scope.check(output);
+    (output.total * share).backward();
+    const auto total = output.total.detach() * share;
+    mean.total = mean.total.defined() ? mean.total + total : total;
+    add_scaled(mean.parts, output.parts, share);
+    append_rows(mean.observed, output.observed);
+    if (i == 0) mean.features = output.features;
+  }
+  return mean;
+}
+
+}  // namespace
+
+LossOutput add_gradient(torch::nn::Module& module, std::span<const Batch> parts, const StepContext& context,
+                        const MethodCalls& method, const GradientScope& scope) {
+  if (parts.size() > 1)
+    return method.represent ? of_large_batch(module, parts, context, method, scope)
+                            : mean_over_parts(parts, context, method, scope);
+  LossOutput output;
+  scope.around(0, [&] { output = method.step(parts.front(), context); });
+  scope.check(output);
+  output.total.backward();
+  return output;
+}
+
+}  // namespace sslmeme::detail
