@@ -183,8 +183,9 @@ class Bert final : public TextBackbone {
     }
     const auto hidden = encoder_->forward(embeddings_->forward(tokens), bias);
     if (options_.pooling == Pooling::first) return hidden.select(1, 0);
-    const auto weight = mask.unsqueeze(-1).to(torch::kFloat);
-    return (hidden.to(torch::kFloat) * weight).sum(1) / weight.sum(1).clamp_min(1e-9);
+    const auto type = hidden.scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat;
+    const auto weight = mask.unsqueeze(-1).to(type);
+    return (hidden.to(type) * weight).sum(1) / weight.sum(1).clamp_min(1e-9);
   }
 
  private:

@@ -29,9 +29,13 @@ TEST_CASE("config.json tells how the run was made") {
   const auto config = json_of(temporary / "config.json");
   const auto& trainer = config.at("trainer");
   CHECK(trainer.at("epochs") == epochs);
-  CHECK(trainer.at("optimizer") ==
-        nlohmann::json{
-            {"name", "adamw"}, {"lr", 0.01}, {"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.01}});
+  CHECK(trainer.at("optimizer") == nlohmann::json{{"name", "adamw"},
+                                                  {"lr", 0.01},
+                                                  {"beta1", 0.9},
+                                                  {"beta2", 0.999},
+                                                  {"eps", 1e-8},
+                                                  {"weight_decay", 0.01},
+                                                  {"final_weight_decay", nullptr}});
   CHECK(trainer.at("schedule") ==
         nlohmann::json{{"name", "warmup_cosine"}, {"warmup_epochs", 1.0}, {"final_factor", 0.0}});
   CHECK(trainer.at("precision") == "fp32");
