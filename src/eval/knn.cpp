@@ -2,6 +2,8 @@
 
 #include <sslmeme/core/error.hpp>
 
+#include "eval/evaluation_scope.hpp"
+
 #include <fmt/format.h>
 
 #include <vector>
@@ -9,11 +11,8 @@
 namespace sslmeme {
 
 Embeddings embed(ImageBackbone& encoder, DataLoader& loader) {
-  if (loader.options().drop_last)
-    throw InvalidArgument("a loader to embed must leave out nothing: make it with .drop_last = false");
-  const torch::NoGradGuard no_grad;
-  const bool was_training = encoder.is_training();
-  encoder.eval();
+  detail::require_whole(loader, "embed");
+  const detail::EvaluationScope evaluation{encoder};
   const auto parameters = encoder.parameters();
   const auto device = parameters.empty() ? torch::Device{torch::kCPU} : parameters.front().device();
   std::vector<Tensor> features, labels, ids;
@@ -25,12 +24,10 @@ Embeddings embed(ImageBackbone& encoder, DataLoader& loader) {
     const auto finite = torch::isfinite(features.back()).all(1);
     if (!finite.all().item<bool>()) {
       const auto first = finite.logical_not().nonzero()[0][0].item<std::int64_t>();
-      encoder.train(was_training);
       throw NonFiniteError(
           fmt::format("the features of sample {} are not finite", ids.back()[first].item<std::int64_t>()));
     }
   }
-  encoder.train(was_training);
   return {torch::cat(features), torch::cat(labels), torch::cat(ids)};
 }
 

@@ -3,17 +3,16 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/eval/metrics.hpp>
 
+#include "eval/evaluation_scope.hpp"
+
 #include <fmt/format.h>
 
 namespace sslmeme {
 
 Predictions predict(Supervised& classifier, DataLoader& loader) {
-  if (loader.options().drop_last)
-    throw InvalidArgument("a loader to predict on must leave out nothing: make it with .drop_last = false");
-  const torch::NoGradGuard no_grad;
+  detail::require_whole(loader, "predict on");
   const auto module = classifier.module();
-  const bool was_training = module->is_training();
-  module->eval();
+  const detail::EvaluationScope evaluation{*module};
   const auto device = module->parameters().front().device();
   Predictions all;
   loader.start_epoch(0, 0, classifier.views_required());
@@ -29,7 +28,6 @@ Predictions predict(Supervised& classifier, DataLoader& loader) {
         throw NonFiniteError(fmt::format("the score of sample {} is {}", all.ids.back(), all.scores.back()));
     }
   }
-  module->train(was_training);
   return all;
 }
 

@@ -3,6 +3,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
 
+#include "core/half_cosine.hpp"
 #include "method/inputs.hpp"
 #include "method/teacher.hpp"
 
@@ -31,9 +32,9 @@ DinoMethodOptions checked(DinoMethodOptions options) {
 }
 
 /// −Σ q log q, mean over rows.
-double entropy(const Tensor& teacher, const Tensor& center, double temperature) {
+Tensor entropy(const Tensor& teacher, const Tensor& center, double temperature) {
   const auto log_q = torch::log_softmax((teacher - center) / temperature, -1);
-  return -(log_q.exp() * log_q).sum(-1).mean().item<double>();
+  return -(log_q.exp() * log_q).sum(-1).mean();
 }
 
 }  // namespace
@@ -95,18 +96,15 @@ LossOutput Dino::step(const Batch& batch, const StepContext& context) {
     return detail::at_least_fp32(of.features.narrow(0, 0, n)).detach();
   };
   const auto of_student = first_view(student), of_teacher = first_view(teacher);
-  const auto report = [&](const char* name, double value) {
-    output.parts.emplace_back(name, torch::tensor(value, torch::kDouble));
-  };
-  report("teacher_entropy", entropy(teacher_logits, loss_.center(), temperature));
-  report("center_norm", loss_.center().norm().item<double>());
-  report("agreement", (l2_normalize(of_student) * l2_normalize(of_teacher)).sum(1).mean().item<double>());
+  output.parts.emplace_back("teacher_entropy", entropy(teacher_logits, loss_.center(), temperature));
+  output.parts.emplace_back("center_norm", loss_.center().norm());
+  output.parts.emplace_back("agreement", (l2_normalize(of_student) * l2_normalize(of_teacher)).sum(1).mean());
   output.features = {{"student", of_student}, {"teacher", of_teacher}};
   return output;
 }
 
 double Dino::momentum(std::int64_t step, std::int64_t total_steps) const {
-  return detail::momentum_at(options_.momentum, 1, step, total_steps);
+  return detail::half_cosine(options_.momentum, 1, step, total_steps);
 }
 
 void Dino::after_step(const StepContext& context, const LossOutput& output) {
@@ -116,8 +114,7 @@ void Dino::after_step(const StepContext& context, const LossOutput& output) {
 
 std::string Dino::describe() const {
   const auto described = [](const ImageEncoder& encoder) {
-    const auto& text = encoder->description();
-    return nlohmann::json{{"encoder", text.empty() ? nlohmann::json{} : nlohmann::json::parse(text)}};
+    return nlohmann::json{{"encoder", detail::described(encoder.get())}};
   };
   const auto& t = options_.teacher_temperature;
   return nlohmann::json{{"method", "dino"},

@@ -4,6 +4,7 @@
 #include <sslmeme/core/random.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace sslmeme::detail {
 
@@ -25,6 +26,11 @@ Tensor encode_texts(TextBackbone& encoder, const Batch& batch, std::string_view 
         fmt::format("\"{}\" needs words, the batch has no tokens: give the loader a .tokenizer", who));
   }
   return encoder.forward(batch.tokens, batch.mask);
+}
+
+nlohmann::json described(const Backbone* encoder) {
+  return encoder == nullptr || encoder->description().empty() ? nlohmann::json{}
+                                                              : nlohmann::json::parse(encoder->description());
 }
 
 Tensor caption_ids(const Tensor& tokens, const Tensor& mask) {

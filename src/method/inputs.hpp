@@ -4,6 +4,8 @@
 #include <sslmeme/core/batch.hpp>
 #include <sslmeme/nn/backbone.hpp>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <string_view>
 
 namespace sslmeme::detail {
@@ -20,5 +22,8 @@ Tensor encode_texts(TextBackbone& encoder, const Batch& batch, std::string_view 
 /// i64 (N): equal where the words of two rows are, whatever stands under the mask, on every rank. tokens: i64 (N, L),
 /// mask: bool (N, L).
 Tensor caption_ids(const Tensor& tokens, const Tensor& mask);
+
+/// Backbone::description() as JSON; null where there is none, or no encoder.
+nlohmann::json described(const Backbone* encoder);
 
 }  // namespace sslmeme::detail

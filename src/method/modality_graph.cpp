@@ -260,8 +260,7 @@ std::string ModalityGraph::describe() const {
       described["of"] = spec.of;
       continue;
     }
-    const auto& text = spec.image ? spec.image->description() : spec.text->description();
-    described["encoder"] = text.empty() ? nlohmann::json{} : nlohmann::json::parse(text);
+    described["encoder"] = spec.image ? detail::described(spec.image.get()) : detail::described(spec.text.get());
     described["view"] = spec.view;
   }
   if (dropout_.p > 0) json["modality_dropout"] = dropout_.p;

@@ -3,6 +3,8 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
 
+#include "core/half_cosine.hpp"
+#include "loss/rows.hpp"
 #include "method/inputs.hpp"
 #include "method/teacher.hpp"
 
@@ -23,16 +25,9 @@ std::shared_ptr<torch::nn::Module> add_node(torch::nn::Module& nodes, const char
   return node;
 }
 
-/// What both directions of a symmetric loss saw, row after row.
-NamedTensors rows_of_both(const NamedTensors& first, const NamedTensors& second) {
-  NamedTensors all;
-  for (const auto& [name, rows] : first) all.emplace_back(name, torch::cat({rows, detail::find_tensor(second, name)}));
-  return all;
-}
-
 LossOutput mean_of(const LossOutput& first, const LossOutput& second) {
   LossOutput mean{
-      0.5 * (first.total + second.total), {}, first.features, rows_of_both(first.observed, second.observed)};
+      0.5 * (first.total + second.total), {}, first.features, detail::rows_of_all({first.observed, second.observed})};
   for (std::size_t i = 0; i < first.parts.size(); ++i)
     mean.parts.emplace_back(first.parts[i].first, 0.5 * (first.parts[i].second + second.parts[i].second));
   return mean;
@@ -90,14 +85,12 @@ void Siamese::after_step(const StepContext& context, const LossOutput& output) {
   loss_.update(context, output.observed);
   if (!average_) return;
   average_->follow(
-      detail::momentum_at(options_.momentum, options_.final_momentum, context.step - 1, context.total_steps));
+      detail::half_cosine(options_.momentum, options_.final_momentum, context.step - 1, context.total_steps));
 }
 
 std::string Siamese::describe() const {
   const auto described = [](const ImageEncoder& encoder, const std::shared_ptr<ProjectionHead>& head) {
-    const auto& text = encoder->description();
-    return nlohmann::json{{"encoder", text.empty() ? nlohmann::json{} : nlohmann::json::parse(text)},
-                          {"projection", {{"out", head->out_dim()}}}};
+    return nlohmann::json{{"encoder", detail::described(encoder.get())}, {"projection", {{"out", head->out_dim()}}}};
   };
   nlohmann::json json{{"method", "siamese"}, {"loss", loss_.name()}, {"symmetric", options_.symmetric}};
   json["nodes"]["image"] = described(encoder_, head_);

@@ -14,11 +14,6 @@ namespace {
 
 struct Root : torch::nn::Module {};
 
-nlohmann::json description_of(const Backbone* encoder) {
-  return encoder == nullptr || encoder->description().empty() ? nlohmann::json{}
-                                                              : nlohmann::json::parse(encoder->description());
-}
-
 }  // namespace
 
 Supervised::Supervised(ImageEncoder image, TextEncoder text, const SupervisedOptions& options)
@@ -57,8 +52,8 @@ std::string Supervised::describe() const {
   static constexpr const char* kinds[] = {"concat", "align", "cross"};
   const auto& f = options_.fusion;
   return nlohmann::json{{"method", "supervised"},
-                        {"image", description_of(image_.get())},
-                        {"text", description_of(text_.get())},
+                        {"image", detail::described(image_.get())},
+                        {"text", detail::described(text_.get())},
                         {"fusion",
                          {{"kind", kinds[static_cast<int>(f.kind)]},
                           {"norm", f.norm == FusionNorm::batch ? "batch" : "l2"},

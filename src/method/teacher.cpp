@@ -6,10 +6,6 @@
 #include <ATen/ops/_foreach_mul.h>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-#include <numbers>
-
 namespace sslmeme::detail {
 namespace {
 
@@ -31,11 +27,6 @@ void copy_state(const State& from, const State& to, const char* who) {
 }
 
 }  // namespace
-
-double momentum_at(double first, double last, std::int64_t step, std::int64_t total_steps) {
-  const auto progress = static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, total_steps));
-  return last + 0.5 * (first - last) * (1 + std::cos(std::numbers::pi * progress));
-}
 
 MovingAverage::MovingAverage(const torch::nn::Module& student, torch::nn::Module& teacher, const char* who)
     : student_{student.parameters()}, teacher_{teacher.parameters()} {

@@ -9,14 +9,10 @@
 
 namespace sslmeme::detail {
 
-/// The half cosine that takes a teacher's momentum from `first` (in step 0) to `last` (in step total_steps).
-double momentum_at(double first, double last, std::int64_t step, std::int64_t total_steps);
-
 /// The parameters of a teacher, which follow those of a student: θ_t ← m·θ_t + (1 − m)·θ_s. Buffers stay the teacher's
 /// own.
 class MovingAverage {
  public:
-  MovingAverage() = default;
   /// Copies parameters and buffers of the student into the teacher, whose parameters then need no gradient. Throws
   /// InvalidArgument, beginning with `who`, when they differ in architecture or share a parameter.
   MovingAverage(const torch::nn::Module& student, torch::nn::Module& teacher, const char* who);

@@ -1,6 +1,6 @@
 #include "train/gradients.hpp"
 
-#include <sslmeme/core/error.hpp>
+#include "loss/rows.hpp"
 
 #include <torch/autograd.h>
 
@@ -30,18 +30,6 @@ class BufferSnapshot {
   std::vector<Tensor> buffers_, copies_;
 };
 
-/// The tensors of all parts by name, row after row; those of them that are floating are leaves that want gradients.
-NamedTensors rows_of(const std::vector<NamedTensors>& parts) {
-  NamedTensors all;
-  for (const auto& [name, first] : parts.front()) {
-    std::vector<Tensor> rows;
-    for (const auto& part : parts) rows.push_back(find_tensor(part, name));
-    all.emplace_back(name, torch::cat(rows));
-    if (first.is_floating_point()) all.back().second.requires_grad_();
-  }
-  return all;
-}
-
 LossOutput of_large_batch(torch::nn::Module& module, std::span<const Batch> parts, const StepContext& context,
                           const MethodCalls& method, const GradientScope& scope) {
   BufferSnapshot buffers{module};
@@ -51,7 +39,10 @@ LossOutput of_large_batch(torch::nn::Module& module, std::span<const Batch> part
     scope.around(static_cast<std::int64_t>(i),
                  [&] { represented[i] = method.represent(parts[i], of_part(context, i)); });
   }
-  const auto all = rows_of(represented);
+  const auto all = rows_of_all(represented);
+  for (const auto& [name, rows] : all) {
+    if (rows.is_floating_point()) rows.requires_grad_();
+  }
   auto output = method.compare(all, context);
   scope.check(output);
   output.total.backward();
@@ -87,23 +78,12 @@ void add_scaled(NamedTensors& sums, const NamedTensors& values, double factor) {
   }
 }
 
-void append_rows(NamedTensors& all, const NamedTensors& more) {
-  for (const auto& [name, rows] : more) {
-    bool found = false;
-    for (auto& [known, earlier] : all) {
-      if (known != name) continue;
-      earlier = torch::cat({earlier, rows});
-      found = true;
-    }
-    if (!found) all.emplace_back(name, rows);
-  }
-}
-
 LossOutput mean_over_parts(std::span<const Batch> parts, const StepContext& context, const MethodCalls& method,
                            const GradientScope& scope) {
   std::int64_t samples = 0;
   for (const auto& part : parts) samples += part.size();
   LossOutput mean;
+  std::vector<NamedTensors> observed;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const auto share = static_cast<double>(parts[i].size()) / static_cast<double>(samples);
     LossOutput output;
@@ -113,9 +93,10 @@ LossOutput mean_over_parts(std::span<const Batch> parts, const StepContext& cont
     const auto total = output.total.detach() * share;
     mean.total = mean.total.defined() ? mean.total + total : total;
     add_scaled(mean.parts, output.parts, share);
-    append_rows(mean.observed, output.observed);
+    observed.push_back(output.observed);
     if (i == 0) mean.features = output.features;
   }
+  mean.observed = rows_of_all(observed);
   return mean;
 }
 

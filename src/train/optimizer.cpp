@@ -2,13 +2,14 @@
 
 #include <sslmeme/core/error.hpp>
 
+#include "core/half_cosine.hpp"
+
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <fmt/format.h>
 
 #include <cmath>
-#include <numbers>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -31,8 +32,7 @@ void check(const AdamW& o) {
 
 double AdamW::decay_at(std::int64_t step, std::int64_t total_steps) const {
   if (!final_weight_decay) return weight_decay;
-  const auto progress = static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, total_steps));
-  return *final_weight_decay + 0.5 * (weight_decay - *final_weight_decay) * (1 + std::cos(std::numbers::pi * progress));
+  return detail::half_cosine(weight_decay, *final_weight_decay, step, total_steps);
 }
 
 FusedAdamW::FusedAdamW(const torch::nn::Module& module, const AdamW& options) : options_{options} {
