@@ -21,6 +21,7 @@ find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(nlohmann_json 3.10 REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(PNG REQUIRED)
+find_package(ZLIB REQUIRED)
 find_path(SSLMEME_STB_INCLUDE_DIR stb/stb_image.h REQUIRED)
 find_package(utf8proc REQUIRED)
 
@@ -41,7 +42,7 @@ endif()
 add_library(sslmeme_dependencies INTERFACE)
 target_include_directories(sslmeme_dependencies SYSTEM INTERFACE ${SSLMEME_STB_INCLUDE_DIR})
 target_link_libraries(sslmeme_dependencies INTERFACE sslmeme_fmt Eigen3::Eigen nlohmann_json::nlohmann_json
-  JPEG::JPEG PNG::PNG Threads::Threads utf8proc::utf8proc)
+  JPEG::JPEG PNG::PNG ZLIB::ZLIB Threads::Threads utf8proc::utf8proc)
 
 # Optional: what they serve is left out where they are missing.
 find_package(hwy 1.0 QUIET)

@@ -1,12 +1,10 @@
 // finetune: trains a harmful-meme classifier on labels, from pre-trained or fresh encoders, and measures it.
 #include <sslmeme/core/files.hpp>
 #include <sslmeme/method/supervised.hpp>
-#include <sslmeme/train/checkpoint.hpp>
-#include <sslmeme/train/progress.hpp>
-#include <sslmeme/train/trainer.hpp>
 
 #include "support/cli.hpp"
 #include "support/experiment.hpp"
+#include "support/training.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -100,8 +98,7 @@ int main(int argc, char** argv) {
                                           .seed = a.seed},
                                .train_encoders = !a.freeze}};
     sm::DataLoader loader{train, sm::train_views({.size = a.size}), a.loader(tokenizer)};
-    sm::Trainer{classifier, a.trainer()}.fit(loader, VocabularyKeeper{tokenizer}, sm::ProgressBar{"finetune"},
-                                             sm::Checkpoint{});
+    examples::train(classifier, a, loader, "finetune", VocabularyKeeper{tokenizer});
     report(a, measure(classifier, splits, a.size, tokenizer, a.max_tokens));
   });
 }

@@ -1,10 +1,8 @@
 // pretrain_cass: CASS (arXiv:2206.04170) on the pictures of a meme folder; neither words nor labels are used.
 #include <sslmeme/method/recipes.hpp>
-#include <sslmeme/train/checkpoint.hpp>
-#include <sslmeme/train/progress.hpp>
-#include <sslmeme/train/trainer.hpp>
 
 #include "support/cli.hpp"
+#include "support/training.hpp"
 
 int main(int argc, char** argv) {
   using namespace examples;
@@ -31,6 +29,6 @@ int main(int argc, char** argv) {
     auto method = reference ? sm::cass_reference(parse_image_encoder(cnn, encoder), parse_image_encoder(vit, encoder))
                             : sm::cass(parse_image_encoder(cnn, encoder), parse_image_encoder(vit, encoder), options);
     sm::DataLoader loader{data, sm::cass_views({.size = arguments.size}), arguments.loader()};
-    sm::Trainer{method, arguments.trainer()}.fit(loader, sm::ProgressBar{"cass"}, sm::Checkpoint{});
+    train(method, arguments, loader, "cass");
   });
 }

@@ -1,11 +1,9 @@
 // pretrain_cass_mm: CASS-MM, CASS extended to words: a CNN, a ViT and a text encoder teach each other; labels are not
 // used.
 #include <sslmeme/method/recipes.hpp>
-#include <sslmeme/train/checkpoint.hpp>
-#include <sslmeme/train/progress.hpp>
-#include <sslmeme/train/trainer.hpp>
 
 #include "support/cli.hpp"
+#include "support/training.hpp"
 
 #include <map>
 #include <set>
@@ -106,7 +104,6 @@ int main(int argc, char** argv) {
     auto method = fused ? sm::cass_mm_fused(image_of(cnn), image_of(vit), words, of_fused)
                         : sm::cass_mm(image_of(cnn), image_of(vit), words, options);
     sm::DataLoader loader{data, sm::train_views({.size = arguments.size}), arguments.loader(tokenizer)};
-    sm::Trainer{method, arguments.trainer()}.fit(loader, VocabularyKeeper{tokenizer}, sm::ProgressBar{"cass-mm"},
-                                                 sm::Checkpoint{});
+    train(method, arguments, loader, "cass-mm", VocabularyKeeper{tokenizer});
   });
 }

@@ -1,10 +1,8 @@
 // pretrain_clip: CLIP (arXiv:2103.00020) on the pictures and words of a meme folder; labels are not used.
 #include <sslmeme/method/recipes.hpp>
-#include <sslmeme/train/checkpoint.hpp>
-#include <sslmeme/train/progress.hpp>
-#include <sslmeme/train/trainer.hpp>
 
 #include "support/cli.hpp"
+#include "support/training.hpp"
 
 int main(int argc, char** argv) {
   using namespace examples;
@@ -33,7 +31,6 @@ int main(int argc, char** argv) {
                   .loss = {.mask_duplicates = mask_duplicates},
                   .seed = arguments.seed});
     sm::DataLoader loader{data, sm::train_views({.size = arguments.size}), arguments.loader(tokenizer)};
-    sm::Trainer{method, arguments.trainer()}.fit(loader, VocabularyKeeper{tokenizer}, sm::ProgressBar{"clip"},
-                                                 sm::Checkpoint{});
+    train(method, arguments, loader, "clip", VocabularyKeeper{tokenizer});
   });
 }

@@ -1,11 +1,9 @@
 // pretrain_dino: DINO (arXiv:2104.14294) on the pictures of a meme folder; neither words nor labels are used.
 #include <sslmeme/method/dino.hpp>
-#include <sslmeme/train/checkpoint.hpp>
-#include <sslmeme/train/progress.hpp>
-#include <sslmeme/train/trainer.hpp>
 
 #include "support/cli.hpp"
 #include "support/knn_curve.hpp"
+#include "support/training.hpp"
 
 int main(int argc, char** argv) {
   using namespace examples;
@@ -50,14 +48,13 @@ int main(int argc, char** argv) {
         parse_image_encoder(encoder, {.image_size = arguments.size, .seed = arguments.seed, .dynamic_img_size = true}),
         options);
     auto trainer = arguments.trainer();
-    trainer.optimizer.final_weight_decay = final_weight_decay;
+    std::get<sm::AdamW>(trainer.optimizer).final_weight_decay = final_weight_decay;
     trainer.clip_scope = sm::ClipScope::each;
     sm::DataLoader loader{data, sm::dino_views(views), arguments.loader()};
-    sm::Trainer training{method, trainer};
     if (knn.empty()) {
-      training.fit(loader, sm::ProgressBar{"dino"}, sm::Checkpoint{});
+      train(method, arguments, trainer, loader, "dino");
     } else {
-      training.fit(loader, sm::ProgressBar{"dino"}, sm::Checkpoint{}, KnnCurve{knn, arguments.size, method.teacher()});
+      train(method, arguments, trainer, loader, "dino", KnnCurve{knn, arguments.size, method.teacher()});
     }
   });
 }

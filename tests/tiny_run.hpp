@@ -48,8 +48,8 @@ inline ModalityGraph tiny_cass(double contrast = 0.5) {
 
 inline TrainerOptions options(const std::filesystem::path& run, ExistingRun existing = ExistingRun::refuse) {
   return {.epochs = epochs,
-          .optimizer = {.lr = 0.01},
-          .schedule = {.warmup_epochs = 1},
+          .optimizer = AdamW{.lr = 0.01},
+          .schedule = WarmupCosine{.warmup = Epochs{1}},
           .clip_norm = 1,
           .output_dir = run,
           .existing = existing};

@@ -33,6 +33,8 @@ std::string parse_encoder(const std::string& text, const std::map<std::string, s
   return text.substr(0, colon);
 }
 
+constexpr int exit_interrupted = 75;
+
 auto whole(std::int64_t& target) {
   return [&target](double value) { target = static_cast<std::int64_t>(value); };
 }
@@ -48,6 +50,9 @@ int run_program(CLI::App& app, int argc, char** argv, const std::function<void()
   try {
     body();
     return 0;
+  } catch (const Interrupted&) {
+    std::cerr << app.get_name() << ": interrupted after a checkpoint; go on with --resume\n";
+    return exit_interrupted;
   } catch (const std::exception& error) {
     std::string message = error.what();
     // LibTorch appends a stack trace; people need the first line.
@@ -92,6 +97,10 @@ void TrainingArguments::add_to(CLI::App& app) {
   app.add_option("--device", device, "cpu, cuda, cuda:1")->capture_default_str();
   app.add_option("--vocab", vocabulary, "WordPiece vocab.txt; without it one is trained on the split's texts");
   app.add_option("--max-tokens", max_tokens, "longest text, in tokens")->capture_default_str();
+  app.add_option("--checkpoint-every", every_epochs, "epochs between checkpoints")->capture_default_str();
+  app.add_option("--keep", keep, "so many of the newest checkpoints stay")->capture_default_str();
+  app.add_option("--skip-non-finite", skip, "so many steps in a row may have a loss that is not finite")
+      ->capture_default_str();
   app.add_flag("--bf16", bf16, "encoders run in bfloat16");
   auto* go_on = app.add_flag("--resume", resume, "go on from the newest checkpoint in --out");
   app.add_flag("--overwrite", overwrite, "delete a run that is in --out")->excludes(go_on);
@@ -100,10 +109,11 @@ void TrainingArguments::add_to(CLI::App& app) {
 sm::TrainerOptions TrainingArguments::trainer() const {
   return {.epochs = epochs,
           .accumulate = accumulate,
-          .optimizer = {.lr = lr, .weight_decay = weight_decay},
-          .schedule = {.warmup_epochs = warmup_epochs},
+          .optimizer = sm::AdamW{.lr = lr, .weight_decay = weight_decay},
+          .schedule = sm::WarmupCosine{.warmup = sm::Epochs{warmup_epochs}},
           .precision = bf16 ? sm::Precision::bf16 : sm::Precision::fp32,
           .clip_norm = clip_norm,
+          .skip_non_finite = skip,
           .seed = seed,
           .device = device,
           .output_dir = out,

@@ -17,8 +17,11 @@ namespace examples {
 
 namespace sm = sslmeme;
 
+/// A signal ended a training run, which can be resumed.
+struct Interrupted {};
+
 /// Parses the command line and runs `body`. An error becomes one line on stderr and exit code 1; a wrong command
-/// line 2.
+/// line 2; Interrupted 75, which sysexits.h calls "try again".
 int run_program(CLI::App& app, int argc, char** argv, const std::function<void()>& body);
 
 /// An encoder on the command line: NAME or NAME:key=value,key=value with the keys of ImageEncoderOptions or
@@ -30,7 +33,7 @@ sm::TextEncoder parse_text_encoder(const std::string& text, sm::TextEncoderOptio
 struct TrainingArguments {
   std::string data, split = "train", out, device = "cpu", vocabulary;
   int size = 224, workers = 2;
-  std::int64_t epochs = 10, batch = 32, accumulate = 1, max_tokens = 64;
+  std::int64_t epochs = 10, batch = 32, accumulate = 1, max_tokens = 64, every_epochs = 1, keep = 2, skip = 0;
   double lr = 1e-3, weight_decay = 0.05, warmup_epochs = 1, clip_norm = 1;
   std::uint64_t seed = 0;
   bool bf16 = false, resume = false, overwrite = false;

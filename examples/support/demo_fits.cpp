@@ -65,8 +65,8 @@ class SeedRun {
 
   sm::TrainerOptions trainer(std::int64_t epochs, const std::filesystem::path& out) const {
     return {.epochs = epochs,
-            .optimizer = {.lr = options_.lr, .weight_decay = 0.05},
-            .schedule = {.warmup_epochs = 1},
+            .optimizer = sm::AdamW{.lr = options_.lr, .weight_decay = 0.05},
+            .schedule = sm::WarmupCosine{.warmup = sm::Epochs{1}},
             .precision = sm::Precision::bf16,
             .clip_norm = 1,
             .seed = seed_,

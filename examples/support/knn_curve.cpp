@@ -32,6 +32,7 @@ void KnnCurve::on_fit_begin(const sm::StepInfo& info) {
 
 void KnnCurve::on_epoch_end(const sm::StepInfo& info) {
   measure(info.epoch + 1);
+  info.session->record("knn_accuracy", accuracies_.back());
 }
 
 void KnnCurve::measure(std::int64_t epochs_done) {

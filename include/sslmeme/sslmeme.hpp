@@ -58,13 +58,16 @@
 #include <sslmeme/testing/loss_contract.hpp>
 #include <sslmeme/text/tokenizer.hpp>
 #include <sslmeme/text/wordpiece.hpp>
+#include <sslmeme/train/average.hpp>
 #include <sslmeme/train/callback.hpp>
 #include <sslmeme/train/checkpoint.hpp>
 #include <sslmeme/train/distributed.hpp>
+#include <sslmeme/train/logs.hpp>
 #include <sslmeme/train/monitor.hpp>
 #include <sslmeme/train/optimizer.hpp>
 #include <sslmeme/train/progress.hpp>
 #include <sslmeme/train/schedule.hpp>
 #include <sslmeme/train/session.hpp>
+#include <sslmeme/train/stopping.hpp>
 #include <sslmeme/train/trainer.hpp>
 #include <sslmeme/version.hpp>

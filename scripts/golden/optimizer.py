@@ -1,13 +1,20 @@
 #!/usr/bin/env python3
-"""Makes tests/data/parity/optimizer.safetensors: 20 steps of torch.optim.AdamW, and torch's learning rate schedules.
+"""Makes tests/data/parity/optimizer.safetensors: steps of torch's AdamW and SGD, lightly's LARS and timm's LAMB, learning
+rate schedules of torch and timm, timm's layer decay.
 
-Usage: scripts/golden/optimizer.py  (needs torch, safetensors)
+Usage: scripts/golden/optimizer.py  (needs torch, lightly, timm, safetensors)
 """
+import json
 import pathlib
 
+import timm
 import torch
+from lightly.utils.lars import LARS
 from safetensors.torch import save_file
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+from timm.optim import Lamb, param_groups_layer_decay
+from timm.scheduler import CosineLRScheduler
+from torch.optim.lr_scheduler import (CosineAnnealingLR, CosineAnnealingWarmRestarts, LinearLR, MultiStepLR, PolynomialLR,
+                                      SequentialLR)
 
 STEPS = 20
 torch.manual_seed(7)
@@ -58,6 +65,75 @@ for warmup, epochs, per_epoch, percent in ((0, 4, 5, 0), (1, 4, 5, 0), (2, 10, 7
     key = f"schedule/{warmup}_{epochs}_{per_epoch}_{percent}"
     tensors[key] = schedule(warmup * per_epoch, epochs * per_epoch, percent / 100)
 
-path = pathlib.Path(__file__).resolve().parents[2] / "tests/data/parity/optimizer.safetensors"
-save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path,
+
+
+def trajectory(name, make, decay):
+    """20 steps in double with a matrix that decays, one of zeros, and a vector that does not decay."""
+    torch.manual_seed(11)
+    values = {"matrix": torch.randn(4, 3), "zeros": torch.zeros(2, 3), "bias": torch.randn(3)}
+    values = {key: torch.nn.Parameter(value.double()) for key, value in values.items()}
+    gradients = {key: torch.randn(STEPS, *p.shape, dtype=torch.float64) for key, p in values.items()}
+    gradients["matrix"][3] = 0
+    for key, p in values.items():
+        tensors[f"{name}/before/{key}"] = p.detach().clone()
+        tensors[f"{name}/gradients/{key}"] = gradients[key]
+    optimizer = make([{"params": [values["matrix"], values["zeros"]], "weight_decay": decay},
+                      {"params": [values["bias"]], "weight_decay": 0.0}])
+    after = {key: [] for key in values}
+    for step in range(STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = float(rates[step])
+        for key, p in values.items():
+            p.grad = gradients[key][step].clone()
+        optimizer.step()
+        for key, p in values.items():
+            after[key].append(p.detach().clone())
+    for key in values:
+        tensors[f"{name}/after/{key}"] = torch.stack(after[key])
+
+
+trajectory("sgd", lambda groups: torch.optim.SGD(groups, lr=1, momentum=0.9), 0.1)
+trajectory("nesterov", lambda groups: torch.optim.SGD(groups, lr=1, momentum=0.8, nesterov=True), 0.1)
+trajectory("plain", lambda groups: torch.optim.SGD(groups, lr=1), 0.1)
+trajectory("lars", lambda groups: LARS(groups, lr=1, momentum=0.9), 0.01)
+trajectory("lars_nesterov", lambda groups: LARS(groups, lr=1, momentum=0.9, nesterov=True, trust_coefficient=0.02), 0.01)
+trajectory("lamb", lambda groups: Lamb(groups, lr=1, betas=(0.8, 0.95), max_grad_norm=None), 0.1)
+
+
+def torch_factors(make, steps):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = make(optimizer)
+    factors = []
+    for _ in range(steps):
+        factors.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return torch.tensor(factors, dtype=torch.float64)
+
+
+tensors["shape/wave"] = torch_factors(lambda o: CosineAnnealingLR(o, 16, eta_min=1e-3), 100)
+tensors["shape/restarts"] = torch_factors(lambda o: CosineAnnealingWarmRestarts(o, 10, T_mult=2, eta_min=0.05), 100)
+tensors["shape/milestones"] = torch_factors(lambda o: MultiStepLR(o, [30, 60, 90], gamma=0.2), 100)
+tensors["shape/polynomial"] = torch_factors(lambda o: PolynomialLR(o, 100, power=1.5), 100)
+tensors["shape/linear"] = torch_factors(lambda o: LinearLR(o, 0.25, 1.0, 20), 100)
+peak = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+timm_schedule = CosineLRScheduler(peak, t_initial=80, lr_min=0.01, warmup_t=20, warmup_lr_init=0.1, warmup_prefix=True,
+                                  t_in_epochs=False)
+factors = []
+for step in range(100):
+    timm_schedule.step_update(step)
+    factors.append(peak.param_groups[0]["lr"])
+tensors["shape/timm"] = torch.tensor(factors, dtype=torch.float64)
+
+# timm's layer decay: the factor of each parameter, by name. Without a classifier, as our encoders are.
+decays = {}
+for model in ("vit_tiny_patch16_224", "resnet18", "resnet50"):
+    encoder = timm.create_model(model, num_classes=0)
+    names = {id(p): name for name, p in encoder.named_parameters()}
+    groups = param_groups_layer_decay(encoder, layer_decay=0.5)
+    decays[model] = {names[id(p)]: group["lr_scale"] for group in groups for p in group["params"]}
+folder = pathlib.Path(__file__).resolve().parents[2] / "tests/data/parity"
+(folder / "layer_decay.json").write_text(json.dumps(decays, indent=0) + "\n")
+
+save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "optimizer.safetensors",
           {"script": "scripts/golden/optimizer.py", "torch": torch.__version__})

@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <utility>
+#include <vector>
 
 namespace sslmeme {
 namespace {
@@ -37,13 +39,40 @@ class File {
   int fd_;
 };
 
+void add(FileDigest& digest, std::span<const std::byte> bytes) {
+  digest.crc32 = static_cast<std::uint32_t>(
+      crc32_z(digest.crc32, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));  // zlib's own byte type
+  digest.bytes += bytes.size();
+}
+
 }  // namespace
 
-void write_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& body) {
+FileDigest digest_of(std::span<const std::byte> content) {
+  FileDigest digest;
+  add(digest, content);
+  return digest;
+}
+
+FileDigest digest_of(const std::filesystem::path& path) {
+  const File file{path, O_RDONLY, "read"};
+  std::vector<std::byte> block(std::size_t{1} << 20U);
+  FileDigest digest;
+  while (true) {
+    const auto got = ::read(file.get(), block.data(), block.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) refuse("read", path);
+    if (got == 0) return digest;
+    add(digest, std::span{block}.first(static_cast<std::size_t>(got)));
+  }
+}
+
+FileDigest write_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& body) {
+  FileDigest digest;
   const auto temporary = std::filesystem::path{path.string() + fmt::format(".tmp{}", ::getpid())};
   try {
     File file{temporary, O_WRONLY | O_CREAT | O_TRUNC, "create"};
     body([&](std::span<const std::byte> bytes) {
+      add(digest, bytes);
       while (!bytes.empty()) {
         const auto written = ::write(file.get(), bytes.data(), bytes.size());
         if (written < 0 && errno == EINTR) continue;
@@ -60,10 +89,11 @@ void write_atomically(const std::filesystem::path& path, const std::function<voi
     throw;
   }
   sync_directory(path.has_parent_path() ? path.parent_path() : ".");
+  return digest;
 }
 
-void write_atomically(const std::filesystem::path& path, std::string_view content) {
-  write_atomically(path, [&](const ByteSink& sink) { sink(std::as_bytes(std::span{content})); });
+FileDigest write_atomically(const std::filesystem::path& path, std::string_view content) {
+  return write_atomically(path, [&](const ByteSink& sink) { sink(std::as_bytes(std::span{content})); });
 }
 
 std::string read_file(const std::filesystem::path& path, std::uintmax_t max_bytes) {

@@ -156,8 +156,8 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
   return file;
 }
 
-void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+FileDigest write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                             const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t at = 0;
@@ -177,7 +177,7 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   }
   auto text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  write_atomically(path, [&](const ByteSink& sink) {
+  return write_atomically(path, [&](const ByteSink& sink) {
     std::array<std::byte, 8> length{};
     for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<std::byte>(text.size() >> (8 * i));
     sink(length);

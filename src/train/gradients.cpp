@@ -1,6 +1,7 @@
 #include "train/gradients.hpp"
 
 #include "loss/rows.hpp"
+#include "train/buffer_snapshot.hpp"
 
 #include <torch/autograd.h>
 
@@ -15,24 +16,9 @@ StepContext of_part(StepContext context, std::size_t part) {
   return context;
 }
 
-/// Puts buffers back to what they were, so that a second forward pass moves them as the only one would.
-class BufferSnapshot {
- public:
-  explicit BufferSnapshot(const torch::nn::Module& module) : buffers_{module.buffers()} {
-    for (const auto& buffer : buffers_) copies_.push_back(buffer.clone());
-  }
-  void restore() {
-    const torch::NoGradGuard no_grad;
-    for (std::size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(copies_[i]);
-  }
-
- private:
-  std::vector<Tensor> buffers_, copies_;
-};
-
 LossOutput of_large_batch(torch::nn::Module& module, std::span<const Batch> parts, const StepContext& context,
                           const MethodCalls& method, const GradientScope& scope) {
-  BufferSnapshot buffers{module};
+  BufferSnapshot buffers{module};  // so that the second pass moves them as the only one would
   std::vector<NamedTensors> represented(parts.size());
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const torch::NoGradGuard no_grad;
@@ -45,7 +31,7 @@ LossOutput of_large_batch(torch::nn::Module& module, std::span<const Batch> part
   }
   auto output = method.compare(all, context);
   scope.check(output);
-  output.total.backward();
+  (scope.scale == 1 ? output.total : output.total * scope.scale).backward();
   output.total = output.total.detach();
   buffers.restore();
   std::int64_t begin = 0;
@@ -89,7 +75,7 @@ LossOutput mean_over_parts(std::span<const Batch> parts, const StepContext& cont
     LossOutput output;
     scope.around(static_cast<std::int64_t>(i), [&] { output = method.step(parts[i], of_part(context, i)); });
     scope.check(output);
-    (output.total * share).backward();
+    (output.total * (share * scope.scale)).backward();
     const auto total = output.total.detach() * share;
     mean.total = mean.total.defined() ? mean.total + total : total;
     add_scaled(mean.parts, output.parts, share);
@@ -110,7 +96,7 @@ LossOutput add_gradient(torch::nn::Module& module, std::span<const Batch> parts,
   LossOutput output;
   scope.around(0, [&] { output = method.step(parts.front(), context); });
   scope.check(output);
-  output.total.backward();
+  (scope.scale == 1 ? output.total : output.total * scope.scale).backward();
   return output;
 }
 

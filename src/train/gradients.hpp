@@ -14,6 +14,7 @@ struct GradientScope {
   std::function<void(std::int64_t part, const std::function<void()>& forward)> around;
   /// Called before each backward pass: throws for a loss that is not 0-d or not finite, before any gradient is made.
   std::function<void(const LossOutput&)> check;
+  double scale = 1;  ///< of the gradient that is added
 };
 
 /// Adds the gradient of a step to that of the parameters. One batch: forward, backward. Several: the gradient of one

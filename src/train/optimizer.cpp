@@ -4,74 +4,232 @@
 
 #include "core/half_cosine.hpp"
 
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_addcmul.h>
+#include <ATen/ops/_foreach_div.h>
+#include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_foreach_sqrt.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/_fused_sgd.h>
 #include <fmt/format.h>
+#include <fnmatch.h>
+#include <nlohmann/json.hpp>
 
+#include <charconv>
 #include <cmath>
+#include <map>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
 namespace sslmeme {
 namespace {
 
-void check(const AdamW& o) {
+constexpr const char* name_of(const AdamW&) {
+  return "AdamW";
+}
+constexpr const char* name_of(const Sgd&) {
+  return "Sgd";
+}
+constexpr const char* name_of(const Lars&) {
+  return "Lars";
+}
+constexpr const char* name_of(const Lamb&) {
+  return "Lamb";
+}
+
+template <class O>
+constexpr bool is_adam = std::is_same_v<O, AdamW> || std::is_same_v<O, Lamb>;
+
+template <class O>
+void check(const O& o) {
   const auto require = [](bool good, const char* what, double value, const char* range) {
-    if (!good) throw InvalidArgument(fmt::format("AdamW::{} is {}; it must be {}", what, value, range));
+    if (!good) throw InvalidArgument(fmt::format("{}::{} is {}; it must be {}", name_of(O{}), what, value, range));
   };
   require(o.lr >= 0 && std::isfinite(o.lr), "lr", o.lr, "zero or more");
-  require(o.beta1 >= 0 && o.beta1 < 1, "beta1", o.beta1, "in [0, 1)");
-  require(o.beta2 >= 0 && o.beta2 < 1, "beta2", o.beta2, "in [0, 1)");
-  require(o.eps > 0, "eps", o.eps, "positive");
   for (const auto decay : {o.weight_decay, o.final_weight_decay.value_or(0)})
     require(decay >= 0 && std::isfinite(decay), "weight_decay", decay, "zero or more");
+  if constexpr (is_adam<O>) {
+    require(o.beta1 >= 0 && o.beta1 < 1, "beta1", o.beta1, "in [0, 1)");
+    require(o.beta2 >= 0 && o.beta2 < 1, "beta2", o.beta2, "in [0, 1)");
+    require(o.eps > 0, "eps", o.eps, "positive");
+  } else {
+    require(o.momentum >= 0 && o.momentum < 1, "momentum", o.momentum, "in [0, 1)");
+    require(!o.nesterov || o.momentum > 0, "momentum", o.momentum, "positive with nesterov");
+  }
+  if constexpr (std::is_same_v<O, Lars>) {
+    require(o.trust > 0 && std::isfinite(o.trust), "trust", o.trust, "positive");
+    require(o.eps >= 0, "eps", o.eps, "zero or more");
+  }
+}
+
+/// A parameter's place in an encoder: the encoder's prefix and its block, in order. Names: timm's ViT "blocks.3.", its
+/// ResNet "layer2.1.", transformers' BERT "encoder.layer.5.".
+struct Place {
+  std::string encoder;
+  std::pair<std::int64_t, std::int64_t> block{-1, -1};  ///< -1: before all blocks
+  bool after = false;                                   ///< after all blocks
+};
+
+std::optional<std::int64_t> number_at(std::string_view text, std::size_t begin) {
+  std::int64_t value = 0;
+  const auto* const first = text.data() + begin;
+  const auto [end, error] = std::from_chars(first, text.data() + text.size(), value);
+  if (error != std::errc{} || end == text.data() + text.size() || *end != '.') return {};
+  return value;
+}
+
+std::optional<Place> place_of(const std::string& name) {
+  // The graph's nodes are called "…encoder."; a module trained by itself begins with its own names.
+  const auto marker = name.find("encoder.");
+  const bool inside = marker != std::string::npos && !name.substr(marker).starts_with("encoder.layer.");
+  const auto begin = inside ? marker + std::string_view{"encoder."}.size() : 0;
+  const auto own = std::string_view{name}.substr(begin);
+  Place place{.encoder = name.substr(0, begin)};
+  if (own.starts_with("blocks.")) {
+    if (const auto block = number_at(own, 7)) return place.block = {*block, 0}, place;
+  } else if (own.starts_with("encoder.layer.")) {
+    if (const auto block = number_at(own, 14)) return place.block = {*block, 0}, place;
+  } else if (own.starts_with("layer")) {
+    const auto stage = number_at(own, 5);
+    const auto dot = own.find('.');
+    const auto block = dot == std::string_view::npos ? std::nullopt : number_at(own, dot + 1);
+    if (stage && block) return place.block = {*stage, *block}, place;
+  } else if (own.starts_with("cls_token") || own.starts_with("pos_embed") || own.starts_with("patch_embed") ||
+             own.starts_with("conv1") || own.starts_with("bn1") || own.starts_with("embeddings")) {
+    return place;
+  } else if (inside || own.starts_with("norm") || own.starts_with("fc") || own.starts_with("head")) {
+    return place.after = true, place;
+  }
+  return {};
 }
 
 }  // namespace
 
-double AdamW::decay_at(std::int64_t step, std::int64_t total_steps) const {
-  if (!final_weight_decay) return weight_decay;
-  return detail::half_cosine(weight_decay, *final_weight_decay, step, total_steps);
+std::vector<std::int64_t> layers_from_the_end(const std::vector<std::string>& names) {
+  std::map<std::string, std::map<std::pair<std::int64_t, std::int64_t>, std::int64_t>> layers;
+  std::vector<std::optional<Place>> places;
+  for (const auto& name : names) {
+    places.push_back(place_of(name));
+    if (!places.back()) continue;
+    const auto& place = *places.back();
+    if (!place.after) layers[place.encoder][place.block] = 0;
+  }
+  for (auto& [encoder, blocks] : layers) {
+    auto depth = static_cast<std::int64_t>(blocks.size()) - 1;  // what comes after them belongs to the last block
+    for (auto& [block, layer] : blocks) layer = depth--;
+  }
+  std::vector<std::int64_t> result;
+  for (const auto& place : places) result.push_back(place && !place->after ? layers[place->encoder][place->block] : 0);
+  return result;
 }
 
-FusedAdamW::FusedAdamW(const torch::nn::Module& module, const AdamW& options) : options_{options} {
-  check(options);
+double learning_rate_of(const OptimizerOptions& options) {
+  return std::visit([](const auto& o) { return o.lr; }, options);
+}
+
+double weight_decay_at(const OptimizerOptions& options, const TrainingTime& time) {
+  return std::visit(
+      [&](const auto& o) {
+        return o.final_weight_decay
+                   ? detail::half_cosine(o.weight_decay, *o.final_weight_decay, time.step, time.total_steps)
+                   : o.weight_decay;
+      },
+      options);
+}
+
+Optimizer::Optimizer(const torch::nn::Module& module, OptimizerOptions options, const ParameterGroups& groups) {
+  std::visit([](const auto& o) { check(o); }, options);
+  if (!(groups.layer_decay > 0 && groups.layer_decay <= 1)) {
+    throw InvalidArgument(fmt::format("ParameterGroups::layer_decay is {}; it must be in (0, 1]", groups.layer_decay));
+  }
+  for (const auto& rule : groups.rules) {
+    if (rule.optimizer) std::visit([](const auto& o) { check(o); }, *rule.optimizer);
+    for (const auto factor : {rule.lr, rule.decay.value_or(0)}) {
+      if (!(factor >= 0 && std::isfinite(factor))) {
+        throw InvalidArgument(
+            fmt::format("the parameter rule \"{}\" has the factor {}; it must be zero or more", rule.pattern, factor));
+      }
+    }
+  }
+  std::vector<std::string> names;
+  std::vector<Tensor> parameters;
   std::unordered_set<const void*> seen;  // a module may be registered twice, its parameters are updated once
   for (const auto& item : module.named_parameters()) {
-    const auto& parameter = item.value();
-    if (!parameter.requires_grad() || !seen.insert(parameter.unsafeGetTensorImpl()).second) continue;
-    slots_.push_back({item.key(), parameter, torch::zeros_like(parameter), torch::zeros_like(parameter),
-                      torch::zeros({}, torch::dtype(torch::kFloat).device(parameter.device())), parameter.dim() > 1});
+    if (!item.value().requires_grad() || !seen.insert(item.value().unsafeGetTensorImpl()).second) continue;
+    names.push_back(item.key());
+    parameters.push_back(item.value());
   }
-  if (slots_.empty()) throw InvalidArgument("the method has no parameter that needs a gradient: nothing to train");
+  const auto layers = layers_from_the_end(names);
+  std::vector<bool> used(groups.rules.size());
+  std::map<std::tuple<const void*, double, double, torch::ScalarType>, std::size_t> group_of;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto rule = std::find_if(groups.rules.begin(), groups.rules.end(), [&](const ParameterRule& r) {
+      return fnmatch(r.pattern.c_str(), names[i].c_str(), 0) == 0;
+    });
+    const bool ruled = rule != groups.rules.end();
+    if (ruled) used[static_cast<std::size_t>(rule - groups.rules.begin())] = true;
+    const auto& own = ruled && rule->optimizer ? *rule->optimizer : options;
+    const auto lr = (ruled ? rule->lr : 1) * std::pow(groups.layer_decay, static_cast<double>(layers[i]));
+    const auto decay = ruled && rule->decay ? *rule->decay : parameters[i].dim() > 1 ? 1.0 : 0.0;
+    const auto [entry, is_new] = group_of.try_emplace({&own, lr, decay, parameters[i].scalar_type()}, groups_.size());
+    if (is_new) groups_.push_back({own, lr, decay, {}});
+    Slot slot{names[i], parameters[i], {}, {}, {}};
+    std::visit(
+        [&]<class O>(const O& o) {
+          bool first = true;
+          if constexpr (is_adam<O>) {
+            slot.second = torch::zeros_like(slot.parameter);
+            slot.steps = torch::zeros({}, torch::dtype(torch::kFloat).device(slot.parameter.device()));
+          } else {
+            first = o.momentum > 0;
+          }
+          if (first) slot.first = torch::zeros_like(slot.parameter);
+        },
+        own);
+    groups_[entry->second].slots.push_back(std::move(slot));
+  }
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (used[i]) continue;
+    throw InvalidArgument(
+        fmt::format("the parameter rule \"{}\" matches no parameter, or none that an earlier rule "
+                    "does not: names are like {}",
+                    groups.rules[i].pattern, names.front()));
+  }
+  if (groups_.empty()) throw InvalidArgument("the method has no parameter that needs a gradient: nothing to train");
 }
 
-void FusedAdamW::zero_grad() {
-  for (auto& slot : slots_) slot.parameter.mutable_grad() = Tensor{};
+void Optimizer::zero_grad() {
+  for (auto& group : groups_) {
+    for (auto& slot : group.slots) slot.parameter.mutable_grad() = Tensor{};
+  }
 }
 
-std::vector<Tensor> FusedAdamW::gradients() const {
+std::vector<Tensor> Optimizer::gradients() const {
   std::vector<Tensor> all;
-  for (const auto& slot : slots_) {
-    if (slot.parameter.grad().defined()) all.push_back(slot.parameter.grad());
+  for (const auto& group : groups_) {
+    for (const auto& slot : group.slots) {
+      if (slot.parameter.grad().defined()) all.push_back(slot.parameter.grad());
+    }
   }
   return all;
 }
 
-double FusedAdamW::gradient_norm() const {
+double Optimizer::gradient_norm() const {
   const auto all = gradients();
   if (all.empty()) return 0;
   return torch::stack(at::_foreach_norm(all, 2)).norm().item<double>();
 }
 
-void FusedAdamW::scale_gradients(double factor) {
+void Optimizer::scale_gradients(double factor) {
   const torch::NoGradGuard no_grad;
   const auto all = gradients();
   if (!all.empty()) at::_foreach_mul_(all, factor);
 }
 
-void FusedAdamW::clip_each_gradient(double max_norm) {
+void Optimizer::clip_each_gradient(double max_norm) {
   const torch::NoGradGuard no_grad;
   const auto all = gradients();
   if (all.empty()) return;
@@ -80,36 +238,106 @@ void FusedAdamW::clip_each_gradient(double max_norm) {
   at::_foreach_mul_(all, factors);
 }
 
-void FusedAdamW::step(double lr, double decay_factor) {
-  const torch::NoGradGuard no_grad;
-  for (const bool decay : {true, false}) {
-    std::vector<Tensor> parameters, grads, first, second, steps;
-    for (auto& slot : slots_) {
-      if (slot.decay != decay || !slot.parameter.grad().defined()) continue;
+/// One update of the parameters of a group that have gradients.
+struct Optimizer::Update {
+  double lr, decay;
+  std::vector<Tensor> parameters, gradients, first, second, steps;
+
+  Update(const Group& group, double factor, const TrainingTime& time)
+      : lr{learning_rate_of(group.options) * group.lr * factor},
+        decay{weight_decay_at(group.options, time) * group.decay},
+        scaled{group.decay > 0} {
+    for (const auto& slot : group.slots) {
+      if (!slot.parameter.grad().defined()) continue;
       parameters.push_back(slot.parameter);
-      grads.push_back(slot.parameter.grad());
-      first.push_back(slot.first_moment);
-      second.push_back(slot.second_moment);
-      steps.push_back(slot.steps);
+      gradients.push_back(slot.parameter.grad());
+      if (slot.first.defined()) first.push_back(slot.first);
+      if (slot.second.defined()) second.push_back(slot.second);
+      if (slot.steps.defined()) steps.push_back(slot.steps);
     }
-    if (parameters.empty()) continue;
+  }
+
+  void operator()(const AdamW& o) const {
     at::_foreach_add_(steps, 1);
-    at::_fused_adamw_(parameters, grads, first, second, {}, steps, lr, options_.beta1, options_.beta2,
-                      decay ? decay_factor : 0.0, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
+    at::_fused_adamw_(parameters, gradients, first, second, {}, steps, lr, o.beta1, o.beta2, decay, o.eps,
+                      /*amsgrad=*/false, /*maximize=*/false);
+  }
+
+  void operator()(const Sgd& o) const {
+    at::_fused_sgd_(parameters, gradients, first, decay, o.momentum, lr, /*dampening=*/0, o.nesterov,
+                    /*maximize=*/false, /*is_first_step=*/false);
+  }
+
+  void operator()(const Lars& o) const {
+    auto direction = gradients;
+    if (scaled) {
+      const auto weights = norms(parameters), slopes = norms(gradients);
+      const auto both = (weights > 0) & (slopes > 0);
+      const auto ratio = o.trust * weights / (slopes + weights * decay + o.eps);
+      direction = at::_foreach_mul(gradients, torch::where(both, ratio, 1).unbind());
+      at::_foreach_addcmul_(direction, parameters, torch::where(both, ratio * decay, 0).unbind());
+    }
+    if (o.momentum > 0) {
+      at::_foreach_mul_(first, o.momentum);
+      at::_foreach_add_(first, direction);
+      direction = o.nesterov ? at::_foreach_add(direction, first, o.momentum) : first;
+    }
+    at::_foreach_add_(parameters, direction, -lr);
+  }
+
+  void operator()(const Lamb& o) const {
+    at::_foreach_add_(steps, 1);
+    at::_foreach_lerp_(first, gradients, 1 - o.beta1);
+    at::_foreach_mul_(second, o.beta2);
+    at::_foreach_addcmul_(second, gradients, gradients, 1 - o.beta2);
+    const auto counts = torch::stack(steps).to(torch::kDouble).cpu();
+    const auto correction1 = 1 - torch::pow(o.beta1, counts), correction2 = 1 - torch::pow(o.beta2, counts);
+    auto denominators = at::_foreach_sqrt(second);
+    at::_foreach_div_(denominators, list(correction2.sqrt()));
+    at::_foreach_add_(denominators, o.eps);
+    auto direction = at::_foreach_div(first, list(correction1));
+    at::_foreach_div_(direction, denominators);
+    if (!scaled) return at::_foreach_add_(parameters, direction, -lr);
+    at::_foreach_add_(direction, parameters, decay);
+    const auto weights = norms(parameters), lengths = norms(direction);
+    const auto ratio = torch::where((weights > 0) & (lengths > 0), weights / lengths, 1);
+    at::_foreach_addcmul_(parameters, direction, (ratio * -lr).unbind());
+  }
+
+ private:
+  bool scaled;  ///< LARS and LAMB scale what decays
+
+  static Tensor norms(const std::vector<Tensor>& tensors) { return torch::stack(at::_foreach_norm(tensors, 2)); }
+  /// One number for each tensor.
+  static std::vector<at::Scalar> list(const Tensor& numbers) {
+    std::vector<at::Scalar> result;
+    for (std::int64_t i = 0; i < numbers.size(0); ++i) result.emplace_back(numbers[i].item<double>());
+    return result;
+  }
+};
+
+void Optimizer::step(double factor, const TrainingTime& time) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& group : groups_) {
+    const Update update{group, factor, time};
+    if (!update.parameters.empty()) std::visit(update, group.options);
   }
 }
 
-NamedTensors FusedAdamW::state() const {
+NamedTensors Optimizer::state() const {
   NamedTensors tensors;
-  for (const auto& slot : slots_) {
-    tensors.emplace_back(slot.name + "/exp_avg", slot.first_moment);
-    tensors.emplace_back(slot.name + "/exp_avg_sq", slot.second_moment);
-    tensors.emplace_back(slot.name + "/step", slot.steps);
+  for (const auto& group : groups_) {
+    const bool adam = std::visit([]<class O>(const O&) { return is_adam<O>; }, group.options);
+    for (const auto& slot : group.slots) {
+      if (slot.first.defined()) tensors.emplace_back(slot.name + (adam ? "/exp_avg" : "/momentum_buffer"), slot.first);
+      if (slot.second.defined()) tensors.emplace_back(slot.name + "/exp_avg_sq", slot.second);
+      if (slot.steps.defined()) tensors.emplace_back(slot.name + "/step", slot.steps);
+    }
   }
   return tensors;
 }
 
-void FusedAdamW::load_state(const NamedTensors& tensors) {
+void Optimizer::load_state(const NamedTensors& tensors) {
   const std::unordered_map<std::string, Tensor> given{tensors.begin(), tensors.end()};
   const auto own = state();
   for (const auto& [name, tensor] : own) {
@@ -120,6 +348,39 @@ void FusedAdamW::load_state(const NamedTensors& tensors) {
     }
   }
   for (const auto& [name, tensor] : own) tensor.copy_(given.at(name));
+}
+
+std::string describe(const OptimizerOptions& options) {
+  return std::visit(
+      []<class O>(const O& o) {
+        nlohmann::json json{{"name", name_of(o)}, {"lr", o.lr}, {"weight_decay", o.weight_decay}};
+        json["final_weight_decay"] = o.final_weight_decay ? nlohmann::json(*o.final_weight_decay) : nlohmann::json{};
+        if constexpr (is_adam<O>) {
+          json["beta1"] = o.beta1;
+          json["beta2"] = o.beta2;
+          json["eps"] = o.eps;
+        } else {
+          json["momentum"] = o.momentum;
+          json["nesterov"] = o.nesterov;
+        }
+        if constexpr (std::is_same_v<O, Lars>) {
+          json["trust"] = o.trust;
+          json["eps"] = o.eps;
+        }
+        return json.dump();
+      },
+      options);
+}
+
+std::string describe(const ParameterGroups& groups) {
+  auto rules = nlohmann::json::array();
+  for (const auto& rule : groups.rules) {
+    rules.push_back({{"pattern", rule.pattern},
+                     {"lr", rule.lr},
+                     {"decay", rule.decay ? nlohmann::json(*rule.decay) : nlohmann::json{}},
+                     {"optimizer", rule.optimizer ? nlohmann::json::parse(describe(*rule.optimizer)) : nullptr}});
+  }
+  return nlohmann::json{{"rules", rules}, {"layer_decay", groups.layer_decay}}.dump();
 }
 
 }  // namespace sslmeme

@@ -61,6 +61,11 @@ void warn_once(ProgressBar& bar, const StepInfo& info) {
   }
 }
 
+void tell_note(const ProgressBar& bar, const StepInfo& info) {
+  if (info.note.empty()) return;
+  stream(bar) << (bar.drawing.bar ? "\r\033[K" : "") << prefix(bar) << "note: " << info.note << '\n';
+}
+
 /// Whether a byte of UTF-8 is the first of its character.
 bool begins_character(char byte) {
   return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;
@@ -100,9 +105,11 @@ void ProgressBar::on_fit_begin(const StepInfo& info) {
   drawing.steps_before = static_cast<double>(info.step);
   if (info.step > 0)
     stream(*this) << prefix(*this) << "resuming at step " << info.step << " of " << info.total_steps << '\n';
+  tell_note(*this, info);
 }
 
 void ProgressBar::on_step_end(const StepInfo& info) {
+  tell_note(*this, info);
   if (info.health_is_new) warn_once(*this, info);
   if (!drawing.bar) return;
   const auto now = std::chrono::steady_clock::now();

@@ -1,7 +1,9 @@
-// The run directory: config.json, log.jsonl, checkpoints/step-N, model.safetensors.
+// The run directory: config.json, log.jsonl and a lock, beside what CheckpointStore keeps.
 #pragma once
 
 #include <sslmeme/train/session.hpp>
+
+#include "train/checkpoint_store.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -11,18 +13,17 @@
 
 namespace sslmeme::detail {
 
-/// What a checkpoint holds beside weights and optimizer state.
-struct Manifest {
-  std::int64_t step = 0, epoch = 0, batch = 0;
-  double loss_sum = 0;  ///< over this epoch so far
-  NamedValues part_sums;
-  std::vector<EpochRecord> history;
-};
+/// Held by one process at a time; freed with it, however it ends.
+class DirectoryLock {
+ public:
+  /// Throws InvalidArgument when another process holds it.
+  explicit DirectoryLock(const std::filesystem::path& folder);
+  ~DirectoryLock();
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
 
-struct Checkpoint {
-  Manifest manifest;
-  NamedTensors weights, optimizer;
-  std::filesystem::path path;
+ private:
+  int descriptor_;
 };
 
 class RunDirectory {
@@ -30,24 +31,28 @@ class RunDirectory {
   /// Makes or enters the directory as options.existing says; writes or compares config.json.
   RunDirectory(const TrainerOptions& options, const nlohmann::json& config);
 
-  /// The newest checkpoint whose files are all there, when resuming.
-  const std::optional<Checkpoint>& resumed() const { return resumed_; }
-  /// Frees the tensors of resumed().
-  void forget_resumed() { resumed_.reset(); }
+  /// The newest checkpoint that is whole, when resuming; once.
+  std::optional<TrainingState> take_resumed() { return std::exchange(resumed_, {}); }
+  /// What a resume came upon, for people.
+  const std::vector<std::string>& notes() const { return notes_; }
 
   void log(const nlohmann::json& line);
   void flush_log();
-  std::filesystem::path save(const Manifest& manifest, const NamedTensors& weights, const NamedTensors& optimizer);
+  CheckpointStore& checkpoints() { return *checkpoints_; }
   const std::filesystem::path& path() const { return path_; }
+  const std::string& config_digest() const { return config_digest_; }
 
  private:
   void compare_config(const nlohmann::json& config) const;
-  void load_newest();
   void cut_log(std::int64_t last_step) const;
 
   std::filesystem::path path_;
+  std::string config_digest_;
+  std::optional<DirectoryLock> lock_;
+  std::optional<CheckpointStore> checkpoints_;
+  std::vector<std::string> notes_;
+  std::optional<TrainingState> resumed_;
   std::ofstream log_;
-  std::optional<Checkpoint> resumed_;
 };
 
 nlohmann::json values_json(const NamedValues& values);

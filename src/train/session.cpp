@@ -6,6 +6,7 @@
 #include <sslmeme/nn/weights.hpp>
 #include <sslmeme/version.hpp>
 
+#include "train/buffer_snapshot.hpp"
 #include "train/gradients.hpp"
 #include "train/run_directory.hpp"
 
@@ -36,14 +37,11 @@ void check(const TrainerOptions& o, std::int64_t batches_per_epoch) {
     throw InvalidArgument(fmt::format("TrainerOptions::clip_norm is {}; it must be zero or more", o.clip_norm));
   if (o.monitor_every < 1)
     throw InvalidArgument(fmt::format("TrainerOptions::monitor_every is {}; it must be at least 1", o.monitor_every));
-  if (!(o.schedule.warmup_epochs >= 0)) {
+  if (o.skip_non_finite < 0) {
     throw InvalidArgument(
-        fmt::format("WarmupCosine::warmup_epochs is {}; it must be zero or more", o.schedule.warmup_epochs));
+        fmt::format("TrainerOptions::skip_non_finite is {}; it must be zero or more", o.skip_non_finite));
   }
-  if (!(o.schedule.final_factor >= 0 && o.schedule.final_factor <= 1)) {
-    throw InvalidArgument(
-        fmt::format("WarmupCosine::final_factor is {}; it must be in [0, 1]", o.schedule.final_factor));
-  }
+  o.schedule.check();
 }
 
 torch::Device parse_device(const std::string& name) {
@@ -57,26 +55,32 @@ torch::Device parse_device(const std::string& name) {
   }
 }
 
+const char* name_of(Precision precision) {
+  switch (precision) {
+    case Precision::bf16:
+      return "bf16";
+    case Precision::fp16:
+      return "fp16";
+    case Precision::fp32:
+      break;
+  }
+  return "fp32";
+}
+
 nlohmann::json config_json(const TrainerOptions& o, std::int64_t batches_per_epoch, const std::string& method_json) {
-  const auto& a = o.optimizer;
+  nlohmann::json average;
+  if (o.average) average = {{"decay", o.average->decay}, {"warmup", o.average->warmup}};
   return {{"trainer",
            {{"epochs", o.epochs},
             {"accumulate", o.accumulate},
-            {"optimizer",
-             {{"name", "adamw"},
-              {"lr", a.lr},
-              {"beta1", a.beta1},
-              {"beta2", a.beta2},
-              {"eps", a.eps},
-              {"weight_decay", a.weight_decay},
-              {"final_weight_decay", a.final_weight_decay ? nlohmann::json(*a.final_weight_decay) : nlohmann::json{}}}},
-            {"schedule",
-             {{"name", "warmup_cosine"},
-              {"warmup_epochs", o.schedule.warmup_epochs},
-              {"final_factor", o.schedule.final_factor}}},
-            {"precision", o.precision == Precision::bf16 ? "bf16" : "fp32"},
+            {"optimizer", nlohmann::json::parse(describe(o.optimizer))},
+            {"parameters", nlohmann::json::parse(describe(o.parameters))},
+            {"schedule", nlohmann::json::parse(o.schedule.describe())},
+            {"precision", name_of(o.precision)},
+            {"average", average},
             {"clip_norm", o.clip_norm},
             {"clip_scope", o.clip_scope == ClipScope::each ? "each" : "all"},
+            {"skip_non_finite", o.skip_non_finite},
             {"seed", o.seed},
             {"device", o.device},
             {"batches_per_epoch", batches_per_epoch},
@@ -116,26 +120,45 @@ struct TrainingSession::State {
   State(std::shared_ptr<torch::nn::Module> module_, TrainerOptions options_)
       : module{std::move(module_)}, options{std::move(options_)}, device{parse_device(options.device)} {
     module->to(device);
-    optimizer.emplace(*module, options.optimizer);
+    optimizer.emplace(*module, options.optimizer, options.parameters);
+    if (options.average) average.emplace(*module, *options.average);
   }
 
   std::shared_ptr<torch::nn::Module> module;
   TrainerOptions options;
   torch::Device device;
-  std::optional<FusedAdamW> optimizer;
+  std::optional<Optimizer> optimizer;
+  std::optional<AveragedWeights> average;
   std::optional<detail::RunDirectory> directory;
-  detail::Manifest at;  ///< where the run is
+  detail::Progress at;  ///< where the run is
   StepInfo info;
   Clock::time_point began = Clock::now(), epoch_began = began;
   double waited = 0;
   std::int64_t samples = 0;  ///< in this epoch, since this process began it
+  bool epoch_is_complete = false;
 
-  void restore(const detail::Checkpoint& checkpoint) {
-    at = checkpoint.manifest;
-    load_state(*module, checkpoint.weights);
-    optimizer->load_state(checkpoint.optimizer);
+  void restore(const detail::TrainingState& checkpoint) {
+    if (checkpoint.config_digest != directory->config_digest()) {
+      throw InvalidArgument(
+          fmt::format("the newest checkpoint in {} is of another configuration than its config.json: "
+                      "resume where it was made",
+                      directory->path().string()));
+    }
+    at = checkpoint.progress;
+    load_state(*module, checkpoint.file("model"));
+    optimizer->load_state(checkpoint.file("optimizer"));
+    if (average) average->load_state(checkpoint.file("average"));
     info.step = at.step;
   }
+
+  detail::TrainingState state() const {
+    detail::TrainingState all{at, {{"model", state_of(*module)}, {"optimizer", optimizer->state()}}, {}};
+    if (average) all.tensors.emplace_back("average", average->state());
+    all.config_digest = directory->config_digest();
+    return all;
+  }
+
+  TrainingTime time() const { return {info.step, info.total_steps, steps_in_epoch()}; }
 
   /// Throws unless the number is finite; nothing was updated yet.
   void require_finite(double value, const char* what, std::span<const Batch> parts) {
@@ -151,6 +174,7 @@ struct TrainingSession::State {
 
   /// Forward, backward and update.
   LossOutput learn(std::span<const Batch> parts, const StepContext& context, const MethodCalls& method) {
+    const auto scale = options.precision == Precision::fp16 ? at.scaler.scale : 1.0;
     const detail::GradientScope scope{
         [&](std::int64_t part, const std::function<void()>& forward) {
           const auto seed = derive_seed({options.seed, static_cast<std::uint64_t>(info.step)});
@@ -164,39 +188,78 @@ struct TrainingSession::State {
                                               shape_string(output.total)));
           }
           require_finite(output.total.item<double>(), "loss", parts);
-        }};
+        },
+        scale};
     optimizer->zero_grad();
     auto output = detail::add_gradient(*module, parts, context, method, scope);
+    if (scale != 1) optimizer->scale_gradients(1 / scale);
+    const auto norm = optimizer->gradient_norm();
+    require_finite(norm, "gradient norm", parts);
     info.loss = output.total.item<double>();
-    info.gradient_norm = optimizer->gradient_norm();
-    require_finite(info.gradient_norm, "gradient norm", parts);
+    info.gradient_norm = norm;
     if (options.clip_norm > 0 && options.clip_scope == ClipScope::each) {
       optimizer->clip_each_gradient(options.clip_norm);
     } else if (options.clip_norm > 0 && info.gradient_norm > options.clip_norm) {
       optimizer->scale_gradients(options.clip_norm / info.gradient_norm);
     }
-    info.learning_rate = options.optimizer.lr * options.schedule.factor(info.step, info.total_steps, steps_in_epoch());
-    optimizer->step(info.learning_rate, options.optimizer.decay_at(info.step, info.total_steps));
+    const auto factor = options.schedule.factor(time());
+    info.learning_rate = learning_rate_of(options.optimizer) * factor;
+    optimizer->step(factor, time());
     return output;
+  }
+
+  /// learn(), or nothing where a step may be skipped and must be: then all is as it was before.
+  std::optional<LossOutput> try_to_learn(std::span<const Batch> parts, const StepContext& context,
+                                         const MethodCalls& method) {
+    const bool may_scale_down = options.precision == Precision::fp16 && at.scaler.scale > 1;
+    if (at.skipped >= options.skip_non_finite && !may_scale_down) {
+      auto output = learn(parts, context, method);
+      learned();
+      return output;
+    }
+    detail::BufferSnapshot buffers{*module};
+    try {
+      auto output = learn(parts, context, method);
+      learned();
+      return output;
+    } catch (const NonFiniteError& error) {
+      buffers.restore();
+      info.note = fmt::format("step {} is skipped: {}", info.step, error.what());
+      if (may_scale_down) {
+        at.scaler.overflowed();
+      } else {
+        ++at.skipped;
+      }
+      return {};
+    }
+  }
+
+  void learned() {
+    at.skipped = 0;
+    if (options.precision == Precision::fp16) at.scaler.fitted();
   }
 
   /// How many optimizer steps so many batches of an epoch make.
   std::int64_t steps_of(std::int64_t batches) const { return (batches + options.accumulate - 1) / options.accumulate; }
   std::int64_t steps_in_epoch() const { return steps_of(info.batches_per_epoch); }
 
-  void account(const LossOutput& output, double wait, std::span<const Batch> parts) {
+  void account(const LossOutput& output) {
     info.parts.clear();
     for (const auto& [name, value] : output.parts) info.parts.emplace_back(name, value.item<double>());
+    at.loss_sum += info.loss;
+    ++at.summed;
+    add_to(at.part_sums, info.parts);
+    const auto steps = static_cast<double>(at.summed);
+    info.mean_loss = at.loss_sum / steps;
+    info.mean_parts = at.part_sums;
+    for (auto& [name, value] : info.mean_parts) value /= steps;
+  }
+
+  void advance(double wait, std::span<const Batch> parts) {
     ++info.step;
     info.batch += static_cast<std::int64_t>(parts.size());
     at.step = info.step;
     at.batch = info.batch;
-    at.loss_sum += info.loss;
-    add_to(at.part_sums, info.parts);
-    const auto steps = static_cast<double>(steps_of(info.batch));
-    info.mean_loss = at.loss_sum / steps;
-    info.mean_parts = at.part_sums;
-    for (auto& [name, value] : info.mean_parts) value /= steps;
     for (const auto& part : parts) samples += part.size();
     waited += wait;
     const auto epoch_seconds = seconds_since(epoch_began);
@@ -216,6 +279,10 @@ struct TrainingSession::State {
 
   void log() {
     if (!directory) return;
+    if (!info.note.empty()) {
+      directory->log({{"step", info.step}, {"epoch", info.epoch}, {"skipped", true}, {"note", info.note}});
+      return;
+    }
     nlohmann::json line{{"step", info.step},
                         {"epoch", info.epoch},
                         {"loss", info.loss},
@@ -232,6 +299,13 @@ struct TrainingSession::State {
     }
     directory->log(line);
   }
+
+  detail::RunDirectory& directory_to_save_in() {
+    if (!directory)
+      throw InvalidArgument("there is no run directory to save a checkpoint in: set TrainerOptions::output_dir");
+    directory->flush_log();  // a resume cuts the log at the checkpoint, so it must reach there
+    return *directory;
+  }
 };
 
 TrainingSession::TrainingSession(std::shared_ptr<torch::nn::Module> module, TrainerOptions options,
@@ -247,8 +321,8 @@ TrainingSession::TrainingSession(std::shared_ptr<torch::nn::Module> module, Trai
   if (state_->options.output_dir.empty()) return;
   auto& directory =
       state_->directory.emplace(state_->options, config_json(state_->options, batches_per_epoch, method_json));
-  if (directory.resumed()) state_->restore(*directory.resumed());
-  directory.forget_resumed();
+  if (const auto resumed = directory.take_resumed()) state_->restore(*resumed);
+  for (const auto& note : directory.notes()) info.note += (info.note.empty() ? "" : "; ") + note;
 }
 
 TrainingSession::~TrainingSession() = default;
@@ -266,6 +340,7 @@ void TrainingSession::begin_epoch(std::int64_t epoch) {
   if (at.epoch != epoch || at.batch == state_->info.batches_per_epoch) {
     at.batch = 0;
     at.loss_sum = 0;
+    at.summed = 0;
     at.part_sums.clear();
   }
   at.epoch = epoch;
@@ -274,22 +349,32 @@ void TrainingSession::begin_epoch(std::int64_t epoch) {
   state_->epoch_began = Clock::now();
   state_->samples = 0;
   state_->waited = 0;
+  state_->epoch_is_complete = false;
   state_->module->train();
 }
 
 void TrainingSession::step(std::vector<Batch> parts, double wait, const MethodCalls& method) {
   for (auto& part : parts) part = part.to(state_->device);
   auto& info = state_->info;
-  const auto output = state_->learn(parts, {info.step, info.total_steps, info.epoch}, method);
-  state_->account(output, wait, parts);
-  method.after_step({info.step, info.total_steps, info.epoch}, output);
-  state_->look_for_collapse(output);
+  info.note.clear();
+  info.health_is_new = false;
+  const StepContext before{info.step, info.total_steps, info.epoch};
+  const auto output = state_->try_to_learn(parts, before, method);
+  if (output) state_->account(*output);
+  state_->advance(wait, parts);
+  if (output) {
+    const StepContext after{info.step, info.total_steps, info.epoch};
+    method.after_step(after, *output);
+    if (state_->average) state_->average->update(before.step);
+    state_->look_for_collapse(*output);
+  }
   state_->log();
 }
 
 void TrainingSession::end_epoch() {
   auto& info = state_->info;
   state_->at.history.push_back({info.epoch, info.mean_loss, info.mean_parts, info.health});
+  state_->epoch_is_complete = true;
   if (state_->directory) state_->directory->flush_log();
 }
 
@@ -300,24 +385,60 @@ void TrainingSession::refuse_short_epoch() const {
                   info.epoch, info.batch, info.batches_per_epoch));
 }
 
-FitResult TrainingSession::finish(bool stopped) {
+FitResult TrainingSession::finish(Flow flow) {
   state_->module->eval();
   if (state_->directory) {
+    try {
+      state_->directory->checkpoints().wait();
+    } catch (const IoError& error) {  // what follows is newer; if that fails too it throws
+      state_->info.note = error.what();
+    }
     save_checkpoint();
-    save_weights(output_dir() / "model.safetensors", *state_->module);
+    if (flow != Flow::interrupt) {
+      save_weights(output_dir() / "model.safetensors", *state_->module);
+      if (state_->average) write_safetensors(output_dir() / "average.safetensors", state_->average->state());
+    }
   }
-  return {state_->at.history, state_->info.step, seconds_since(state_->began), stopped};
+  return {state_->at.history, state_->info.step, seconds_since(state_->began), flow != Flow::proceed,
+          flow == Flow::interrupt};
 }
 
 const StepInfo& TrainingSession::info() const {
   return state_->info;
 }
 
+const std::vector<EpochRecord>& TrainingSession::history() const {
+  return state_->at.history;
+}
+
+void TrainingSession::record(const std::string& name, double value) {
+  if (!state_->epoch_is_complete)
+    throw InvalidArgument(fmt::format("\"{}\" cannot be recorded within an epoch: do it in on_epoch_end", name));
+  auto& record = state_->at.history.back();
+  record.metrics.emplace_back(name, value);
+  if (!state_->directory) return;
+  state_->directory->log({{"step", state_->info.step}, {"epoch", record.epoch}, {"metrics", {{name, value}}}});
+}
+
+void TrainingSession::with_average(const std::function<void()>& body) {
+  if (!state_->average) throw InvalidArgument("there are no averaged weights: set TrainerOptions::average");
+  state_->average->during(body);
+}
+
+std::filesystem::path TrainingSession::start_checkpoint() {
+  return state_->directory_to_save_in().checkpoints().start(state_->state());
+}
+
 std::filesystem::path TrainingSession::save_checkpoint() {
-  if (!state_->directory)
-    throw InvalidArgument("there is no run directory to save a checkpoint in: set TrainerOptions::output_dir");
-  state_->directory->flush_log();  // a resume cuts the log at the checkpoint, so it must reach there
-  return state_->directory->save(state_->at, state_of(*state_->module), state_->optimizer->state());
+  auto path = start_checkpoint();
+  state_->directory->checkpoints().wait();
+  return path;
+}
+
+void TrainingSession::retain(Retention retention) {
+  if (retention.newest < 1)
+    throw InvalidArgument(fmt::format("Retention::newest is {}; it must be at least 1", retention.newest));
+  if (state_->directory) state_->directory->checkpoints().retain(std::move(retention));
 }
 
 const std::filesystem::path& TrainingSession::output_dir() const {

@@ -54,8 +54,8 @@ TEST_CASE("a callback that says stop ends the run after that epoch") {
   const sm::Siamese method{sm::image_encoder("resnet18", {.width = 8, .depth = 1}), sm::projection({.out = 8}),
                            sm::InfoNce{}};
   // A learning rate of zero: nothing is learned, so the loss does not fall.
-  const auto result =
-      sm::Trainer{method, {.epochs = 20, .optimizer = {.lr = 0}}}.fit(loader, EarlyStop{.patience = 2, .least = 10});
+  const auto result = sm::Trainer{method, {.epochs = 20, .optimizer = sm::AdamW{.lr = 0}}}.fit(
+      loader, EarlyStop{.patience = 2, .least = 10});
   CHECK(result.stopped);
   CHECK(result.history.size() == 3);  // the first epoch sets the best, two more are waited for
 }

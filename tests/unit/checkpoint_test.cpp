@@ -29,15 +29,18 @@ TEST_CASE("config.json tells how the run was made") {
   const auto config = json_of(temporary / "config.json");
   const auto& trainer = config.at("trainer");
   CHECK(trainer.at("epochs") == epochs);
-  CHECK(trainer.at("optimizer") == nlohmann::json{{"name", "adamw"},
+  CHECK(trainer.at("optimizer") == nlohmann::json{{"name", "AdamW"},
                                                   {"lr", 0.01},
                                                   {"beta1", 0.9},
                                                   {"beta2", 0.999},
                                                   {"eps", 1e-8},
                                                   {"weight_decay", 0.01},
                                                   {"final_weight_decay", nullptr}});
-  CHECK(trainer.at("schedule") ==
-        nlohmann::json{{"name", "warmup_cosine"}, {"warmup_epochs", 1.0}, {"final_factor", 0.0}});
+  CHECK(trainer.at("schedule") == nlohmann::json{{"name", "WarmupCosine"},
+                                                 {"pace", "by_step"},
+                                                 {"warmup", {{"epochs", 1.0}}},
+                                                 {"warmup_from", -1.0},
+                                                 {"final_factor", 0.0}});
   CHECK(trainer.at("precision") == "fp32");
   CHECK(trainer.at("clip_norm") == 1.0);
   CHECK(trainer.at("seed") == 0);
@@ -120,7 +123,7 @@ TEST_CASE("A damaged checkpoint is passed over for the one before, and made anew
     for (const auto& name : checkpoints_of(run)) fs::resize_file(run / "checkpoints" / name / "model.safetensors", 5);
     CHECK_THROWS_MATCHES(train(options(run, ExistingRun::resume)), sm::DataError,
                          MessageMatches(ContainsSubstring("has no usable checkpoint; ") &&
-                                        ContainsSubstring("is no valid safetensors file")));
+                                        ContainsSubstring("model.safetensors is damaged: 5 bytes with checksum ")));
   }
 }
 

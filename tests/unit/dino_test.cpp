@@ -196,7 +196,7 @@ TEST_CASE("A run of DINO goes on after a stop as if there had been none, and its
                           sm::dino_views({.global_size = 16, .local_size = 8, .locals = 2}),
                           {.batch_size = 4, .workers = 1, .seed = 3}};
     auto options = sm::test::options(folder / name, existing);
-    options.optimizer.final_weight_decay = 0.4;
+    std::get<sm::AdamW>(options.optimizer).final_weight_decay = 0.4;
     options.clip_scope = sm::ClipScope::each;
     const sm::DinoMethodOptions how{.head = small_head, .teacher_temperature = {.epochs = 2}, .views = 4};
     sm::Trainer trainer{sm::dino(resnet(), how), options};

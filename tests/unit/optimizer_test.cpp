@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 #include <string>
 
 #include "close_to.hpp"
@@ -36,7 +37,7 @@ void set_gradients(Net& net, double value) {
 
 TEST_CASE("Decay shrinks matrices, never vectors") {
   Net net;
-  sm::FusedAdamW optimizer{net, {.weight_decay = 0.5}};
+  sm::Optimizer optimizer{net, sm::AdamW{.lr = 1, .weight_decay = 0.5}};
   set_gradients(net, 0);
   optimizer.step(0.1);
   CHECK_THAT(net.matrix[0][0].item<double>(), WithinRel(0.95, 1e-6));
@@ -45,27 +46,42 @@ TEST_CASE("Decay shrinks matrices, never vectors") {
 
 TEST_CASE("The decay may rise to another along half a cosine") {
   const sm::AdamW rising{.weight_decay = 0.04, .final_weight_decay = 0.4};
-  CHECK_THAT(rising.decay_at(0, 100), WithinRel(0.04, 1e-12));
-  CHECK_THAT(rising.decay_at(50, 100), WithinRel(0.22, 1e-12));
-  CHECK_THAT(rising.decay_at(25, 100), WithinRel(0.4 - 0.18 * (1 + std::sqrt(0.5)), 1e-12));
-  CHECK_THAT(rising.decay_at(100, 100), WithinRel(0.4, 1e-12));
-  CHECK(sm::AdamW{.weight_decay = 0.1}.decay_at(77, 100) == 0.1);
+  CHECK_THAT(sm::weight_decay_at(rising, {0, 100}), WithinRel(0.04, 1e-12));
+  CHECK_THAT(sm::weight_decay_at(rising, {50, 100}), WithinRel(0.22, 1e-12));
+  CHECK_THAT(sm::weight_decay_at(rising, {25, 100}), WithinRel(0.4 - 0.18 * (1 + std::sqrt(0.5)), 1e-12));
+  CHECK_THAT(sm::weight_decay_at(rising, {100, 100}), WithinRel(0.4, 1e-12));
+  CHECK(sm::weight_decay_at(sm::AdamW{.weight_decay = 0.1}, {77, 100}) == 0.1);
   Net net;
-  CHECK_THROWS_AS((sm::FusedAdamW{net, {.final_weight_decay = -1}}), sm::InvalidArgument);
+  CHECK_THROWS_AS((sm::Optimizer{net, sm::AdamW{.final_weight_decay = -1}}), sm::InvalidArgument);
 }
 
 TEST_CASE("Gradients may be clipped each by itself") {
   Net net;
-  sm::FusedAdamW optimizer{net, {}};
+  sm::Optimizer optimizer{net};
   set_gradients(net, 1);  // of norm √6 and √3
   optimizer.clip_each_gradient(2);
   CHECK_THAT(net.matrix.grad().norm().item<double>(), WithinRel(2, 1e-5));
   CHECK(torch::equal(net.bias.grad(), torch::ones({3})));
 }
 
+TEST_CASE("Rules by name change rate, decay and optimizer; the first that matches holds") {
+  Net net;
+  sm::Optimizer optimizer{
+      net,
+      sm::AdamW{.lr = 1, .weight_decay = 0.5},
+      {.rules = {{.pattern = "b?as", .lr = 0.5, .decay = 2}, {.pattern = "*", .optimizer = sm::Sgd{.lr = 0.2}}}}};
+  set_gradients(net, 1);
+  optimizer.step(0.1);
+  CHECK_THAT(net.matrix[0][0].item<double>(), WithinRel(1 - 0.02, 1e-6));        // SGD
+  CHECK_THAT(net.bias[0].item<double>(), WithinRel(1 - 0.05 * 1 - 0.05, 1e-5));  // decay, then Adam's first step of 1
+  std::set<std::string> names;
+  for (const auto& [name, tensor] : optimizer.state()) names.insert(name);
+  CHECK(names == std::set<std::string>{"bias/exp_avg", "bias/exp_avg_sq", "bias/step", "matrix/momentum_buffer"});
+}
+
 TEST_CASE("A parameter without gradient is left alone") {
   Net net;
-  sm::FusedAdamW optimizer{net, {.weight_decay = 0.5}};
+  sm::Optimizer optimizer{net, sm::AdamW{.lr = 1, .weight_decay = 0.5}};
   set_gradients(net, 1);
   optimizer.zero_grad();
   CHECK_FALSE(net.matrix.grad().defined());
@@ -80,7 +96,7 @@ TEST_CASE("A module that occurs twice is updated once a step") {
   const auto net = std::make_shared<Net>();
   both.register_module("a", net);
   both.register_module("b", net);
-  sm::FusedAdamW optimizer{both, {.weight_decay = 0}};
+  sm::Optimizer optimizer{both, sm::AdamW{.lr = 1, .weight_decay = 0}};
   set_gradients(*net, 1);
   optimizer.step(0.1);
   CHECK_THAT(net->bias[0].item<double>(), WithinRel(0.9, 1e-5));
@@ -90,15 +106,15 @@ TEST_CASE("A module that occurs twice is updated once a step") {
 TEST_CASE("Frozen parameters are no part of it") {
   Net net;
   net.matrix.requires_grad_(false);
-  CHECK(sm::FusedAdamW{net, {}}.state().size() == 3);
+  CHECK(sm::Optimizer{net}.state().size() == 3);
   net.bias.requires_grad_(false);
-  CHECK_THROWS_MATCHES(sm::FusedAdamW(net, {}), sm::InvalidArgument,
+  CHECK_THROWS_MATCHES((sm::Optimizer{net}), sm::InvalidArgument,
                        Message("the method has no parameter that needs a gradient: nothing to train"));
 }
 
 TEST_CASE("The norm is that of all gradients together") {
   Net net;
-  sm::FusedAdamW optimizer{net, {}};
+  sm::Optimizer optimizer{net};
   CHECK(optimizer.gradient_norm() == 0);
   set_gradients(net, 2);
   CHECK_THAT(optimizer.gradient_norm(), WithinRel(6.0, 1e-6));
@@ -110,8 +126,8 @@ TEST_CASE("The norm is that of all gradients together") {
 
 TEST_CASE("State makes another optimizer go on bit by bit") {
   Net net, other;
-  sm::FusedAdamW optimizer{net, {}}, again{other, {}};
-  const auto step = [](Net& n, sm::FusedAdamW& o, double value) {
+  sm::Optimizer optimizer{net, sm::AdamW{.lr = 1}}, again{other, sm::AdamW{.lr = 1}};
+  const auto step = [](Net& n, sm::Optimizer& o, double value) {
     set_gradients(n, value);
     o.step(0.01);
   };
@@ -151,16 +167,31 @@ TEST_CASE("State makes another optimizer go on bit by bit") {
 
 TEST_CASE("Options out of range are refused by name") {
   Net net;
-  const auto refused = [&](const sm::AdamW& options, const std::string& what) {
-    CHECK_THROWS_MATCHES(sm::FusedAdamW(net, options), sm::InvalidArgument, MessageMatches(ContainsSubstring(what)));
+  const auto refused = [&](const sm::OptimizerOptions& options, const std::string& what) {
+    CHECK_THROWS_MATCHES(sm::Optimizer(net, options), sm::InvalidArgument, MessageMatches(ContainsSubstring(what)));
   };
   constexpr double inf = std::numeric_limits<double>::infinity();
-  refused({.lr = -1}, "AdamW::lr is -1; it must be zero or more");
-  refused({.lr = NAN}, "AdamW::lr is nan");
-  refused({.lr = inf}, "AdamW::lr is inf");
-  refused({.beta1 = 1}, "AdamW::beta1 is 1; it must be in [0, 1)");
-  refused({.beta2 = -0.1}, "AdamW::beta2 is -0.1");
-  refused({.eps = 0}, "AdamW::eps is 0; it must be positive");
-  refused({.weight_decay = -1}, "AdamW::weight_decay is -1");
-  refused({.weight_decay = inf}, "AdamW::weight_decay is inf");
+  refused(sm::AdamW{.lr = -1}, "AdamW::lr is -1; it must be zero or more");
+  refused(sm::AdamW{.lr = NAN}, "AdamW::lr is nan");
+  refused(sm::AdamW{.lr = inf}, "AdamW::lr is inf");
+  refused(sm::AdamW{.beta1 = 1}, "AdamW::beta1 is 1; it must be in [0, 1)");
+  refused(sm::AdamW{.beta2 = -0.1}, "AdamW::beta2 is -0.1");
+  refused(sm::AdamW{.eps = 0}, "AdamW::eps is 0; it must be positive");
+  refused(sm::AdamW{.weight_decay = -1}, "AdamW::weight_decay is -1");
+  refused(sm::AdamW{.weight_decay = inf}, "AdamW::weight_decay is inf");
+  refused(sm::Sgd{.momentum = 1}, "Sgd::momentum is 1; it must be in [0, 1)");
+  refused(sm::Sgd{.momentum = 0, .nesterov = true}, "Sgd::momentum is 0; it must be positive with nesterov");
+  refused(sm::Lars{.trust = 0}, "Lars::trust is 0; it must be positive");
+  refused(sm::Lamb{.beta2 = 1}, "Lamb::beta2 is 1");
+  const auto groups_refused = [&](const sm::ParameterGroups& groups, const std::string& what) {
+    CHECK_THROWS_MATCHES(sm::Optimizer(net, sm::AdamW{}, groups), sm::InvalidArgument,
+                         MessageMatches(ContainsSubstring(what)));
+  };
+  groups_refused({.layer_decay = 0}, "layer_decay is 0; it must be in (0, 1]");
+  groups_refused({.rules = {{.pattern = "matrx*"}}},
+                 "the parameter rule \"matrx*\" matches no parameter, or none that an earlier rule does not: names are "
+                 "like matrix");
+  groups_refused({.rules = {{.pattern = "*"}, {.pattern = "bias"}}}, "the parameter rule \"bias\" matches no");
+  groups_refused({.rules = {{.pattern = "bias", .lr = -1}}}, "the parameter rule \"bias\" has the factor -1");
+  groups_refused({.rules = {{.pattern = "bias", .optimizer = sm::Sgd{.lr = -1}}}}, "Sgd::lr is -1");
 }

@@ -117,7 +117,7 @@ TEST_CASE("A changed configuration is refused, naming what changed") {
     CHECK((all_files_of(run) == before));
   };
   auto how = options(run, ExistingRun::resume);
-  how.optimizer.lr = 0.5;
+  how.optimizer = sm::AdamW{.lr = 0.5};
   refused(how, tiny_cass(),
           "trainer/optimizer/lr: 0.01 then, 0.5 now): resume with the same, or choose another directory");
   how = options(run, ExistingRun::resume);

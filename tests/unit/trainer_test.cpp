@@ -125,7 +125,7 @@ struct EachStep {
 TEST_CASE("The same seeds give the same parameters, bit by bit, whatever the number of workers") {
   const auto train = [](int workers, std::uint64_t seed) {
     auto loader = make_loader(workers, seed);
-    sm::Trainer trainer{tiny_cass(), {.epochs = 2, .optimizer = {.lr = 0.01}}};
+    sm::Trainer trainer{tiny_cass(), {.epochs = 2, .optimizer = sm::AdamW{.lr = 0.01}}};
     const auto result = trainer.fit(loader);
     CHECK(result.steps == 8);
     return copy_of_state(*trainer.method().module());
@@ -158,7 +158,7 @@ TEST_CASE("Dropout comes from the trainer's seed and leaves the caller's random 
 
 TEST_CASE("Training lowers the loss") {
   auto loader = make_loader();
-  const auto result = sm::Trainer{tiny_cass(), {.epochs = 12, .optimizer = {.lr = 3e-3}}}.fit(loader);
+  const auto result = sm::Trainer{tiny_cass(), {.epochs = 12, .optimizer = sm::AdamW{.lr = 3e-3}}}.fit(loader);
   REQUIRE(result.history.size() == 12);
   CHECK(result.history.back().loss < 0.7 * result.history.front().loss);
   CHECK(result.history[3].epoch == 3);
@@ -206,8 +206,8 @@ TEST_CASE("Callbacks are called in the order given, and each of them although on
 TEST_CASE("What a callback sees is right") {
   CountingLoader loader;
   const sm::TrainerOptions options{.epochs = 4,
-                                   .optimizer = {.lr = 0.02},
-                                   .schedule = {.warmup_epochs = 1, .final_factor = 0.1},
+                                   .optimizer = sm::AdamW{.lr = 0.02},
+                                   .schedule = sm::WarmupCosine{.warmup = sm::Epochs{1}, .final_factor = 0.1},
                                    .monitor_every = 4};
   std::vector<sm::StepInfo> seen;
   double sum = 0;
@@ -223,7 +223,7 @@ TEST_CASE("What a callback sees is right") {
     CHECK((info.batch == i % 3 + 1 && info.batches_per_epoch == 3));
     sum = info.batch == 1 ? info.loss : sum + info.loss;
     CHECK_THAT(info.mean_loss, WithinRel(sum / static_cast<double>(info.batch), 1e-12));
-    CHECK_THAT(info.learning_rate, WithinRel(0.02 * options.schedule.factor(i, 12, 3), 1e-12));
+    CHECK_THAT(info.learning_rate, WithinRel(0.02 * options.schedule.factor({i, 12, 3}), 1e-12));
     CHECK_THAT(info.gradient_norm, WithinRel(2.0, 1e-6));
     CHECK(info.health_is_new == (info.step % 4 == 0 || info.batch == 3));
     CHECK((info.samples_per_second > 0 && info.data_wait_share >= 0 && info.data_wait_share <= 1 && info.seconds > 0));
@@ -298,11 +298,11 @@ TEST_CASE("The scale of InfoNce stays in its bounds after each step") {
   sm::ModalityGraph graph{sm::node("cnn", resnet(), {.out = 8}), sm::node("vit", vit(), {.out = 8}),
                           sm::edge("cnn", "vit", loss)};
   double largest = 0, moved = 0;
-  sm::Trainer{graph, {.epochs = 2, .optimizer = {.lr = 0.5}}}.fit(loader, EachStep{[&](const sm::StepInfo&) {
-                                                                    largest = std::max(largest, loss.scale());
-                                                                    moved = std::max(
-                                                                        moved, std::abs(loss.scale() - 1 / 0.0101));
-                                                                  }});
+  sm::Trainer{graph, {.epochs = 2, .optimizer = sm::AdamW{.lr = 0.5}}}.fit(
+      loader, EachStep{[&](const sm::StepInfo&) {
+        largest = std::max(largest, loss.scale());
+        moved = std::max(moved, std::abs(loss.scale() - 1 / 0.0101));
+      }});
   CHECK(moved > 1);
   CHECK(largest <= 100.001);
 }
@@ -317,7 +317,7 @@ TEST_CASE("Training in bf16 comes close to training in fp32") {
     const sm::ModalityGraph graph{
         sm::node("cnn", resnet(), {.out = 8}), sm::node("vit", vit(0, 32), {.out = 8}),
         sm::edge("cnn", "vit", sm::CosineLoss{} + 0.5 * sm::InfoNce{sm::InfoNceOptions{.temperature = 1}})};
-    sm::Trainer{graph, {.epochs = 1, .optimizer = {.lr = 1e-3}, .precision = precision}}.fit(
+    sm::Trainer{graph, {.epochs = 1, .optimizer = sm::AdamW{.lr = 1e-3}, .precision = precision}}.fit(
         loader, EachStep{[&](const sm::StepInfo& info) { all.push_back(info.loss); }});
     return all;
   };
@@ -340,7 +340,7 @@ TEST_CASE("CASS as published collapses and the monitor says so; the default does
   loader.batch.views = {torch::randn({32, 3, 1, 1}) + 0.3 * torch::randn({32, 3, 16, 16})};
   loader.batch.ids = torch::arange(32);
   const auto health = [&](const sm::ModalityGraph& method) {
-    return sm::Trainer{method, {.epochs = 80, .optimizer = {.lr = 0.01}}}.fit(loader).history.back().health;
+    return sm::Trainer{method, {.epochs = 80, .optimizer = sm::AdamW{.lr = 0.01}}}.fit(loader).history.back().health;
   };
   const auto reference = health(sm::cass_reference(resnet(8), vit(8)));
   REQUIRE(reference.size() == 2);
@@ -365,9 +365,10 @@ TEST_CASE("Options and loaders that cannot work are refused") {
   refused({.clip_norm = -1}, "TrainerOptions::clip_norm is -1");
   refused({.clip_norm = NAN}, "TrainerOptions::clip_norm is nan");
   refused({.monitor_every = 0}, "TrainerOptions::monitor_every is 0");
-  refused({.schedule = {.warmup_epochs = -1}}, "WarmupCosine::warmup_epochs is -1");
-  refused({.schedule = {.final_factor = NAN}}, "WarmupCosine::final_factor is nan; it must be in [0, 1]");
-  refused({.optimizer = {.lr = -1}}, "AdamW::lr is -1");
+  refused({.schedule = sm::WarmupCosine{.warmup = sm::Epochs{-1}}}, "WarmupCosine::warmup is -1");
+  refused({.schedule = sm::WarmupCosine{.final_factor = NAN}},
+          "WarmupCosine::final_factor is nan; it must be in [0, 1]");
+  refused({.optimizer = sm::AdamW{.lr = -1}}, "AdamW::lr is -1");
   refused({.device = "gpu"}, "\"gpu\" is no device: use \"cpu\", \"cuda\" or \"cuda:1\"");
   loader.batches = 0;
   refused({}, "the loader has no batch: give it more samples or a smaller batch_size");

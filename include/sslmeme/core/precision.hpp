@@ -5,10 +5,10 @@
 
 namespace sslmeme {
 
-enum class Precision { fp32, bf16 };
+enum class Precision { fp32, bf16, fp16 };
 
-/// While alive, operations on `device` run in bf16 where autocast deems it safe. Does nothing for Precision::fp32. The
-/// former state comes back at the end; nests. Holds for the thread that made it.
+/// While alive, operations on `device` run in bf16 or fp16 where autocast deems it safe. Does nothing for
+/// Precision::fp32. The former state comes back at the end; nests. Holds for the thread that made it.
 class Autocast {
  public:
   Autocast(Precision precision, torch::DeviceType device);

@@ -1,6 +1,7 @@
 // The safetensors file format: named tensors, no code in the file.
 #pragma once
 
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/core/tensor.hpp>
 
 #include <filesystem>
@@ -26,7 +27,7 @@ Safetensors read_safetensors(const std::filesystem::path& path);
 /// Writes one, whole or not at all. Tensors may live anywhere and have any strides; they are written contiguous. Throws
 /// InvalidArgument for a type that the format lacks and for a name used twice, empty or reserved, IoError when the
 /// system refuses.
-void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                       const std::map<std::string, std::string>& metadata = {});
+FileDigest write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                             const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace sslmeme

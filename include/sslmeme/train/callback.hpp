@@ -33,11 +33,16 @@ struct StepInfo {
   double seconds = 0;                  ///< since fit() began
   std::vector<FeatureHealth> health;   ///< of the last measurement
   bool health_is_new = false;          ///< measured in this step
-  TrainingSession* session = nullptr;  ///< for callbacks that write: save_checkpoint(), log_path()
+  std::string note;                    ///< what people should know of this step or of the start; mostly empty
+  TrainingSession* session = nullptr;  ///< for callbacks that write: save_checkpoint(), record(), history()
 };
 
-/// What a hook may return: stop ends training after this step, with everything saved.
-enum class Flow { proceed, stop };
+/// What a hook may return; the strongest of all callbacks holds.
+enum class Flow {
+  proceed,
+  stop,       ///< training is over after this step: everything is saved, final weights too
+  interrupt,  ///< leave after this step and go on another time: a checkpoint is saved, no final weights
+};
 
 namespace detail {
 

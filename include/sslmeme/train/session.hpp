@@ -5,6 +5,7 @@
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/loss/concepts.hpp>
 #include <sslmeme/nn/backbone.hpp>
+#include <sslmeme/train/average.hpp>
 #include <sslmeme/train/callback.hpp>
 #include <sslmeme/train/optimizer.hpp>
 #include <sslmeme/train/schedule.hpp>
@@ -14,6 +15,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,11 +40,18 @@ struct TrainerOptions {
   /// for methods that can represent() and compare(), and for losses that are means over samples. The last step of an
   /// epoch takes what is left.
   std::int64_t accumulate = 1;
-  AdamW optimizer = {};
-  WarmupCosine schedule = {};
-  Precision precision = Precision::fp32;  ///< of the encoders; losses always run in fp32
-  double clip_norm = 0;                   ///< gradients longer than this are scaled down to it; 0 never
+  OptimizerOptions optimizer = AdamW{};
+  ParameterGroups parameters = {};  ///< rules by name and layer decay
+  Schedule schedule = {};           ///< of the learning rate
+  /// Of the encoders; losses always run in fp32. With fp16 the loss is scaled up before its gradient is taken, and a
+  /// step whose gradients overflow is skipped with half the scale from then on.
+  Precision precision = Precision::fp32;
+  std::optional<WeightAverage> average = {};  ///< an exponential moving average of all weights beside them
+  double clip_norm = 0;                       ///< gradients longer than this are scaled down to it; 0 never
   ClipScope clip_scope = ClipScope::all;
+  /// So many steps in a row may have a loss or gradient that is not finite: they change nothing, and are logged. 0: the
+  /// first ends training.
+  std::int64_t skip_non_finite = 0;
   std::uint64_t seed = 0;                      ///< of dropout; data and initial weights have seeds of their own
   std::string device = "cpu";                  ///< "cpu", "cuda", "cuda:1"
   std::filesystem::path output_dir = {};       ///< the run directory; empty: nothing is written
@@ -56,6 +65,14 @@ struct EpochRecord {
   double loss = 0;
   NamedValues parts;
   std::vector<FeatureHealth> health;
+  NamedValues metrics = {};  ///< what callbacks recorded
+};
+
+/// Which checkpoints stay.
+struct Retention {
+  std::int64_t newest = 2;       ///< so many of the newest; at least 1
+  std::string best = {};         ///< also the one at the end of the best epoch by this metric, part, or "loss"
+  bool higher_is_better = true;  ///< of `best`
 };
 
 /// What training calls of a method.
@@ -69,19 +86,20 @@ struct MethodCalls {
 struct FitResult {
   std::vector<EpochRecord> history;  ///< every epoch of the run, those before a resume included
   std::int64_t steps = 0;
-  double seconds = 0;    ///< of this call
-  bool stopped = false;  ///< a callback ended it early
+  double seconds = 0;        ///< of this call
+  bool stopped = false;      ///< a callback ended it early
+  bool interrupted = false;  ///< by Flow::interrupt: the run waits to be resumed
 };
 
 /// One run of training: optimizer, schedule, precision, run directory, log and checkpoints.
 ///
 /// A run directory holds config.json (options, method, versions, seed), log.jsonl (a line a step), model.safetensors
-/// (at the end) and checkpoints/step-N/ (weights, optimizer, manifest.json; written under another name and renamed when
-/// complete).
+/// and average.safetensors (at the end) and checkpoints/step-N/ (weights, their average, optimizer, manifest.json with
+/// digests; written beside the training under another name and renamed when complete).
 class TrainingSession {
  public:
   /// method_json: Method::describe() or empty. Throws InvalidArgument for bad options, for a used directory under
-  /// ExistingRun::refuse, and on resume when the configuration differs (naming the keys).
+  /// ExistingRun::refuse or in use by another process, and on resume when the configuration differs (naming the keys).
   TrainingSession(std::shared_ptr<torch::nn::Module> module, TrainerOptions options, std::int64_t batches_per_epoch,
                   const std::string& method_json);
   ~TrainingSession();
@@ -95,18 +113,30 @@ class TrainingSession {
   void begin_epoch(std::int64_t epoch);
   /// Forward, backward, clip, update, after_step, log. parts: TrainerOptions::accumulate batches, fewer at the end of
   /// an epoch. wait: seconds that they were waited for. Throws NonFiniteError, naming step and ids, before any
-  /// parameter changed, when loss or gradients are not finite.
+  /// parameter changed, when loss or gradients are not finite, once skip_non_finite steps in a row were skipped.
   void step(std::vector<Batch> parts, double wait, const MethodCalls& method);
   void end_epoch();
   /// Throws InvalidArgument: the loader ended an epoch before its batches_per_epoch().
   [[noreturn]] void refuse_short_epoch() const;
-  /// Final weights and checkpoint; makes the result.
-  FitResult finish(bool stopped);
+  /// Final checkpoint and, unless interrupted, weights; makes the result.
+  FitResult finish(Flow flow);
 
   const StepInfo& info() const;
-  /// Writes a checkpoint of the present state and removes all but the newest two. Throws InvalidArgument without
-  /// output_dir, IoError when the system refuses; older checkpoints then stay.
+  /// Every epoch that is complete.
+  const std::vector<EpochRecord>& history() const;
+  /// Notes a measurement of the epoch that just ended (call it from on_epoch_end) in its record, the log and later
+  /// checkpoints. Throws InvalidArgument within an epoch.
+  void record(const std::string& name, double value);
+  /// Calls `body` while the module has the averaged weights. Throws InvalidArgument without TrainerOptions::average.
+  void with_average(const std::function<void()>& body);
+
+  /// Copies the present state and writes the copy to a new checkpoint beside what follows, one at a time. Returns its
+  /// path. Throws InvalidArgument without output_dir, and IoError when the system refused the write before this one;
+  /// older checkpoints then stay.
+  std::filesystem::path start_checkpoint();
+  /// The same, and waits until it is written.
   std::filesystem::path save_checkpoint();
+  void retain(Retention retention);
   const std::filesystem::path& output_dir() const;
 
  private:

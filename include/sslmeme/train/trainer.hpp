@@ -5,6 +5,7 @@
 #include <sslmeme/method/concepts.hpp>
 #include <sslmeme/train/session.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -31,34 +32,34 @@ class Trainer {
     if constexpr (requires { method_.describe(); }) method_json = method_.describe();
     TrainingSession session{method_.module(), options_, loader.batches_per_epoch(), method_json};
     const auto method = calls();
-    const auto call_all = [&]([[maybe_unused]] auto hook) {  // in order; true when one of them says stop
-      bool stop = false;
-      ((stop |= hook(callbacks) == Flow::stop), ...);
-      return stop;
+    auto flow = Flow::proceed;
+    const auto call_all = [&]([[maybe_unused]] auto hook) {  // in order; the strongest wish holds
+      ((flow = std::max(flow, hook(callbacks))), ...);
+      return flow == Flow::proceed;
     };
     const auto& info = session.info();
 
-    bool stopped = call_all([&](auto& callback) { return detail::call_on_fit_begin(callback, info); });
+    bool going = call_all([&](auto& callback) { return detail::call_on_fit_begin(callback, info); });
     auto first_batch = session.first_batch();
-    for (auto epoch = session.first_epoch(); epoch < options_.epochs && !stopped; ++epoch) {
+    for (auto epoch = session.first_epoch(); epoch < options_.epochs && going; ++epoch) {
       session.begin_epoch(epoch);
       loader.start_epoch(epoch, std::exchange(first_batch, 0), method_.views_required());
-      while (!stopped) {
+      while (going) {
         const auto asked = std::chrono::steady_clock::now();
         auto parts = next_batches(loader);
         if (parts.empty()) break;
         const std::chrono::duration<double> wait = std::chrono::steady_clock::now() - asked;
         session.step(std::move(parts), wait.count(), method);
-        stopped = call_all([&](auto& callback) { return detail::call_on_step_end(callback, info); });
+        going = call_all([&](auto& callback) { return detail::call_on_step_end(callback, info); });
       }
       if (info.batch < info.batches_per_epoch) {
-        if (!stopped) session.refuse_short_epoch();
+        if (going) session.refuse_short_epoch();
         break;  // stopped within the epoch
       }
       session.end_epoch();
-      stopped |= call_all([&](auto& callback) { return detail::call_on_epoch_end(callback, info); });
+      going = call_all([&](auto& callback) { return detail::call_on_epoch_end(callback, info); });
     }
-    auto result = session.finish(stopped);
+    auto result = session.finish(flow);
     call_all([&](auto& callback) { return detail::call_on_fit_end(callback, info); });
     return result;
   }

@@ -1,0 +1,328 @@
+#include "train/checkpoint_store.hpp"
+
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
+#include <sslmeme/version.hpp>
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <torch/version.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace fs = std::filesystem;
+
+namespace sslmeme::detail {
+namespace {
+
+constexpr const char* manifest_file = "manifest.json";
+constexpr const char* own_digest = "crc32";  ///< of the manifest without this key
+
+NamedValues values_from(const nlohmann::json& json) {
+  NamedValues values;
+  for (const auto& pair : json) values.emplace_back(pair.at(0).get<std::string>(), pair.at(1).get<double>());
+  return values;
+}
+
+nlohmann::json pairs_json(const NamedValues& values) {
+  auto json = nlohmann::json::array();
+  for (const auto& [name, value] : values) json.push_back({name, value});
+  return json;
+}
+
+nlohmann::json to_json(const Progress& p) {
+  nlohmann::json json{{"step", p.step},
+                      {"epoch", p.epoch},
+                      {"batch", p.batch},
+                      {"skipped", p.skipped},
+                      {"loss_scale", {{"scale", p.scaler.scale}, {"fitting", p.scaler.fitting}}},
+                      {"loss_sum", p.loss_sum},
+                      {"summed", p.summed},
+                      {"part_sums", pairs_json(p.part_sums)}};
+  json["history"] = nlohmann::json::array();
+  for (const auto& record : p.history) {
+    auto health = nlohmann::json::array();
+    for (const auto& h : record.health)
+      health.push_back(
+          {{"name", h.name}, {"deviation", h.deviation}, {"effective_rank", h.effective_rank}, {"warning", h.warning}});
+    json["history"].push_back({{"epoch", record.epoch},
+                               {"loss", record.loss},
+                               {"parts", pairs_json(record.parts)},
+                               {"metrics", pairs_json(record.metrics)},
+                               {"health", health}});
+  }
+  return json;
+}
+
+Progress progress_from(const nlohmann::json& json) {
+  Progress p{json.at("step").get<std::int64_t>(),
+             json.at("epoch").get<std::int64_t>(),
+             json.at("batch").get<std::int64_t>(),
+             json.at("skipped").get<std::int64_t>(),
+             {json.at("loss_scale").at("scale").get<double>(), json.at("loss_scale").at("fitting").get<std::int64_t>()},
+             json.at("loss_sum").get<double>(),
+             json.at("summed").get<std::int64_t>(),
+             values_from(json.at("part_sums")),
+             {}};
+  for (const auto& record : json.at("history")) {
+    EpochRecord r{record.at("epoch").get<std::int64_t>(),
+                  record.at("loss").get<double>(),
+                  values_from(record.at("parts")),
+                  {},
+                  values_from(record.at("metrics"))};
+    for (const auto& h : record.at("health")) {
+      r.health.push_back({h.at("name").get<std::string>(), h.at("deviation").get<double>(),
+                          h.at("effective_rank").get<double>(), h.at("warning").get<std::string>()});
+    }
+    p.history.push_back(std::move(r));
+  }
+  return p;
+}
+
+std::string hex(std::uint32_t value) {
+  return fmt::format("{:08x}", value);
+}
+
+std::uint32_t crc32_of(const std::string& text) {
+  return digest_of(std::as_bytes(std::span{text})).crc32;
+}
+
+/// With its own digest, in the one spelling that read_manifest() takes.
+std::string sealed(nlohmann::json manifest) {
+  manifest[own_digest] = hex(crc32_of(manifest.dump(2)));
+  return manifest.dump(2) + "\n";
+}
+
+nlohmann::json read_manifest(const fs::path& checkpoint) {
+  const auto path = checkpoint / manifest_file;
+  const auto damaged = [&](const std::string& what) { return DataError(fmt::format("{} {}", path.string(), what)); };
+  const auto text = read_file(path);
+  auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains(own_digest)) throw damaged("is no manifest of a checkpoint");
+  json.erase(own_digest);
+  if (sealed(json) != text) throw damaged("is damaged: its checksum does not agree");
+  return json;
+}
+
+Progress checked_progress(const nlohmann::json& manifest, const fs::path& checkpoint) {
+  try {
+    return progress_from(manifest);
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError(fmt::format("{}: {}", (checkpoint / manifest_file).string(), error.what()));
+  }
+}
+
+fs::path made(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw IoError(fmt::format("cannot make the directory {}: {}", folder.string(), error.message()));
+  return folder;
+}
+
+/// What an epoch was measured at under a name; nothing where it was not.
+std::optional<double> measured(const EpochRecord& record, const std::string& name) {
+  if (name == "loss") return record.loss;
+  for (const auto* values : {&record.metrics, &record.parts}) {
+    for (const auto& [known, value] : *values) {
+      if (known == name) return value;
+    }
+  }
+  return {};
+}
+
+/// Tensors of `from` into those of `to` where they fit, else into new ones.
+void copy_into(NamedTensors& to, const NamedTensors& from) {
+  const torch::NoGradGuard no_grad;
+  to.resize(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    const auto& source = from[i].second;
+    auto& [name, target] = to[i];
+    name = from[i].first;
+    if (!target.defined() || target.sizes() != source.sizes() || target.scalar_type() != source.scalar_type())
+      target = torch::empty(source.sizes(), source.options().device(torch::kCPU).requires_grad(false));
+    target.copy_(source);
+  }
+}
+
+}  // namespace
+
+const NamedTensors& TrainingState::file(const std::string& name) const {
+  for (const auto& [known, values] : tensors) {
+    if (known == name) return values;
+  }
+  throw DataError(fmt::format("the checkpoint has no {}.safetensors: resume with the options it was saved with", name));
+}
+
+CheckpointStore::CheckpointStore(fs::path folder) : folder_{made(std::move(folder))} {
+  for (const auto& entry : fs::directory_iterator{folder_}) {  // left by a process that died while it wrote
+    if (entry.path().filename().string().starts_with("partial-")) fs::remove_all(entry.path());
+  }
+}
+
+CheckpointStore::~CheckpointStore() {
+  if (writing_.valid()) writing_.wait();
+}
+
+fs::path CheckpointStore::start(const TrainingState& state) {
+  wait();
+  auto target = folder_ / fmt::format("step-{:09d}", state.progress.step);
+  copy_.progress = state.progress;
+  copy_.config_digest = state.config_digest;
+  copy_.tensors.resize(state.tensors.size());
+  for (std::size_t i = 0; i < state.tensors.size(); ++i) {
+    copy_.tensors[i].first = state.tensors[i].first;
+    copy_into(copy_.tensors[i].second, state.tensors[i].second);
+  }
+  writing_ = std::async(std::launch::async, [this, target] {
+    write(copy_, target);
+    remove_old();
+  });
+  return target;
+}
+
+void CheckpointStore::wait() {
+  if (writing_.valid()) writing_.get();
+}
+
+void CheckpointStore::write(const TrainingState& state, const fs::path& target) const {
+  auto manifest = to_json(state.progress);
+  if (fs::exists(target)) {  // saved at this very step already, maybe before the epoch entered the history
+    auto before = read_manifest(target);
+    before.update(manifest);
+    write_atomically(target / manifest_file, sealed(before));
+    return;
+  }
+  manifest["format"] = 1;
+  manifest["config"] = state.config_digest;
+  manifest["threads"] = at::get_num_threads();
+  manifest["versions"] = {{"sslmeme", SSLMEME_VERSION}, {"libtorch", TORCH_VERSION}};
+  const auto partial = folder_ / fmt::format("partial-{:09d}", state.progress.step);
+  try {
+    fs::remove_all(partial);
+    made(partial);
+    for (const auto& [name, tensors] : state.tensors) {
+      const auto file = name + ".safetensors";
+      const auto digest = write_safetensors(partial / file, tensors);
+      manifest["files"][file] = {{"bytes", digest.bytes}, {"crc32", hex(digest.crc32)}};
+    }
+    write_atomically(partial / manifest_file, sealed(manifest));
+    fs::rename(partial, target);
+    sync_directory(folder_);
+  } catch (const fs::filesystem_error& error) {
+    throw IoError(
+        fmt::format("cannot save the checkpoint {}: {}; older checkpoints are intact", target.string(), error.what()));
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(partial, ignored);
+    throw;
+  }
+}
+
+void CheckpointStore::remove_old() const {
+  const auto all = checkpoints_in(folder_);
+  std::set<fs::path> kept{all.begin(), all.begin() + std::min(std::ssize(all), std::ptrdiff_t{retention_.newest})};
+  if (!retention_.best.empty()) {
+    std::optional<double> best;
+    fs::path where;
+    for (const auto& path : all) {
+      Progress progress;
+      try {
+        progress = read_progress(path);
+      } catch (const Error&) {
+        continue;  // damaged: not the best of anything
+      }
+      // A checkpoint within an epoch has seen more than what the epoch before was measured at.
+      if (progress.history.empty() || progress.history.back().epoch != progress.epoch) continue;
+      const auto value = measured(progress.history.back(), retention_.best);
+      if (!value || (best && (retention_.higher_is_better ? *value < *best : *value > *best))) continue;
+      best = value;
+      where = path;
+    }
+    if (best) kept.insert(where);
+  }
+  for (const auto& path : all) {
+    if (kept.contains(path)) continue;
+    const auto leaving = folder_ / ("partial-old-" + path.filename().string());  // never half a checkpoint by its name
+    fs::rename(path, leaving);
+    fs::remove_all(leaving);
+  }
+}
+
+std::optional<TrainingState> CheckpointStore::load_newest(std::vector<std::string>& notes) const {
+  std::vector<fs::path> damaged;
+  std::string problems;
+  for (const auto& path : checkpoints_in(folder_)) {
+    try {
+      auto state = read_checkpoint(path);
+      // The run will come by their steps again.
+      for (const auto& other : damaged) {
+        const auto aside = folder_ / ("damaged-" + other.filename().string());
+        fs::remove_all(aside);
+        fs::rename(other, aside);
+      }
+      if (!damaged.empty()) {
+        notes.push_back(fmt::format("resumed from {}, the newest checkpoint that is whole{}; set aside as damaged-…",
+                                    path.filename().string(), problems));
+      }
+      return state;
+    } catch (const Error& error) {
+      problems += fmt::format("; {}", error.what());
+    }
+    damaged.push_back(path);
+  }
+  if (!problems.empty()) throw DataError(fmt::format("{} has no usable checkpoint{}", folder_.string(), problems));
+  return {};
+}
+
+TrainingState read_checkpoint(const fs::path& path) {
+  const auto manifest = read_manifest(path);
+  TrainingState state{checked_progress(manifest, path), {}, manifest.value("config", "")};
+  const auto files = manifest.value("files", nlohmann::json::object());
+  for (const auto& [file, expected] : files.items()) {
+    const auto digest = digest_of(path / fs::path{file}.filename());
+    const auto bytes = expected.value("bytes", std::uint64_t{0});
+    const auto crc32 = expected.value("crc32", "");
+    if (digest.bytes != bytes || hex(digest.crc32) != crc32) {
+      throw DataError(fmt::format("{} is damaged: {} bytes with checksum {} where {} with {} were written",
+                                  (path / file).string(), digest.bytes, hex(digest.crc32), bytes, crc32));
+    }
+    state.tensors.emplace_back(fs::path{file}.stem().string(), read_safetensors(path / file).tensors);
+  }
+  return state;
+}
+
+Progress read_progress(const fs::path& path) {
+  return checked_progress(read_manifest(path), path);
+}
+
+std::vector<fs::path> checkpoints_in(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator{folder, error}) {
+    if (entry.path().filename().string().starts_with("step-")) found.push_back(entry.path());
+  }
+  std::sort(found.rbegin(), found.rend());
+  return found;
+}
+
+}  // namespace sslmeme::detail
+
+namespace sslmeme {
+namespace {
+
+fs::path newest_checkpoint(const fs::path& run) {
+  const auto checkpoints = detail::checkpoints_in(run / "checkpoints");
+  if (checkpoints.empty()) throw DataError(fmt::format("{} has no checkpoint", run.string()));
+  return checkpoints.front();
+}
+
+}  // namespace
+
+std::vector<EpochRecord> read_history(const fs::path& run) {
+  return detail::read_progress(newest_checkpoint(run)).history;
+}
+
+}  // namespace sslmeme
