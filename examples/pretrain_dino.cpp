@@ -1,4 +1,5 @@
-// pretrain_dino: DINO (arXiv:2104.14294) on the pictures of a meme folder; neither words nor labels are used.
+// pretrain_dino: DINO (arXiv:2104.14294) on the pictures of a meme folder, or of a folder with sub-folders; neither
+// words nor labels are used.
 #include <sslmeme/method/dino.hpp>
 
 #include "support/cli.hpp"
@@ -22,8 +23,13 @@ int main(int argc, char** argv) {
   app.add_option("--encoder", encoder, "picture encoder, NAME[:key=value,…]")->capture_default_str();
   app.add_option("--local-size", views.local_size, "pixels of the small views [a multiple of 16 near 3/7 of --size]");
   app.add_option("--locals", views.locals, "small views beside the two large ones")->capture_default_str();
+  app.add_option("--global-scale", views.global_scale, "least and largest share of the area in large views")
+      ->capture_default_str();
+  app.add_option("--local-scale", views.local_scale, "the same in small views")->capture_default_str();
+  app.add_option("--blur-sigma", views.blur_sigma, "least and largest, in pixels")->capture_default_str();
   app.add_option("--prototypes", options.head.prototypes, "outputs of the head")->capture_default_str();
   app.add_option("--hidden", options.head.hidden, "width of the head")->capture_default_str();
+  app.add_flag("--batch-norm", options.head.batch_norm, "in the head, as published for ResNets");
   app.add_option("--momentum", options.momentum, "of the teacher at the start; rises to 1")->capture_default_str();
   app.add_option("--teacher-temperature", options.teacher_temperature.to, "after its warm-up")->capture_default_str();
   app.add_option("--temperature-epochs", options.teacher_temperature.epochs, "of warm-up from 0.04")
@@ -38,7 +44,6 @@ int main(int argc, char** argv) {
       "vit_tiny_patch16_224:patch_size=8,depth=4");
 
   return run_program(app, argc, argv, [&] {
-    const sm::MemeJsonl data{arguments.data, arguments.split};
     views.global_size = arguments.size;
     constexpr int patch = 16;
     if (views.local_size == 0) views.local_size = std::max(1, (arguments.size * 3 / 7 + patch / 2) / patch) * patch;
@@ -50,7 +55,7 @@ int main(int argc, char** argv) {
     auto trainer = arguments.trainer();
     std::get<sm::AdamW>(trainer.optimizer).final_weight_decay = final_weight_decay;
     trainer.clip_scope = sm::ClipScope::each;
-    sm::DataLoader loader{data, sm::dino_views(views), arguments.loader()};
+    sm::DataLoader loader{arguments.pictures(), sm::dino_views(views), arguments.loader()};
     if (knn.empty()) {
       train(method, arguments, trainer, loader, "dino");
     } else {

@@ -28,6 +28,7 @@ struct Job {
   std::string picture;  ///< relative to the folder
   std::string_view text;
   std::uint64_t seed = 0;
+  Scene scene = Scene::painted;
 };
 
 struct Work {
@@ -116,7 +117,8 @@ void add_classes(Work& work, int pictures, std::uint64_t seed) {
         work.jobs.push_back({emoji,
                              fmt::format("{}/{:x}/{:03}.png", name, static_cast<std::uint32_t>(emoji), i),
                              {},
-                             derive_seed({seed, 5, number++})});
+                             derive_seed({seed, 5, number++}),
+                             Scene::blank});
       }
     }
     work.report.files.push_back(
@@ -164,8 +166,8 @@ among them. Left out: {} emoji that are sequences (flags, skin tones, families) 
   }
   if (options.classes > 0) {
     text += R"(
-emoji/train and emoji/test: a folder for every emoji of the topics, with pictures of it: how well an encoder tells them apart, by its
-nearest neighbours say, shows what it learned.
+emoji/train and emoji/test: a folder for every emoji of the topics, with pictures of it on white: how well an encoder tells them apart, by
+its nearest neighbours say, shows what it learned.
 )";
   }
   text += R"(
@@ -198,12 +200,12 @@ class Studio {
     const auto caption = captions_.find(job.text);
     const auto* mask = caption == captions_.end() ? nullptr : &caption->second;
     if (const auto known = sprites_.find(job.emoji); known != sprites_.end())
-      return render_picture(known->second, mask, size_, rng);
+      return render_picture(known->second, mask, size_, rng, job.scene);
     const auto sprite = [&] {
       const std::lock_guard lock{font_mutex_};
       return load(job.emoji);
     }();
-    return render_picture(sprite, mask, size_, rng);
+    return render_picture(sprite, mask, size_, rng, job.scene);
   }
 
  private:

@@ -183,12 +183,16 @@ const Sprite& SpritePyramid::level(float step) const {
   return levels_[level];
 }
 
-Image render_picture(const SpritePyramid& emoji, const CaptionMask* caption, int size, Rng& rng) {
+Image render_picture(const SpritePyramid& emoji, const CaptionMask* caption, int size, Rng& rng, Scene scene) {
   Canvas canvas{size};
   const bool at_top = rng.bernoulli(0.5);
   Band band;
   if (caption != nullptr) (at_top ? band.top : band.bottom) += (at_top ? 1.0 : -1.0) * caption->height / size;
-  paint_background(canvas, rng);
+  if (scene == Scene::painted) {
+    paint_background(canvas, rng);
+  } else {
+    std::fill(canvas.pixels.begin(), canvas.pixels.end(), Rgb{1, 1, 1});
+  }
   draw_emoji(canvas, emoji, band, rng);
   apply_camera(canvas, rng);
   if (caption != nullptr) lay_caption(canvas, *caption, at_top);

@@ -23,9 +23,15 @@ class SpritePyramid {
   std::vector<Sprite> levels_;
 };
 
+enum class Scene {
+  painted,  ///< a background drawn from the same dice
+  blank,    ///< white paper: all that two such pictures can have in common is the emoji
+};
+
 /// A square picture of `size` pixels: background, place, size (40 to 75 % of the edge), rotation (within 25°) and tint
 /// of the emoji, its soft shadow and the camera are drawn from `rng`; so is whether a caption stands at the top or the
 /// bottom, where the emoji leaves it room. Never mirrored: some pictures would say something else.
-Image render_picture(const SpritePyramid& emoji, const CaptionMask* caption, int size, Rng& rng);
+Image render_picture(const SpritePyramid& emoji, const CaptionMask* caption, int size, Rng& rng,
+                     Scene scene = Scene::painted);
 
 }  // namespace sslmeme

@@ -1,6 +1,7 @@
 #include "support/cli.hpp"
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/data/image_folder.hpp>
 
 #include <fmt/format.h>
 
@@ -128,6 +129,13 @@ sm::LoaderOptions TrainingArguments::loader(std::shared_ptr<const sm::Tokenizer>
           .seed = seed,
           .tokenizer = std::move(tokenizer),
           .max_tokens = max_tokens};
+}
+
+sm::AnyDataset TrainingArguments::pictures() const {
+  const std::filesystem::path folder{data};
+  if (std::filesystem::is_directory(folder) && !std::filesystem::exists(folder / (split + ".jsonl")))
+    return sm::ImageFolder{folder};
+  return sm::MemeJsonl{folder, split};
 }
 
 std::shared_ptr<const sm::WordPiece> TrainingArguments::tokenizer(const sm::MemeJsonl& dataset) const {

@@ -41,6 +41,8 @@ struct TrainingArguments {
   void add_to(CLI::App& app);
   sm::TrainerOptions trainer() const;
   sm::LoaderOptions loader(std::shared_ptr<const sm::Tokenizer> tokenizer = nullptr) const;
+  /// The pictures of --data: memes, or those of a folder's sub-folders where it has no SPLIT.jsonl.
+  sm::AnyDataset pictures() const;
   /// The WordPiece vocabulary given by --vocab; else that of the run directory when resuming; else one trained on the
   /// texts of `data`.
   std::shared_ptr<const sm::WordPiece> tokenizer(const sm::MemeJsonl& data) const;

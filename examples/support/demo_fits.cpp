@@ -47,7 +47,7 @@ class SeedRun {
 
  private:
   sm::ImageEncoder cnn() const {
-    return sm::image_encoder(cnn_name, {.width = 32, .depth = 1, .seed = sm::derive_seed({seed_, 1})});
+    return sm::image_encoder(cnn_name, {.width = 16, .depth = 1, .seed = sm::derive_seed({seed_, 1})});
   }
   sm::ImageEncoder vit() const {
     return sm::image_encoder(
@@ -67,7 +67,7 @@ class SeedRun {
     return {.epochs = epochs,
             .optimizer = sm::AdamW{.lr = options_.lr, .weight_decay = 0.05},
             .schedule = sm::WarmupCosine{.warmup = sm::Epochs{1}},
-            .precision = sm::Precision::bf16,
+            .precision = sm::Precision::fp32,
             .clip_norm = 1,
             .seed = seed_,
             .output_dir = out,

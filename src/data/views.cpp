@@ -59,10 +59,12 @@ Views dino_views(const DinoViewOptions& options) {
   const auto view = [&](int size, const std::array<double, 2>& scale, double blurred) {
     check_size(size);
     const int taps = std::min(GaussianBlur{}.kernel_size, 2 * size - 1);  // a tiny view has no room for more
-    return View{.size = size,
-                .transform = RandomResizedCrop{.size = size, .scale = scale, .interpolation = Interpolation::bicubic} |
-                             colors | RandomApply{.p = blurred, .transform = GaussianBlur{.kernel_size = taps}},
-                .normalize = imagenet_mean_std};
+    return View{
+        .size = size,
+        .transform =
+            RandomResizedCrop{.size = size, .scale = scale, .interpolation = Interpolation::bicubic} | colors |
+            RandomApply{.p = blurred, .transform = GaussianBlur{.kernel_size = taps, .sigma = options.blur_sigma}},
+        .normalize = imagenet_mean_std};
   };
   std::vector<View> views{view(options.global_size, options.global_scale, 1.0),
                           view(options.global_size, options.global_scale, 0.1)};

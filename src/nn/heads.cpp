@@ -95,9 +95,14 @@ DinoHead::DinoHead(std::int64_t in, const DinoHeadOptions& options) {
   detail::require_positive(options.hidden, "DinoHeadOptions::hidden");
   detail::require_positive(options.bottleneck, "DinoHeadOptions::bottleneck");
   const TorchSeedScope seeded{options.seed};
-  mlp_ = register_module("mlp", torch::nn::Sequential{detail::linear(in, options.hidden), torch::nn::GELU(),
-                                                      detail::linear(options.hidden, options.hidden), torch::nn::GELU(),
-                                                      detail::linear(options.hidden, options.bottleneck)});
+  torch::nn::Sequential mlp;
+  for (const auto width : {in, options.hidden}) {
+    mlp->push_back(detail::linear(width, options.hidden));
+    if (options.batch_norm) mlp->push_back(torch::nn::BatchNorm1d{options.hidden});
+    mlp->push_back(torch::nn::GELU());
+  }
+  mlp->push_back(detail::linear(options.hidden, options.bottleneck));
+  mlp_ = register_module("mlp", mlp);
   const torch::nn::Linear prototypes{torch::nn::LinearOptions(options.bottleneck, options.prototypes).bias(false)};
   auto holder = std::make_shared<Holder>();
   weight_g_ = holder->register_parameter("weight_g", torch::ones({options.prototypes, 1}), !options.norm_last_layer);

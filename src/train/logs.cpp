@@ -140,8 +140,8 @@ class TensorBoardLog::Writer {
   void write(const std::string& record) {
     const auto length = little_endian(std::uint64_t{record.size()});
     file_ << length << little_endian(masked_crc32c(length)) << record << little_endian(masked_crc32c(record));
-    if (!file_.flush())  // a resume goes on from a checkpoint, up to which events must be there throw
-                         // IoError(fmt::format("cannot write {}: is the disk full?", path_.string()));
+    // At once: a resume goes on from a checkpoint, and events must reach there.
+    if (!file_.flush()) throw IoError(fmt::format("cannot write {}: is the disk full?", path_.string()));
   }
 
  private:

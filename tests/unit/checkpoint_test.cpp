@@ -175,3 +175,30 @@ TEST_CASE("A loss that is not finite leaves the last good checkpoint") {
   const auto expected = train(options(temporary / "whole"));
   check_same(train(options(temporary.path, ExistingRun::resume)), expected, temporary.path);
 }
+
+TEST_CASE("The best epoch's checkpoint stays beside the newest") {
+  const TemporaryFolder temporary;
+  auto how = options(temporary.path);
+  how.epochs = 6;
+  struct Measure {
+    void on_epoch_end(const sm::StepInfo& info) const {
+      constexpr double course[] = {0.5, 0.9, 0.6, 0.7, 0.8, 0.8};
+      info.session->record("auroc", course[info.epoch]);
+    }
+  };
+  SECTION("highest") {
+    train(how, Measure{}, sm::Checkpoint{.keep = 1, .best = "auroc"});
+    CHECK(checkpoints_of(temporary.path) == std::set<std::string>{"step-000000010", "step-000000030"});
+  }
+  SECTION("lowest") {
+    train(how, Measure{}, sm::Checkpoint{.keep = 1, .best = "auroc", .higher_is_better = false});
+    CHECK(checkpoints_of(temporary.path) == std::set<std::string>{"step-000000005", "step-000000030"});
+  }
+  SECTION("of several kept") {
+    train(how, Measure{}, sm::Checkpoint{.keep = 3});
+    CHECK(checkpoints_of(temporary.path) ==
+          std::set<std::string>{"step-000000020", "step-000000025", "step-000000030"});
+  }
+  CHECK(sm::read_history(temporary.path)[1].metrics == sm::NamedValues{{"auroc", 0.9}});
+  CHECK_THROWS_AS(train(options(temporary / "none"), sm::Checkpoint{.keep = 0}), sm::InvalidArgument);
+}

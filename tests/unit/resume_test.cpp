@@ -142,3 +142,19 @@ TEST_CASE("A resumed run may be longer, and may come from another version or mac
   CHECK(longer.result.steps == (epochs + 1) * batches);
   CHECK(longer.result.history.size() == epochs + 1);
 }
+
+TEST_CASE("A directory that another run trains in is refused") {
+  const TemporaryFolder temporary;
+  struct Second {
+    std::filesystem::path run;
+    void on_step_end(const sm::StepInfo& info) const {
+      if (info.step != 2) return;
+      for (const auto existing : {ExistingRun::resume, ExistingRun::overwrite}) {
+        CHECK_THROWS_MATCHES(train(options(run, existing)), sm::InvalidArgument,
+                             MessageMatches(ContainsSubstring("is in use by another process")));
+      }
+    }
+  };
+  CHECK(train(options(temporary.path), Second{temporary.path}).result.steps == batches * epochs);
+  CHECK(log_of(temporary.path).size() == batches * epochs);
+}

@@ -52,6 +52,7 @@ struct DinoViewOptions {
   int locals = 8;                                   ///< small views beside the two large ones
   std::array<double, 2> global_scale = {0.4, 1.0};  ///< share of the picture's area; (0.14, 1) for ResNet-50
   std::array<double, 2> local_scale = {0.05, 0.4};  ///< (0.05, 0.14) for ResNet-50
+  std::array<double, 2> blur_sigma = {0.1, 2.0};    ///< pixels; meant for 224, much less is left of a small picture
 };
 
 /// DINO's multi-crop (Caron et al. 2021, arXiv:2104.14294, and its code): two large parts of the picture, then the

@@ -47,12 +47,15 @@ struct DinoHeadOptions {
   std::int64_t hidden = 2048;
   std::int64_t bottleneck = 256;
   bool norm_last_layer = true;  ///< prototypes keep length 1; advised off for ViT-S
-  std::uint64_t seed = 0;       ///< of the initial weights
+  /// Batch norm after each hidden Linear, as the published code has for ResNets. It takes out what all pictures have in
+  /// common, without which fresh encoders sit at a loss of ln K for long.
+  bool batch_norm = false;
+  std::uint64_t seed = 0;  ///< of the initial weights
 };
 
-/// DINO's head (Caron et al. 2021, arXiv:2104.14294, appendix C): three Linears with GELU between, L2 norm, then
-/// prototypes: a Linear without bias whose rows are g·v/‖v‖, "last_layer.weight_g" and "weight_v", g = 1 and fixed if
-/// norm_last_layer. Weights as in the published code: normal of deviation 0.02, biases 0.
+/// DINO's head (Caron et al. 2021, arXiv:2104.14294, appendix C): three Linears with (batch norm and) GELU between, L2
+/// norm, then prototypes: a Linear without bias whose rows are g·v/‖v‖, "last_layer.weight_g" and "weight_v", g = 1 and
+/// fixed if norm_last_layer. Weights as in the published code: normal of deviation 0.02, biases 0.
 class DinoHead : public torch::nn::Module {
  public:
   /// in: the features' size. Throws InvalidArgument for sizes that are not positive.
