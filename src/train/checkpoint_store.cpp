@@ -156,7 +156,7 @@ const NamedTensors& TrainingState::file(const std::string& name) const {
   throw DataError(fmt::format("the checkpoint has no {}.safetensors: resume with the options it was saved with", name));
 }
 
-CheckpointStore::CheckpointStore(fs::path folder) : folder_{made(std::move(folder))} {
+CheckpointStore::CheckpointStore(const fs::path& folder) : folder_{made(folder)} {
   for (const auto& entry : fs::directory_iterator{folder_}) {  // left by a process that died while it wrote
     if (entry.path().filename().string().starts_with("partial-")) fs::remove_all(entry.path());
   }

@@ -52,7 +52,7 @@ struct TrainingState {
 /// every file and of the manifest itself, versions. All is written under another name, synced, and renamed.
 class CheckpointStore {
  public:
-  explicit CheckpointStore(std::filesystem::path folder);
+  explicit CheckpointStore(const std::filesystem::path& folder);
   ~CheckpointStore();
   CheckpointStore(const CheckpointStore&) = delete;
   CheckpointStore& operator=(const CheckpointStore&) = delete;

@@ -246,7 +246,7 @@ struct Optimizer::Update {
   Update(const Group& group, double factor, const TrainingTime& time)
       : lr{learning_rate_of(group.options) * group.lr * factor},
         decay{weight_decay_at(group.options, time) * group.decay},
-        scaled{group.decay > 0} {
+        scaled_{group.decay > 0} {
     for (const auto& slot : group.slots) {
       if (!slot.parameter.grad().defined()) continue;
       parameters.push_back(slot.parameter);
@@ -270,7 +270,7 @@ struct Optimizer::Update {
 
   void operator()(const Lars& o) const {
     auto direction = gradients;
-    if (scaled) {
+    if (scaled_) {
       const auto weights = norms(parameters), slopes = norms(gradients);
       const auto both = (weights > 0) & (slopes > 0);
       const auto ratio = o.trust * weights / (slopes + weights * decay + o.eps);
@@ -297,7 +297,7 @@ struct Optimizer::Update {
     at::_foreach_add_(denominators, o.eps);
     auto direction = at::_foreach_div(first, list(correction1));
     at::_foreach_div_(direction, denominators);
-    if (!scaled) return at::_foreach_add_(parameters, direction, -lr);
+    if (!scaled_) return at::_foreach_add_(parameters, direction, -lr);
     at::_foreach_add_(direction, parameters, decay);
     const auto weights = norms(parameters), lengths = norms(direction);
     const auto ratio = torch::where((weights > 0) & (lengths > 0), weights / lengths, 1);
@@ -305,7 +305,7 @@ struct Optimizer::Update {
   }
 
  private:
-  bool scaled;  ///< LARS and LAMB scale what decays
+  bool scaled_;  ///< LARS and LAMB scale what decays
 
   static Tensor norms(const std::vector<Tensor>& tensors) { return torch::stack(at::_foreach_norm(tensors, 2)); }
   /// One number for each tensor.
