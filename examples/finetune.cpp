@@ -22,6 +22,7 @@ struct Arguments : TrainingArguments {
   double fusion_dropout = 0.1;
   std::string image = "vit_small_patch16_224", text = "minilm_l6", dev = "dev_seen", test = "test_seen";
   bool freeze = false;
+  std::int64_t patience = 0;
 };
 
 void add_options(CLI::App& app, Arguments& a) {
@@ -42,6 +43,9 @@ void add_options(CLI::App& app, Arguments& a) {
       ->capture_default_str();
   app.add_option("--dev", a.dev, "split to tune the threshold on")->capture_default_str();
   app.add_option("--test", a.test, "split to measure")->capture_default_str();
+  app.add_option("--patience", a.patience, "stop after so many epochs without a better AUROC on --dev; 0 never")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_flag("--freeze", a.freeze, "train the fusion head alone");
   app.footer("Example:\n  finetune --data memes --out runs/clip-ft --from runs/clip --size 64 --epochs 10");
 }
@@ -98,7 +102,14 @@ int main(int argc, char** argv) {
                                           .seed = a.seed},
                                .train_encoders = !a.freeze}};
     sm::DataLoader loader{train, sm::train_views({.size = a.size}), a.loader(tokenizer)};
-    examples::train(classifier, a, loader, "finetune", VocabularyKeeper{tokenizer});
+    const auto dev_auroc = [&] {
+      auto dev = evaluation_loader(splits.dev, a.size, tokenizer, a.max_tokens);
+      const auto predictions = sm::predict(classifier, dev);
+      return sm::evaluate(predictions, predictions).auroc;
+    };
+    const auto patience = a.patience > 0 ? a.patience : a.epochs;
+    examples::train(classifier, a, loader, "finetune", VocabularyKeeper{tokenizer},
+                    sm::EarlyStopping{.metric = "dev_auroc", .measure = dev_auroc, .patience = patience});
     report(a, measure(classifier, splits, a.size, tokenizer, a.max_tokens));
   });
 }

@@ -63,20 +63,28 @@ int run_program(CLI::App& app, int argc, char** argv, const std::function<void()
 }
 
 sm::ImageEncoder parse_image_encoder(const std::string& text, sm::ImageEncoderOptions options) {
+  bool checkpointing = false;
   const auto name = parse_encoder(text, {{"image_size", whole(options.image_size)},
                                          {"patch_size", whole(options.patch_size)},
                                          {"width", whole(options.width)},
-                                         {"depth", whole(options.depth)}});
+                                         {"depth", whole(options.depth)},
+                                         {"grad_checkpointing", [&](double value) { checkpointing = value != 0; }}});
   if (!name.starts_with("vit")) options.patch_size = 0;
-  return sm::image_encoder(name, options);
+  auto encoder = sm::image_encoder(name, options);
+  encoder->set_grad_checkpointing(checkpointing);
+  return encoder;
 }
 
 sm::TextEncoder parse_text_encoder(const std::string& text, sm::TextEncoderOptions options) {
-  const auto name = parse_encoder(text, {{"width", whole(options.width)},
+  bool checkpointing = false;
+  const auto name = parse_encoder(text, {{"grad_checkpointing", [&](double value) { checkpointing = value != 0; }},
+                                         {"width", whole(options.width)},
                                          {"depth", whole(options.depth)},
                                          {"max_tokens", whole(options.max_tokens)},
                                          {"dropout", [&](double value) { options.dropout = value; }}});
-  return sm::text_encoder(name, options);
+  auto encoder = sm::text_encoder(name, options);
+  encoder->set_grad_checkpointing(checkpointing);
+  return encoder;
 }
 
 void TrainingArguments::add_to(CLI::App& app) {

@@ -47,6 +47,7 @@
 #include <sslmeme/method/recipes.hpp>
 #include <sslmeme/method/siamese.hpp>
 #include <sslmeme/method/supervised.hpp>
+#include <sslmeme/nn/activation_checkpoint.hpp>
 #include <sslmeme/nn/backbone.hpp>
 #include <sslmeme/nn/bert.hpp>
 #include <sslmeme/nn/fusion.hpp>

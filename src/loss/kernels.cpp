@@ -88,6 +88,70 @@ void add_columns(const float* scores, std::int64_t rows, std::int64_t stride, st
   store_some(total, sum, n);
 }
 
+/// Largest scores of `Rows` rows, and of columns beside what `of_columns` has.
+template <int Rows>
+void maxima_of(const float* scores, std::int64_t columns, float* of_rows, float* of_columns) {
+  const D d;
+  V top[Rows];
+  for (auto& t : top) t = hn::Set(d, lowest_score);
+  along(columns, [&](std::int64_t j, std::int64_t left) {
+    auto highest = load_some(of_columns + j, left, lowest_score);
+    for (int i = 0; i < Rows; ++i) {
+      const auto x = load_some(scores + i * columns + j, left, lowest_score);
+      top[i] = hn::Max(top[i], x);
+      highest = hn::Max(highest, x);
+    }
+    store_some(highest, of_columns + j, left);
+  });
+  for (int i = 0; i < Rows; ++i) of_rows[i] = hn::GetLane(hn::MaxOfLanes(d, top[i]));
+}
+
+/// Σ exp(x − shift) of `Rows` rows; of columns it is added to `of_columns`.
+template <int Rows>
+void sums_of(const float* scores, std::int64_t columns, float shift, float* of_rows, float* of_columns) {
+  const D d;
+  const auto top = hn::Set(d, shift);
+  V total[Rows];
+  for (auto& t : total) t = hn::Zero(d);
+  along(columns, [&](std::int64_t j, std::int64_t left) {
+    auto column = load_some(of_columns + j, left, 0);
+    for (int i = 0; i < Rows; ++i) {
+      const auto e = exp_or_nan(hn::Sub(load_some(scores + i * columns + j, left, -INFINITY), top));
+      total[i] = hn::Add(total[i], e);
+      column = hn::Add(column, e);
+    }
+    store_some(column, of_columns + j, left);
+  });
+  for (int i = 0; i < Rows; ++i) of_rows[i] = hn::GetLane(hn::SumOfLanes(d, total[i]));
+}
+
+constexpr std::int64_t rows_at_once = 4;  ///< so that columns are loaded and stored a quarter as often
+
+void maxima(const float* scores, std::int64_t rows, std::int64_t columns, float* of_rows, float* of_columns) {
+  std::int64_t i = 0;
+  for (; i + rows_at_once <= rows; i += rows_at_once)
+    maxima_of<rows_at_once>(scores + i * columns, columns, of_rows + i, of_columns);
+  for (; i < rows; ++i) maxima_of<1>(scores + i * columns, columns, of_rows + i, of_columns);
+}
+
+void sums(const float* scores, std::int64_t rows, std::int64_t columns, float shift, float* of_rows,
+          float* of_columns) {
+  std::int64_t i = 0;
+  for (; i + rows_at_once <= rows; i += rows_at_once)
+    sums_of<rows_at_once>(scores + i * columns, columns, shift, of_rows + i, of_columns);
+  for (; i < rows; ++i) sums_of<1>(scores + i * columns, columns, shift, of_rows + i, of_columns);
+}
+
+/// x → exp(x − shift) · (row + columns[j]).
+void weigh_row_at_once(float* scores, std::int64_t n, float shift, float row, const float* columns) {
+  const D d;
+  const auto top = hn::Set(d, shift), of_row = hn::Set(d, row);
+  along(n, [&](std::int64_t i, std::int64_t left) {
+    const auto e = exp_or_nan(hn::Sub(load_some(scores + i, left, 0), top));
+    store_some(hn::Mul(e, hn::Add(of_row, load_some(columns + i, left, 0))), scores + i, left);
+  });
+}
+
 void weigh_row(float* scores, std::int64_t n, float gradient, float value, const float* column_gradient,
                const float* column_value) {
   const D d;
@@ -256,6 +320,9 @@ namespace sslmeme::detail {
 
 HWY_EXPORT(add_row);
 HWY_EXPORT(add_columns);
+HWY_EXPORT(maxima);
+HWY_EXPORT(sums);
+HWY_EXPORT(weigh_row_at_once);
 HWY_EXPORT(weigh_row);
 HWY_EXPORT(add_rows);
 HWY_EXPORT(dino_sample);
@@ -280,7 +347,83 @@ const char* kernel_target() {
   return HWY_DYNAMIC_DISPATCH(target_name)();
 }
 
+namespace {
+
+/// How far apart, in the exponent, rows and columns of a tile may be for one exponential to serve both: what is then
+/// cut off at e⁻⁶⁴ is less than e⁻²⁴ of a row's largest, and so below rounding.
+constexpr float most_spread = 40;
+
+/// (maximum, sum) of a row or column that goes on with Σ exp(x − shift), the largest x being `top`.
+void go_on(float& maximum, float& sum, float top, float shift, float more) {
+  const auto highest = std::max(maximum, top);
+  sum = sum * std::exp(maximum - highest) + more * std::exp(shift - highest);
+  maximum = highest;
+}
+
+/// add_exponentials() with one exponential for each score; false, with nothing done, where that would lose precision.
+bool add_exponentials_at_once(const ScoreTile& tile, const RunningSums& rows, const RunningSums& columns) {
+  constexpr std::int64_t part_rows = 64;  // fixed, so that sums do not depend on the number of threads
+  const auto parts = (tile.rows + part_rows - 1) / part_rows;
+  const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
+  std::vector<float> row_values(size(tile.rows)), row_tops(size(tile.rows)), column_values(size(parts * tile.columns)),
+      column_tops(size(tile.columns), lowest_score);
+  const auto for_parts = [&](auto body) {
+    in_parallel(parts, 1, [&](std::int64_t part) {
+      const auto first = part * part_rows;
+      body(first, std::min(part_rows, tile.rows - first), column_values.data() + part * tile.columns);
+    });
+  };
+  std::fill(column_values.begin(), column_values.end(), lowest_score);
+  for_parts([&](std::int64_t first, std::int64_t n, float* of_columns) {
+    HWY_DYNAMIC_DISPATCH(maxima)
+    (tile.scores + first * tile.columns, n, tile.columns, row_tops.data() + first, of_columns);
+  });
+  for (std::int64_t part = 0; part < parts; ++part) {
+    for (std::int64_t j = 0; j < tile.columns; ++j)
+      column_tops[size(j)] = std::max(column_tops[size(j)], column_values[size(part * tile.columns + j)]);
+  }
+  const auto shift = *std::max_element(row_tops.begin(), row_tops.end());
+  const auto lowest = std::min(*std::min_element(row_tops.begin(), row_tops.end()),
+                               *std::min_element(column_tops.begin(), column_tops.end()));
+  if (!(shift - lowest < most_spread)) return false;
+  std::fill(column_values.begin(), column_values.end(), 0.0F);
+  for_parts([&](std::int64_t first, std::int64_t n, float* of_columns) {
+    HWY_DYNAMIC_DISPATCH(sums)
+    (tile.scores + first * tile.columns, n, tile.columns, shift, row_values.data() + first, of_columns);
+  });
+  for (std::size_t i = 0; i < row_values.size(); ++i)
+    go_on(rows.maximum[i], rows.sum[i], row_tops[i], shift, row_values[i]);
+  for (std::size_t j = 0; j < column_tops.size(); ++j) {
+    float sum = 0;
+    for (std::int64_t part = 0; part < parts; ++part) sum += column_values[size(part * tile.columns) + j];
+    go_on(columns.maximum[j], columns.sum[j], column_tops[j], shift, sum);
+  }
+  return true;
+}
+
+/// scores_to_weights() with one exponential for each score; false, with nothing done, where that would lose precision.
+bool scores_to_weights_at_once(const ScoreTile& tile, const LogSumExpGradient& rows, const LogSumExpGradient& columns) {
+  const auto [row_low, row_high] = std::minmax_element(rows.value.begin(), rows.value.end());
+  const auto [column_low, column_high] = std::minmax_element(columns.value.begin(), columns.value.end());
+  const auto low = std::min(*row_low, *column_low), high = std::max(*row_high, *column_high);
+  if (!(high - low < most_spread)) return false;
+  const auto shift = 0.5F * (low + high);
+  std::vector<float> of_columns(columns.value.size());
+  for (std::size_t j = 0; j < of_columns.size(); ++j)
+    of_columns[j] = columns.gradient[j] * std::exp(shift - columns.value[j]);
+  in_parallel(tile.rows, 16, [&](std::int64_t i) {
+    const auto k = static_cast<std::size_t>(i);
+    HWY_DYNAMIC_DISPATCH(weigh_row_at_once)
+    (tile.scores + i * tile.columns, tile.columns, shift, rows.gradient[k] * std::exp(shift - rows.value[k]),
+     of_columns.data());
+  });
+  return true;
+}
+
+}  // namespace
+
 void add_exponentials(const ScoreTile& tile, const RunningSums& rows, const RunningSums& columns) {
+  if (!columns.sum.empty() && add_exponentials_at_once(tile, rows, columns)) return;
   in_parallel(tile.rows, 16, [&](std::int64_t i) {
     const auto k = static_cast<std::size_t>(i);
     HWY_DYNAMIC_DISPATCH(add_row)(tile.scores + i * tile.columns, tile.columns, &rows.maximum[k], &rows.sum[k]);
@@ -296,6 +439,7 @@ void add_exponentials(const ScoreTile& tile, const RunningSums& rows, const Runn
 }
 
 void scores_to_weights(const ScoreTile& tile, const LogSumExpGradient& rows, const LogSumExpGradient& columns) {
+  if (scores_to_weights_at_once(tile, rows, columns)) return;
   in_parallel(tile.rows, 16, [&](std::int64_t i) {
     const auto k = static_cast<std::size_t>(i);
     HWY_DYNAMIC_DISPATCH(weigh_row)

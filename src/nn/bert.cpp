@@ -1,6 +1,7 @@
 #include <sslmeme/nn/bert.hpp>
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/nn/activation_checkpoint.hpp>
 
 #include "nn/layers.hpp"
 
@@ -105,8 +106,11 @@ class Encoder : public torch::nn::Module {
     }
   }
 
-  Tensor forward(Tensor x, const Tensor& bias) {
-    for (auto& layer : layers_) x = layer->forward(x, bias);
+  Tensor forward(Tensor x, const Tensor& bias, bool checkpoint) {
+    for (const auto& layer : layers_) {
+      const auto forward = [layer, bias](const Tensor& y) { return layer->forward(y, bias); };
+      x = checkpoint ? checkpointed(*layer, forward, x) : forward(x);
+    }
     return x;
   }
 
@@ -181,7 +185,7 @@ class Bert final : public TextBackbone {
                  .unsqueeze(1)
                  .unsqueeze(1);
     }
-    const auto hidden = encoder_->forward(embeddings_->forward(tokens), bias);
+    const auto hidden = encoder_->forward(embeddings_->forward(tokens), bias, grad_checkpointing());
     if (options_.pooling == Pooling::first) return hidden.select(1, 0);
     const auto type = hidden.scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat;
     const auto weight = mask.unsqueeze(-1).to(type);

@@ -1,6 +1,7 @@
 #include <sslmeme/nn/resnet.hpp>
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/nn/activation_checkpoint.hpp>
 
 #include "nn/layers.hpp"
 
@@ -78,13 +79,14 @@ class ResNet final : public ImageBackbone {
     for (std::size_t stage = 0; stage < 4; ++stage) {
       detail::require_positive(options.blocks[stage], "ResNetOptions::blocks");
       const auto width = options.width << stage;
-      torch::nn::Sequential layer;
+      torch::nn::ModuleList layer;
       for (std::int64_t block = 0; block < options.blocks[stage]; ++block) {
         const auto stride = block == 0 && stage > 0 ? 2 : 1;
-        layer->push_back(Block(channels, width, stride, options.bottleneck));
+        blocks_.push_back(std::make_shared<Block>(channels, width, stride, options.bottleneck));
+        layer->push_back(blocks_.back());
         channels = options.bottleneck ? 4 * width : width;
       }
-      stages_.push_back(register_module("layer" + std::to_string(stage + 1), layer));
+      register_module("layer" + std::to_string(stage + 1), layer);
     }
     feature_dim_ = channels;
     if (options.num_classes > 0) {
@@ -101,7 +103,11 @@ class ResNet final : public ImageBackbone {
     }
     auto x = bn1_->forward(conv1_->forward(images.contiguous(layout_))).relu_();
     x = torch::max_pool2d(x, 3, 2, 1);
-    for (auto& stage : stages_) x = stage->forward(x);
+    for (const auto& block : blocks_) {
+      x = grad_checkpointing() ? checkpointed(
+                                     *block, [block](const Tensor& y) { return block->forward(y); }, x)
+                               : block->forward(x);
+    }
     x = x.mean({2, 3});
     return fc_ ? fc_->forward(x) : x;
   }
@@ -109,7 +115,7 @@ class ResNet final : public ImageBackbone {
  private:
   torch::nn::Conv2d conv1_{nullptr};
   torch::nn::BatchNorm2d bn1_{nullptr};
-  std::vector<torch::nn::Sequential> stages_;
+  std::vector<std::shared_ptr<Block>> blocks_;
   torch::MemoryFormat layout_ = torch::MemoryFormat::ChannelsLast;  ///< of activations: about twice as fast on CPUs
   torch::nn::Linear fc_{nullptr};
   std::int64_t feature_dim_ = 0;

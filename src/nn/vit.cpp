@@ -1,6 +1,7 @@
 #include <sslmeme/nn/vit.hpp>
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/nn/activation_checkpoint.hpp>
 
 #include "nn/layers.hpp"
 
@@ -101,9 +102,11 @@ class VisionTransformer final : public ImageBackbone {
     cls_token_ = register_parameter("cls_token", torch::randn({1, 1, options.width}) * 1e-6);
     pos_embed_ = register_parameter("pos_embed", torch::randn({1, 1 + side * side, options.width}) * 0.02);
     patch_embed_ = register_module("patch_embed", std::make_shared<PatchEmbed>(options.patch_size, options.width));
-    torch::nn::Sequential blocks;
-    for (std::int64_t i = 0; i < options.depth; ++i) blocks->push_back(Block(options.width, options.heads));
-    blocks_ = register_module("blocks", blocks);
+    const auto blocks = register_module("blocks", torch::nn::ModuleList());
+    for (std::int64_t i = 0; i < options.depth; ++i) {
+      blocks_.push_back(std::make_shared<Block>(options.width, options.heads));
+      blocks->push_back(blocks_.back());
+    }
     norm_ = register_module("norm", detail::layer_norm(options.width, norm_eps));
     if (options.num_classes > 0) {
       head_ = register_module("head", linear(options.width, options.num_classes));
@@ -117,7 +120,13 @@ class VisionTransformer final : public ImageBackbone {
     check_size(images);
     const auto patches = patch_embed_->forward(images);
     const auto tokens = torch::cat({cls_token_.expand({images.size(0), -1, -1}).to(patches.scalar_type()), patches}, 1);
-    const auto x = norm_->forward(blocks_->forward(tokens + positions(images.size(2), images.size(3)))).select(1, 0);
+    auto x = tokens + positions(images.size(2), images.size(3));
+    for (const auto& block : blocks_) {
+      x = grad_checkpointing() ? checkpointed(
+                                     *block, [block](const Tensor& y) { return block->forward(y); }, x)
+                               : block->forward(x);
+    }
+    x = norm_->forward(x).select(1, 0);
     return head_ ? head_->forward(x) : x;
   }
 
@@ -153,7 +162,7 @@ class VisionTransformer final : public ImageBackbone {
   std::int64_t feature_dim_;
   Tensor cls_token_, pos_embed_;
   std::shared_ptr<PatchEmbed> patch_embed_;
-  torch::nn::Sequential blocks_{nullptr};
+  std::vector<std::shared_ptr<Block>> blocks_;
   torch::nn::LayerNorm norm_{nullptr};
   torch::nn::Linear head_{nullptr};
 };

@@ -166,6 +166,11 @@ CheckpointStore::~CheckpointStore() {
   if (writing_.valid()) writing_.wait();
 }
 
+void CheckpointStore::retain(Retention retention) {
+  if (writing_.valid()) writing_.wait();  // it reads the present ones
+  retention_ = std::move(retention);
+}
+
 fs::path CheckpointStore::start(const TrainingState& state) {
   wait();
   auto target = folder_ / fmt::format("step-{:09d}", state.progress.step);

@@ -57,7 +57,8 @@ class CheckpointStore {
   CheckpointStore(const CheckpointStore&) = delete;
   CheckpointStore& operator=(const CheckpointStore&) = delete;
 
-  void retain(Retention retention) { retention_ = std::move(retention); }
+  /// Which checkpoints the next writes leave.
+  void retain(Retention retention);
 
   /// Copies the state and writes the copy beside what the caller does next. Waits for the write before it, and throws
   /// its error. Returns the path under which the checkpoint will be.

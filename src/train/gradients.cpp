@@ -1,7 +1,7 @@
 #include "train/gradients.hpp"
 
 #include "loss/rows.hpp"
-#include "train/buffer_snapshot.hpp"
+#include "nn/buffer_snapshot.hpp"
 
 #include <torch/autograd.h>
 

@@ -6,7 +6,7 @@
 #include <sslmeme/nn/weights.hpp>
 #include <sslmeme/version.hpp>
 
-#include "train/buffer_snapshot.hpp"
+#include "nn/buffer_snapshot.hpp"
 #include "train/gradients.hpp"
 #include "train/run_directory.hpp"
 

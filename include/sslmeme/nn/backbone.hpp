@@ -52,9 +52,14 @@ class Backbone : public torch::nn::Module {
   /// A JSON object {"modality", "name", "options"} from which encoder_from_json() makes the same architecture again.
   const std::string& description() const { return description_; }
   void set_description(std::string json) { description_ = std::move(json); }
+  /// Blocks keep only their input and are computed again for the gradient: about a third slower, and memory grows with
+  /// the largest block instead of with all (timm's name; see checkpointed()). The built-in backbones heed it.
+  void set_grad_checkpointing(bool enable = true) { grad_checkpointing_ = enable; }
+  bool grad_checkpointing() const { return grad_checkpointing_; }
 
  private:
   std::string description_;
+  bool grad_checkpointing_ = false;
 };
 
 class ImageBackbone : public Backbone {
