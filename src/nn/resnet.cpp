@@ -79,7 +79,7 @@ class ResNet final : public ImageBackbone {
     for (std::size_t stage = 0; stage < 4; ++stage) {
       detail::require_positive(options.blocks[stage], "ResNetOptions::blocks");
       const auto width = options.width << stage;
-      torch::nn::ModuleList layer;
+      torch::nn::Sequential layer;
       for (std::int64_t block = 0; block < options.blocks[stage]; ++block) {
         const auto stride = block == 0 && stage > 0 ? 2 : 1;
         blocks_.push_back(std::make_shared<Block>(channels, width, stride, options.bottleneck));

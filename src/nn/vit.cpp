@@ -102,7 +102,7 @@ class VisionTransformer final : public ImageBackbone {
     cls_token_ = register_parameter("cls_token", torch::randn({1, 1, options.width}) * 1e-6);
     pos_embed_ = register_parameter("pos_embed", torch::randn({1, 1 + side * side, options.width}) * 0.02);
     patch_embed_ = register_module("patch_embed", std::make_shared<PatchEmbed>(options.patch_size, options.width));
-    const auto blocks = register_module("blocks", torch::nn::ModuleList());
+    const auto blocks = register_module("blocks", torch::nn::Sequential());
     for (std::int64_t i = 0; i < options.depth; ++i) {
       blocks_.push_back(std::make_shared<Block>(options.width, options.heads));
       blocks->push_back(blocks_.back());
