@@ -71,9 +71,14 @@ class Trainer {
   MethodCalls calls() {
     MethodCalls calls;
     calls.step = [this](const Batch& batch, const StepContext& context) { return method_.step(batch, context); };
-    calls.after_step = [this](const StepContext& context, const LossOutput& output) {
-      if constexpr (requires { method_.after_step(context, output); }) method_.after_step(context, output);
-    };
+    calls.after_step = [](const StepContext&, const LossOutput&) {};
+    if constexpr (requires(const StepContext& context, const LossOutput& output) {
+                    method_.after_step(context, output);
+                  }) {
+      calls.after_step = [this](const StepContext& context, const LossOutput& output) {
+        method_.after_step(context, output);
+      };
+    }
     if constexpr (requires(const Batch& batch, const StepContext& context) {
                     method_.compare(method_.represent(batch, context), context);
                   }) {
