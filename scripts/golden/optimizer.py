@@ -17,29 +17,36 @@ from torch.optim.lr_scheduler import (CosineAnnealingLR, CosineAnnealingWarmRest
                                       SequentialLR)
 
 STEPS = 20
+rates = torch.linspace(0.001, 0.1, STEPS, dtype=torch.float64)
+tensors = {"rates": rates}
+
+
+def take_steps(prefix, parameters, gradients, optimizer):
+    """Keeps the parameters before and after each step, and the gradients."""
+    tensors.update({f"{prefix}before/{name}": p.detach().clone() for name, p in parameters.items()})
+    after = {name: [] for name in parameters}
+    for step in range(STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = float(rates[step])
+        for name, p in parameters.items():
+            p.grad = None if name == "late" and step < 5 else gradients[name][step].clone()
+        optimizer.step()
+        for name, p in parameters.items():
+            after[name].append(p.detach().clone())
+    tensors.update({f"{prefix}gradients/{name}": value for name, value in gradients.items()})
+    tensors.update({f"{prefix}after/{name}": torch.stack(values) for name, values in after.items()})
+
+
 torch.manual_seed(7)
-tensors = {}
 
 # "late" gets no gradient in the first five steps: torch leaves it alone then, weight decay included.
 parameters = {"matrix": torch.randn(4, 3), "bias": torch.randn(3), "scalar": torch.randn(()), "late": torch.randn(2, 2)}
 parameters = {name: torch.nn.Parameter(value) for name, value in parameters.items()}
-tensors |= {f"before/{name}": p.detach().clone() for name, p in parameters.items()}
 gradients = {name: torch.randn(STEPS, *p.shape) * torch.logspace(-4, 2, STEPS).view(-1, *[1] * p.dim()) for name, p in parameters.items()}
-rates = torch.linspace(0.001, 0.1, STEPS, dtype=torch.float64)
 optimizer = torch.optim.AdamW([{"params": [p for p in parameters.values() if p.dim() > 1], "weight_decay": 0.1},
                                {"params": [p for p in parameters.values() if p.dim() <= 1], "weight_decay": 0.0}],
                               betas=(0.8, 0.95), eps=1e-6)
-after = {name: [] for name in parameters}
-for step in range(STEPS):
-    for group in optimizer.param_groups:
-        group["lr"] = float(rates[step])
-    for name, p in parameters.items():
-        p.grad = None if name == "late" and step < 5 else gradients[name][step].clone()
-    optimizer.step()
-    for name, p in parameters.items():
-        after[name].append(p.detach().clone())
-tensors |= {f"gradients/{name}": value for name, value in gradients.items()} | {"rates": rates}
-tensors |= {f"after/{name}": torch.stack(values) for name, values in after.items()}
+take_steps("", parameters, gradients, optimizer)
 for name, p in parameters.items():
     state = optimizer.state[p]
     tensors |= {f"exp_avg/{name}": state["exp_avg"], f"exp_avg_sq/{name}": state["exp_avg_sq"], f"step/{name}": state["step"]}
@@ -74,22 +81,9 @@ def trajectory(name, make, decay):
     values = {key: torch.nn.Parameter(value.double()) for key, value in values.items()}
     gradients = {key: torch.randn(STEPS, *p.shape, dtype=torch.float64) for key, p in values.items()}
     gradients["matrix"][3] = 0
-    for key, p in values.items():
-        tensors[f"{name}/before/{key}"] = p.detach().clone()
-        tensors[f"{name}/gradients/{key}"] = gradients[key]
     optimizer = make([{"params": [values["matrix"], values["zeros"]], "weight_decay": decay},
                       {"params": [values["bias"]], "weight_decay": 0.0}])
-    after = {key: [] for key in values}
-    for step in range(STEPS):
-        for group in optimizer.param_groups:
-            group["lr"] = float(rates[step])
-        for key, p in values.items():
-            p.grad = gradients[key][step].clone()
-        optimizer.step()
-        for key, p in values.items():
-            after[key].append(p.detach().clone())
-    for key in values:
-        tensors[f"{name}/after/{key}"] = torch.stack(after[key])
+    take_steps(f"{name}/", values, gradients, optimizer)
 
 
 trajectory("sgd", lambda groups: torch.optim.SGD(groups, lr=1, momentum=0.9), 0.1)

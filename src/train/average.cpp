@@ -3,6 +3,8 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/nn/weights.hpp>
 
+#include "train/named.hpp"
+
 #include <ATen/ops/_foreach_lerp.h>
 #include <fmt/format.h>
 
@@ -39,17 +41,7 @@ void AveragedWeights::update(std::int64_t step) {
 }
 
 void AveragedWeights::load_state(const NamedTensors& tensors) {
-  const torch::NoGradGuard no_grad;
-  for (auto& [name, average] : average_) {
-    const auto found = std::find_if(tensors.begin(), tensors.end(), [&, &wanted = name](const auto& given) {
-      return given.first == wanted && given.second.sizes() == average.sizes();
-    });
-    if (found == tensors.end()) {
-      throw InvalidArgument(fmt::format(
-          "the averaged weights do not fit the model at \"{}\": resume with the model they were saved from", name));
-    }
-    average.copy_(found->second);
-  }
+  detail::copy_by_name(average_, tensors, "the average of the weights");
 }
 
 void AveragedWeights::exchange() {

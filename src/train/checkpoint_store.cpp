@@ -4,6 +4,8 @@
 #include <sslmeme/core/files.hpp>
 #include <sslmeme/version.hpp>
 
+#include "train/named.hpp"
+
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <torch/version.h>
@@ -125,12 +127,8 @@ fs::path made(const fs::path& folder) {
 /// What an epoch was measured at under a name; nothing where it was not.
 std::optional<double> measured(const EpochRecord& record, const std::string& name) {
   if (name == "loss") return record.loss;
-  for (const auto* values : {&record.metrics, &record.parts}) {
-    for (const auto& [known, value] : *values) {
-      if (known == name) return value;
-    }
-  }
-  return {};
+  const auto metric = value_of(record.metrics, name);
+  return metric ? metric : value_of(record.parts, name);
 }
 
 /// Tensors of `from` into those of `to` where they fit, else into new ones.

@@ -3,6 +3,7 @@
 #include <sslmeme/core/error.hpp>
 
 #include "core/half_cosine.hpp"
+#include "train/named.hpp"
 
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_addcmul.h>
@@ -21,7 +22,6 @@
 #include <cmath>
 #include <map>
 #include <tuple>
-#include <unordered_map>
 #include <unordered_set>
 
 namespace sslmeme {
@@ -338,16 +338,7 @@ NamedTensors Optimizer::state() const {
 }
 
 void Optimizer::load_state(const NamedTensors& tensors) {
-  const std::unordered_map<std::string, Tensor> given{tensors.begin(), tensors.end()};
-  const auto own = state();
-  for (const auto& [name, tensor] : own) {
-    const auto found = given.find(name);
-    if (found == given.end() || found->second.sizes() != tensor.sizes() || given.size() != own.size()) {
-      throw InvalidArgument(fmt::format(
-          "the optimizer's state does not fit the model at \"{}\": resume with the model it was saved from", name));
-    }
-  }
-  for (const auto& [name, tensor] : own) tensor.copy_(given.at(name));
+  detail::copy_by_name(state(), tensors, "the optimizer's state");
 }
 
 std::string describe(const OptimizerOptions& options) {

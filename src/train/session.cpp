@@ -212,18 +212,17 @@ struct TrainingSession::State {
   std::optional<LossOutput> try_to_learn(std::span<const Batch> parts, const StepContext& context,
                                          const MethodCalls& method) {
     const bool may_scale_down = options.precision == Precision::fp16 && at.scaler.scale > 1;
-    if (at.skipped >= options.skip_non_finite && !may_scale_down) {
-      auto output = learn(parts, context, method);
-      learned();
-      return output;
-    }
-    detail::BufferSnapshot buffers{*module};
+    const bool may_skip = may_scale_down || at.skipped < options.skip_non_finite;
+    std::optional<detail::BufferSnapshot> buffers;
+    if (may_skip) buffers.emplace(*module);
     try {
       auto output = learn(parts, context, method);
-      learned();
+      at.skipped = 0;
+      if (options.precision == Precision::fp16) at.scaler.fitted();
       return output;
     } catch (const NonFiniteError& error) {
-      buffers.restore();
+      if (!may_skip) throw;
+      buffers->restore();
       info.note = fmt::format("step {} is skipped: {}", info.step, error.what());
       if (may_scale_down) {
         at.scaler.overflowed();
@@ -232,11 +231,6 @@ struct TrainingSession::State {
       }
       return {};
     }
-  }
-
-  void learned() {
-    at.skipped = 0;
-    if (options.precision == Precision::fp16) at.scaler.fitted();
   }
 
   /// How many optimizer steps so many batches of an epoch make.
@@ -277,12 +271,13 @@ struct TrainingSession::State {
     }
   }
 
+  void log_skipped() {
+    if (!directory) return;
+    directory->log({{"step", info.step}, {"epoch", info.epoch}, {"skipped", true}, {"note", info.note}});
+  }
+
   void log() {
     if (!directory) return;
-    if (!info.note.empty()) {
-      directory->log({{"step", info.step}, {"epoch", info.epoch}, {"skipped", true}, {"note", info.note}});
-      return;
-    }
     nlohmann::json line{{"step", info.step},
                         {"epoch", info.epoch},
                         {"loss", info.loss},
@@ -362,12 +357,11 @@ void TrainingSession::step(std::vector<Batch> parts, double wait, const MethodCa
   const auto output = state_->try_to_learn(parts, before, method);
   if (output) state_->account(*output);
   state_->advance(wait, parts);
-  if (output) {
-    const StepContext after{info.step, info.total_steps, info.epoch};
-    method.after_step(after, *output);
-    if (state_->average) state_->average->update(before.step);
-    state_->look_for_collapse(*output);
-  }
+  if (!output) return state_->log_skipped();
+  const StepContext after{info.step, info.total_steps, info.epoch};
+  method.after_step(after, *output);
+  if (state_->average) state_->average->update(before.step);
+  state_->look_for_collapse(*output);
   state_->log();
 }
 

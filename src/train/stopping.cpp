@@ -2,6 +2,8 @@
 
 #include <sslmeme/core/error.hpp>
 
+#include "train/named.hpp"
+
 #include <fmt/format.h>
 
 #include <atomic>
@@ -10,13 +12,6 @@
 
 namespace sslmeme {
 namespace {
-
-std::optional<double> recorded(const EpochRecord& record, const std::string& name) {
-  for (const auto& [known, value] : record.metrics) {
-    if (known == name) return value;
-  }
-  return {};
-}
 
 std::atomic<int> signal_received = 0;  // a handler can reach nothing else
 static_assert(std::atomic<int>::is_always_lock_free);
@@ -34,7 +29,7 @@ extern "C" void note_signal(int signal) {
 Flow EarlyStopping::on_epoch_end(const StepInfo& info) const {
   if (measure) info.session->record(metric, measure());
   const auto& history = info.session->history();
-  if (!recorded(history.back(), metric)) {
+  if (!detail::value_of(history.back().metrics, metric)) {
     throw InvalidArgument(
         fmt::format("epoch {} has no metric \"{}\": give EarlyStopping a `measure`, or before it a "
                     "callback that records one",
@@ -43,7 +38,7 @@ Flow EarlyStopping::on_epoch_end(const StepInfo& info) const {
   std::optional<double> best;
   std::int64_t best_epoch = 0;
   for (const auto& record : history) {
-    const auto value = recorded(record, metric);
+    const auto value = detail::value_of(record.metrics, metric);
     if (!value || (best && !((higher_is_better ? *value - *best : *best - *value) > least))) continue;
     best = value;
     best_epoch = record.epoch;
