@@ -28,7 +28,7 @@ void prepare(const DemoOptions& options, bool resume, bool overwrite) {
     }
     std::filesystem::remove_all(options.out);
   }
-  std::filesystem::create_directories(options.out);
+  sm::make_directory(options.out);
 }
 
 }  // namespace

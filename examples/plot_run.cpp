@@ -59,7 +59,7 @@ class Curves {
 sm::Report report_of(const fs::path& run) {
   std::ifstream log{run / "log.jsonl"};
   if (!log) throw sm::IoError((run / "log.jsonl").string() + " cannot be read: is this a run directory?");
-  Curves loss, metrics, rate, norm, deviation, rank, speed, wait;
+  Curves loss, metrics, rate, norm, deviation, rank, speed, wait, memory;
   std::int64_t steps = 0, skipped = 0, number = 0;
   for (std::string line; std::getline(log, line);) {
     ++number;
@@ -87,6 +87,7 @@ sm::Report report_of(const fs::path& run) {
     norm.add("gradient norm", step, json.value("gradient_norm", Json{}));
     speed.add("samples a second", step, json.value("samples_per_second", Json{}));
     wait.add("share", step, json.value("data_wait_share", Json{}));
+    memory.add("resident", step, json.value("resident_mb", Json{}));
     const auto features = json.value("features", Json::object());
     for (const auto& [node, health] : features.items()) {
       deviation.add(node, step, health.value("deviation", Json{}));
@@ -113,6 +114,7 @@ sm::Report report_of(const fs::path& run) {
   chart("figure-rate", "Learning rate", "Of parameters without a rule of their own.", "rate", rate);
   chart("figure-speed", "Speed", "Since the beginning of each epoch, waiting for data included.", "samples/s", speed);
   chart("figure-wait", "Waiting for data", "Part of each epoch's time; near 0 the loader keeps up.", "share", wait);
+  chart("figure-memory", "Memory", "Main memory that the process holds.", "MB", memory);
   return report;
 }
 

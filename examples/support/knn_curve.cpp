@@ -11,6 +11,15 @@
 #include <nlohmann/json.hpp>
 
 namespace examples {
+namespace {
+
+/// Empty where the run writes nothing.
+std::filesystem::path curve_file(const sm::StepInfo& info) {
+  const auto& run = info.session->output_dir();
+  return run.empty() ? run : run / "knn.json";
+}
+
+}  // namespace
 
 KnnCurve::KnnCurve(const std::filesystem::path& folder, int size, sm::ImageEncoder encoder)
     : encoder_{std::move(encoder)} {
@@ -27,17 +36,40 @@ KnnCurve::KnnCurve(const std::filesystem::path& folder, int size, sm::ImageEncod
 }
 
 void KnnCurve::on_fit_begin(const sm::StepInfo& info) {
-  measure(info.step / info.batches_per_epoch);
+  const auto epochs_done = std::ssize(info.session->history());
+  if (info.step > 0) go_on(info, epochs_done);
+  if (accuracies_.empty()) measure(info, epochs_done);
 }
 
 void KnnCurve::on_epoch_end(const sm::StepInfo& info) {
-  measure(info.epoch + 1);
+  measure(info, info.epoch + 1);
   info.session->record("knn_accuracy", accuracies_.back());
 }
 
-void KnnCurve::measure(std::int64_t epochs_done) {
+/// Takes up what was measured before the checkpoint that the run resumes from.
+void KnnCurve::go_on(const sm::StepInfo& info, std::int64_t epochs_done) {
+  const auto path = curve_file(info);
+  if (path.empty() || !std::filesystem::exists(path)) return;
+  try {
+    const auto before = nlohmann::json::parse(sm::read_file(path));
+    for (std::size_t i = 0; i < before.at("epochs").size(); ++i) {
+      const auto epoch = before.at("epochs")[i].get<double>();
+      if (epoch > static_cast<double>(epochs_done)) break;
+      accuracies_.push_back(before.at("accuracy").at(i).get<double>());
+      epochs_.push_back(epoch);
+    }
+  } catch (const nlohmann::json::exception& error) {
+    throw sm::DataError(fmt::format("{} is damaged, remove it: {}", path.string(), error.what()));
+  }
+}
+
+void KnnCurve::measure(const sm::StepInfo& info, std::int64_t epochs_done) {
   epochs_.push_back(static_cast<double>(epochs_done));
   accuracies_.push_back(sm::knn_accuracy(sm::embed(*encoder_, data_->train), sm::embed(*encoder_, data_->test)));
+  if (const auto path = curve_file(info); !path.empty()) {
+    const nlohmann::json json{{"classes", classes_}, {"epochs", epochs_}, {"accuracy", accuracies_}};
+    sm::write_atomically(path, json.dump(1) + "\n");
+  }
 }
 
 void KnnCurve::on_fit_end(const sm::StepInfo& info) const {
@@ -46,8 +78,6 @@ void KnnCurve::on_fit_end(const sm::StepInfo& info) const {
              accuracies_.front(), epochs_.front(), accuracies_.back(), epochs_.back(), chance);
   const auto& run = info.session->output_dir();
   if (run.empty()) return;
-  const nlohmann::json json{{"classes", classes_}, {"epochs", epochs_}, {"accuracy", accuracies_}};
-  sm::write_atomically(run / "knn.json", json.dump(1) + "\n");
   const std::vector<double> ends{epochs_.front(), epochs_.back()};
   sm::write_report(run / "knn.html",
                    {.title = "What the encoder knows",

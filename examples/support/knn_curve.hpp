@@ -15,8 +15,8 @@ namespace examples {
 namespace sm = sslmeme;
 
 /// Callback: before training and after each epoch it classifies FOLDER/test by the nearest neighbours in FOLDER/train
-/// (one sub-folder a class). Writes knn.json and the curve, knn.html, into the run directory at the end, and prints a
-/// line.
+/// (one sub-folder a class). Writes knn.json into the run directory after each, the curve, knn.html, at the end, and
+/// prints a line. A resumed run goes on with the curve of its knn.json.
 class KnnCurve {
  public:
   /// Throws as ImageFolder does.
@@ -30,7 +30,8 @@ class KnnCurve {
   struct Data {
     sm::DataLoader train, test;
   };
-  void measure(std::int64_t epochs_done);
+  void measure(const sm::StepInfo& info, std::int64_t epochs_done);
+  void go_on(const sm::StepInfo& info, std::int64_t epochs_done);
 
   std::shared_ptr<Data> data_;
   sm::ImageEncoder encoder_;

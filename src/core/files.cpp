@@ -112,6 +112,12 @@ std::string read_file(const std::filesystem::path& path, std::uintmax_t max_byte
   return content;
 }
 
+void make_directory(const std::filesystem::path& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) throw IoError(fmt::format("cannot make the directory {}: {}", directory.string(), error.message()));
+}
+
 void sync_directory(const std::filesystem::path& directory) {
   const File file{directory, O_RDONLY | O_DIRECTORY, "open"};
   if (::fsync(file.get()) != 0 && errno != EINVAL) refuse("sync", directory);

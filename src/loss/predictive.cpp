@@ -1,5 +1,6 @@
 #include <sslmeme/loss/predictive.hpp>
 
+#include <sslmeme/core/detail/holder.hpp>
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/random.hpp>
 
@@ -7,24 +8,23 @@
 #include <torch/nn/modules/linear.h>
 
 namespace sslmeme {
-namespace {
-struct Holder : torch::nn::Module {};
-}  // namespace
 
 class Predicted::Predictor : public torch::nn::Module {
  public:
-  Predictor(std::int64_t dim, std::int64_t hidden)
+  Predictor(std::int64_t dim, std::int64_t hidden, bool last_norm)
       : fc1_{register_module("fc1", torch::nn::Linear(torch::nn::LinearOptions(dim, hidden).bias(false)))},
         scale_{register_parameter("norm_weight", torch::ones({hidden}))},
         shift_{register_parameter("norm_bias", torch::zeros({hidden}))},
-        fc2_{register_module("fc2", torch::nn::Linear(hidden, dim))} {}
+        fc2_{register_module("fc2", torch::nn::Linear(torch::nn::LinearOptions(hidden, dim).bias(!last_norm)))},
+        last_norm_{last_norm} {}
 
   /// In the type of x, so that a loss can be checked in double.
   Tensor forward(const Tensor& x) const {
     const auto like_x = [&](const Tensor& parameter) { return parameter.to(x.scalar_type()); };
     const auto mixed = torch::linear(x, like_x(fc1_->weight));
-    const auto hidden = torch::batch_norm(mixed, like_x(scale_), like_x(shift_), {}, {}, true, 0, 1e-5, false);
-    return torch::linear(torch::relu(hidden), like_x(fc2_->weight), like_x(fc2_->bias));
+    const auto hidden = torch::relu(over_batch(mixed, like_x(scale_), like_x(shift_)));
+    if (last_norm_) return over_batch(torch::linear(hidden, like_x(fc2_->weight)), {}, {});
+    return torch::linear(hidden, like_x(fc2_->weight), like_x(fc2_->bias));
   }
   std::int64_t dim() const { return fc2_->options.out_features(); }
 
@@ -32,6 +32,11 @@ class Predicted::Predictor : public torch::nn::Module {
   torch::nn::Linear fc1_;
   Tensor scale_, shift_;
   torch::nn::Linear fc2_;
+  bool last_norm_;
+
+  static Tensor over_batch(const Tensor& x, const Tensor& scale, const Tensor& shift) {
+    return torch::batch_norm(x, scale, shift, {}, {}, true, 0, 1e-5, false);
+  }
 };
 
 Predicted::Predicted(AnyPairLoss loss, const PredictorOptions& options) : loss_{std::move(loss)} {
@@ -41,8 +46,8 @@ Predicted::Predicted(AnyPairLoss loss, const PredictorOptions& options) : loss_{
   }
   const TorchSeedScope seeded{options.seed};
   const auto hidden = options.hidden > 0 ? options.hidden : std::max<std::int64_t>(1, options.dim / 4);
-  predictor_ = std::make_shared<Predictor>(options.dim, hidden);
-  state_ = std::make_shared<Holder>();
+  predictor_ = std::make_shared<Predictor>(options.dim, hidden, options.last_norm);
+  state_ = std::make_shared<detail::Holder>();
   state_->register_module("predictor", predictor_);
   if (const auto inner = loss_.module()) state_->register_module("loss", inner);
 }

@@ -1,7 +1,9 @@
 #include <sslmeme/method/dino.hpp>
 
+#include <sslmeme/core/detail/holder.hpp>
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
+#include <sslmeme/loss/gather.hpp>
 
 #include "core/half_cosine.hpp"
 #include "method/inputs.hpp"
@@ -15,8 +17,6 @@
 
 namespace sslmeme {
 namespace {
-
-struct Holder : torch::nn::Module {};
 
 DinoMethodOptions checked(DinoMethodOptions options) {
   options.loss.prototypes = options.head.prototypes;
@@ -44,13 +44,13 @@ Dino::Dino(ImageEncoder student, ImageEncoder teacher, const DinoMethodOptions& 
       student_{std::move(student), nullptr},
       teacher_{std::move(teacher), nullptr},
       loss_{options_.loss},
-      root_{std::make_shared<Holder>()} {
+      root_{std::make_shared<detail::Holder>()} {
   if (!student_.encoder || !teacher_.encoder) throw InvalidArgument("Dino needs a student and a teacher");
-  const auto nodes = std::make_shared<Holder>();
-  std::vector<std::shared_ptr<Holder>> holders;
+  const auto nodes = std::make_shared<detail::Holder>();
+  std::vector<std::shared_ptr<detail::Holder>> holders;
   for (auto* node : {&student_, &teacher_}) {
     node->head = std::make_shared<DinoHead>(node->encoder->feature_dim(), options_.head);
-    holders.push_back(std::make_shared<Holder>());
+    holders.push_back(std::make_shared<detail::Holder>());
     holders.back()->register_module("encoder", node->encoder);
     holders.back()->register_module("head", node->head);
     nodes->register_module(node == &student_ ? "student" : "teacher", holders.back());
@@ -91,6 +91,7 @@ LossOutput Dino::step(const Batch& batch, const StepContext& context) {
   auto output = loss_(detail::at_least_fp32(student.logits), teacher_logits, temperature);
 
   const torch::NoGradGuard no_grad;
+  if (options_.group) output.observed = all_gather(output.observed, *options_.group);
   const auto n = student.logits.size(1);
   const auto first_view = [n](const Encoded& of) {
     return detail::at_least_fp32(of.features.narrow(0, 0, n)).detach();

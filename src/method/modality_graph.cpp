@@ -1,5 +1,6 @@
 #include <sslmeme/method/modality_graph.hpp>
 
+#include <sslmeme/core/detail/holder.hpp>
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/core/random.hpp>
@@ -47,9 +48,9 @@ Tensor with_zeros(const Tensor& z, const Tensor& missing) {
 }  // namespace
 
 ModalityGraph::ModalityGraph()
-    : root_{std::make_shared<Root>()},
-      nodes_module_{std::make_shared<Root>()},
-      losses_module_{std::make_shared<Root>()} {
+    : root_{std::make_shared<detail::Holder>()},
+      nodes_module_{std::make_shared<detail::Holder>()},
+      losses_module_{std::make_shared<detail::Holder>()} {
   root_->register_module("nodes", nodes_module_);
   root_->register_module("losses", losses_module_);
 }
@@ -82,7 +83,7 @@ void ModalityGraph::add(NodeSpec spec) {
     throw InvalidArgument(fmt::format("node \"{}\" has no encoder", spec.name));
   if (spec.view < 0)
     throw InvalidArgument(fmt::format("node \"{}\" asks for view {}; views count from 0", spec.name, spec.view));
-  auto holder = std::make_shared<Root>();
+  auto holder = std::make_shared<detail::Holder>();
   if (of.empty()) {
     const auto encoder =
         spec.image ? std::static_pointer_cast<Backbone>(spec.image) : std::static_pointer_cast<Backbone>(spec.text);

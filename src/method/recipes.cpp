@@ -14,42 +14,51 @@ Projection head(std::int64_t dim, ProjectionKind kind, std::uint64_t seed, std::
   return {.out = dim, .kind = kind, .seed = derive_seed({seed, i})};
 }
 
+AnyPairLoss among_ranks(AnyPairLoss loss, const Gather& gather) {
+  if (!gather.group) return loss;
+  return Gathered{std::move(loss), gather};
+}
+
 Projection siamese_head(const SiameseRecipeOptions& options) {
   auto projection = head(options.dim, ProjectionKind::mlp, options.seed, 0);
   projection.hidden = options.hidden;
   return projection;
 }
 
-AnyPairLoss predicted(AnyPairLoss loss, const SiameseRecipeOptions& options) {
-  return Predicted{std::move(loss),
-                   {.dim = options.dim, .hidden = options.hidden, .seed = derive_seed({options.seed, 1})}};
+AnyPairLoss predicted(AnyPairLoss loss, const SiameseRecipeOptions& options, bool last_norm = false) {
+  const PredictorOptions predictor{
+      .dim = options.dim, .hidden = options.hidden, .last_norm = last_norm, .seed = derive_seed({options.seed, 1})};
+  return among_ranks(Predicted{std::move(loss), predictor}, options.gather);
 }
 
 /// The edges of CASS-MM.
 class Edges {
  public:
-  Edges(std::int64_t dim, const InfoNceOptions& info_nce, std::uint64_t seed)
-      : dim_{dim}, info_nce_{info_nce}, seed_{seed} {}
+  Edges(std::int64_t dim, const InfoNceOptions& info_nce, std::uint64_t seed, const Gather& gather)
+      : dim_{dim}, info_nce_{info_nce}, seed_{seed}, gather_{gather} {}
 
   void join(const char* first, const char* second, const CassMmEdge& of) {
     switch (of.gradient) {
       case EdgeGradient::both:
-        all_.push_back(edge(first, second, loss(of.loss), of.weight));
+        add(first, second, loss(of.loss), of.weight);
         return;
       case EdgeGradient::first:
-        all_.push_back(edge(first, second, StopGradient{loss(of.loss)}, of.weight));
+        add(first, second, StopGradient{loss(of.loss)}, of.weight);
         return;
       case EdgeGradient::second:
-        all_.push_back(edge(second, first, StopGradient{loss(of.loss)}, of.weight));
+        add(second, first, StopGradient{loss(of.loss)}, of.weight);
         return;
       case EdgeGradient::predicted:
-        all_.push_back(edge(first, second, predicted(of.loss), of.weight / 2));
-        all_.push_back(edge(second, first, predicted(of.loss), of.weight / 2));
+        add(first, second, predicted(of.loss), of.weight / 2);
+        add(second, first, predicted(of.loss), of.weight / 2);
     }
   }
   std::vector<EdgeSpec> take() { return std::move(all_); }
 
  private:
+  void add(const char* from, const char* to, AnyPairLoss loss, double weight) {
+    all_.push_back(edge(from, to, among_ranks(std::move(loss), gather_), weight));
+  }
   AnyPairLoss loss(EdgeLoss kind) const {
     switch (kind) {
       case EdgeLoss::info_nce:
@@ -70,6 +79,7 @@ class Edges {
   std::int64_t dim_;
   InfoNceOptions info_nce_;
   std::uint64_t seed_;
+  Gather gather_;
   std::vector<EdgeSpec> all_;
 };
 
@@ -78,39 +88,41 @@ class Edges {
 ModalityGraph clip(ImageEncoder image, TextEncoder text, const ClipOptions& options) {
   return ModalityGraph{node("image", std::move(image), head(options.dim, options.projection, options.seed, 0)),
                        node("text", std::move(text), head(options.dim, options.projection, options.seed, 1)),
-                       edge("image", "text", InfoNce{options.loss})};
+                       edge("image", "text", among_ranks(InfoNce{options.loss}, options.gather))};
 }
 
 Siamese simclr(ImageEncoder encoder, const SiameseRecipeOptions& options) {
-  return {std::move(encoder), siamese_head(options), NtXent{}};
+  return {std::move(encoder), siamese_head(options), among_ranks(NtXent{}, options.gather)};
 }
 
 Siamese simsiam(ImageEncoder encoder, const SiameseRecipeOptions& options) {
   auto head = siamese_head(options);
   head.hidden = options.dim;
+  head.layers = 3;
   return {std::move(encoder), head, predicted(SimSiamLoss{}, options), {.symmetric = true}};
 }
 
 Siamese byol(ImageEncoder encoder, ImageEncoder teacher, const SiameseRecipeOptions& options) {
-  return {std::move(encoder),
-          siamese_head(options),
-          predicted(ByolLoss{}, options),
-          {.symmetric = true, .teacher = std::move(teacher)}};
+  auto head = siamese_head(options);
+  head.last_norm = false;
+  return {std::move(encoder), head, predicted(ByolLoss{}, options), {.symmetric = true, .teacher = std::move(teacher)}};
 }
 
 Siamese moco_v3(ImageEncoder encoder, ImageEncoder teacher, const SiameseRecipeOptions& options) {
+  auto head = siamese_head(options);
+  head.layers = 3;
   return {std::move(encoder),
-          siamese_head(options),
-          predicted(MocoV3Loss{}, options),
+          head,
+          predicted(MocoV3Loss{}, options, /*last_norm=*/true),
           {.symmetric = true, .teacher = std::move(teacher), .momentum = 0.99}};
 }
 
 ModalityGraph cass(ImageEncoder cnn, ImageEncoder vit, const CassOptions& options) {
-  auto a = node("cnn", std::move(cnn), head(options.dim, ProjectionKind::mlp, options.seed, 0));
-  auto b = node("vit", std::move(vit), head(options.dim, ProjectionKind::mlp, options.seed, 1));
-  if (options.contrast == 0) return ModalityGraph{std::move(a), std::move(b), edge("cnn", "vit", CosineLoss{})};
-  return ModalityGraph{std::move(a), std::move(b),
-                       edge("cnn", "vit", CosineLoss{} + options.contrast * InfoNce{options.loss})};
+  AnyPairLoss loss = CosineLoss{};
+  if (options.contrast != 0) loss = CosineLoss{} + options.contrast * InfoNce{options.loss};
+  return ModalityGraph{node("cnn", std::move(cnn), head(options.dim, ProjectionKind::mlp, options.seed, 0)),
+                       node("vit", std::move(vit), head(options.dim, ProjectionKind::mlp, options.seed, 1)),
+                       edge("cnn", "vit", among_ranks(std::move(loss), options.gather))};
 }
 
 ModalityGraph cass_reference(ImageEncoder cnn, ImageEncoder vit) {
@@ -120,7 +132,7 @@ ModalityGraph cass_reference(ImageEncoder cnn, ImageEncoder vit) {
 }
 
 ModalityGraph cass_mm(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmOptions& options) {
-  Edges edges{options.dim, options.loss, options.seed};
+  Edges edges{options.dim, options.loss, options.seed, options.gather};
   edges.join("cnn", "vit", options.picture);
   edges.join("cnn", "text", options.text);
   edges.join("vit", "text", options.text);
@@ -136,7 +148,7 @@ ModalityGraph cass_mm_reference(ImageEncoder cnn, ImageEncoder vit, TextEncoder 
 }
 
 ModalityGraph cass_mm_fused(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmFusedOptions& options) {
-  Edges edges{options.dim, options.loss, options.seed};
+  Edges edges{options.dim, options.loss, options.seed, options.gather};
   edges.join("cnn_text", "vit_text", options.edge);
   const auto of_node = [&options](std::uint64_t i) { return head(options.dim, options.projection, options.seed, i); };
   return {{node("cnn", std::move(cnn), of_node(0)), node("vit", std::move(vit), of_node(1)),

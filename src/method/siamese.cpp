@@ -1,5 +1,6 @@
 #include <sslmeme/method/siamese.hpp>
 
+#include <sslmeme/core/detail/holder.hpp>
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
 
@@ -14,11 +15,9 @@
 namespace sslmeme {
 namespace {
 
-struct Root : torch::nn::Module {};
-
 std::shared_ptr<torch::nn::Module> add_node(torch::nn::Module& nodes, const char* name, const ImageEncoder& encoder,
                                             const std::shared_ptr<ProjectionHead>& head) {
-  auto node = std::make_shared<Root>();
+  auto node = std::make_shared<detail::Holder>();
   node->register_module("encoder", encoder);
   node->register_module("projection", head);
   nodes.register_module(name, node);
@@ -36,14 +35,17 @@ LossOutput mean_of(const LossOutput& first, const LossOutput& second) {
 }  // namespace
 
 Siamese::Siamese(ImageEncoder encoder, const Projection& head, AnyPairLoss loss, const SiameseOptions& options)
-    : options_{options}, root_{std::make_shared<Root>()}, encoder_{std::move(encoder)}, loss_{std::move(loss)} {
+    : options_{options},
+      root_{std::make_shared<detail::Holder>()},
+      encoder_{std::move(encoder)},
+      loss_{std::move(loss)} {
   if (!encoder_) throw InvalidArgument("Siamese needs an encoder");
   for (const auto momentum : {options_.momentum, options_.final_momentum}) {
     if (!(momentum >= 0 && momentum <= 1))
       throw InvalidArgument(fmt::format("SiameseOptions: a momentum is {}; it must be in [0, 1]", momentum));
   }
   head_ = make_projection(encoder_->feature_dim(), head);
-  const auto nodes = std::make_shared<Root>();
+  const auto nodes = std::make_shared<detail::Holder>();
   const auto own = add_node(*nodes, "image", encoder_, head_);
   if (options_.teacher) {
     teacher_head_ = make_projection(options_.teacher->feature_dim(), head);

@@ -1,5 +1,6 @@
 #include <sslmeme/method/supervised.hpp>
 
+#include <sslmeme/core/detail/holder.hpp>
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/loss/label_losses.hpp>
@@ -10,14 +11,10 @@
 #include <nlohmann/json.hpp>
 
 namespace sslmeme {
-namespace {
-
-struct Root : torch::nn::Module {};
-
-}  // namespace
+namespace {}  // namespace
 
 Supervised::Supervised(ImageEncoder image, TextEncoder text, const SupervisedOptions& options)
-    : root_{std::make_shared<Root>()}, image_{std::move(image)}, text_{std::move(text)}, options_{options} {
+    : root_{std::make_shared<detail::Holder>()}, image_{std::move(image)}, text_{std::move(text)}, options_{options} {
   head_ = make_fusion_head(image_ ? image_->feature_dim() : 0, text_ ? text_->feature_dim() : 0, options.fusion);
   if (image_) root_->register_module("image", image_);
   if (text_) root_->register_module("text", text_);

@@ -1,5 +1,6 @@
 #include <sslmeme/nn/heads.hpp>
 
+#include <sslmeme/core/detail/holder.hpp>
 #include <sslmeme/core/random.hpp>
 
 #include "nn/layers.hpp"
@@ -19,6 +20,18 @@ class NoHead final : public ProjectionHead {
   std::int64_t in_;
 };
 
+/// Layer by layer; as detail::batch_norm where a layer is one.
+Tensor through(torch::nn::Sequential& layers, Tensor x) {
+  for (auto& layer : *layers) {
+    if (auto* norm = layer.ptr()->as<torch::nn::BatchNorm1d>()) {
+      x = detail::batch_norm(*norm, x);
+    } else {
+      x = layer.any_forward(x).get<Tensor>();
+    }
+  }
+  return x;
+}
+
 class LinearHead final : public ProjectionHead {
  public:
   LinearHead(std::int64_t in, std::int64_t out)
@@ -34,22 +47,27 @@ class LinearHead final : public ProjectionHead {
 
 class MlpHead final : public ProjectionHead {
  public:
-  MlpHead(std::int64_t in, std::int64_t hidden, std::int64_t out)
-      : fc1_{register_module("fc1", torch::nn::Linear(torch::nn::LinearOptions(in, hidden).bias(false)))},
-        bn1_{register_module("bn1", torch::nn::BatchNorm1d(hidden))},
-        fc2_{register_module("fc2", torch::nn::Linear(torch::nn::LinearOptions(hidden, out).bias(false)))},
-        bn2_{register_module("bn2", torch::nn::BatchNorm1d(torch::nn::BatchNorm1dOptions(out).affine(false)))} {}
-  Tensor forward(const Tensor& features) override {
-    const auto hidden = torch::relu(detail::batch_norm(*bn1_, fc1_->forward(features)));
-    return detail::batch_norm(*bn2_, fc2_->forward(hidden));
+  MlpHead(std::int64_t in, const Projection& options) : out_{options.out} {
+    const auto hidden = options.hidden > 0 ? options.hidden : in;
+    torch::nn::Sequential layers;
+    const auto linear = [](std::int64_t from, std::int64_t to, bool bias) {
+      return torch::nn::Linear{torch::nn::LinearOptions(from, to).bias(bias)};
+    };
+    for (std::int64_t i = 1; i < options.layers; ++i) {
+      layers->push_back(linear(i == 1 ? in : hidden, hidden, false));
+      layers->push_back(torch::nn::BatchNorm1d{hidden});
+      layers->push_back(torch::nn::ReLU());
+    }
+    layers->push_back(linear(options.layers == 1 ? in : hidden, out_, !options.last_norm));
+    if (options.last_norm) layers->push_back(torch::nn::BatchNorm1d{torch::nn::BatchNorm1dOptions(out_).affine(false)});
+    layers_ = register_module("layers", layers);
   }
-  std::int64_t out_dim() const override { return fc2_->options.out_features(); }
+  Tensor forward(const Tensor& features) override { return through(layers_, features); }
+  std::int64_t out_dim() const override { return out_; }
 
  private:
-  torch::nn::Linear fc1_;
-  torch::nn::BatchNorm1d bn1_;
-  torch::nn::Linear fc2_;
-  torch::nn::BatchNorm1d bn2_;
+  std::int64_t out_;
+  torch::nn::Sequential layers_;
 };
 
 class ResidualHead final : public ProjectionHead {
@@ -70,18 +88,17 @@ class ResidualHead final : public ProjectionHead {
   torch::nn::LayerNorm norm_;
 };
 
-struct Holder : torch::nn::Module {};
-
 }  // namespace
 
 std::shared_ptr<ProjectionHead> make_projection(std::int64_t in, const Projection& options) {
   detail::require_positive(in, "the feature size of an encoder");
   if (options.kind == ProjectionKind::none) return std::make_shared<NoHead>(in);
   detail::require_positive(options.out, "Projection::out");
+  detail::require_positive(options.layers, "Projection::layers");
   const TorchSeedScope seeded{options.seed};
   switch (options.kind) {
     case ProjectionKind::mlp:
-      return std::make_shared<MlpHead>(in, options.hidden > 0 ? options.hidden : in, options.out);
+      return std::make_shared<MlpHead>(in, options);
     case ProjectionKind::residual:
       return std::make_shared<ResidualHead>(in, options.out);
     default:
@@ -104,14 +121,14 @@ DinoHead::DinoHead(std::int64_t in, const DinoHeadOptions& options) {
   mlp->push_back(detail::linear(options.hidden, options.bottleneck));
   mlp_ = register_module("mlp", mlp);
   const torch::nn::Linear prototypes{torch::nn::LinearOptions(options.bottleneck, options.prototypes).bias(false)};
-  auto holder = std::make_shared<Holder>();
+  auto holder = std::make_shared<detail::Holder>();
   weight_g_ = holder->register_parameter("weight_g", torch::ones({options.prototypes, 1}), !options.norm_last_layer);
   weight_v_ = holder->register_parameter("weight_v", prototypes->weight.detach().clone());
   register_module("last_layer", holder);
 }
 
 Tensor DinoHead::forward(const Tensor& features, bool prototypes_learn) {
-  const auto x = l2_normalize(mlp_->forward(features));
+  const auto x = l2_normalize(through(mlp_, features));
   const auto weight = weight_g_ * weight_v_ / weight_v_.norm(2, 1, true);
   return torch::linear(x, prototypes_learn ? weight : weight.detach());
 }

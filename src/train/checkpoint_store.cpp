@@ -12,6 +12,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -23,9 +25,14 @@ namespace {
 constexpr const char* manifest_file = "manifest.json";
 constexpr const char* own_digest = "crc32";  ///< of the manifest without this key
 
+/// JSON writes what is no number as null.
+double number_from(const nlohmann::json& json) {
+  return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
+}
+
 NamedValues values_from(const nlohmann::json& json) {
   NamedValues values;
-  for (const auto& pair : json) values.emplace_back(pair.at(0).get<std::string>(), pair.at(1).get<double>());
+  for (const auto& pair : json) values.emplace_back(pair.at(0).get<std::string>(), number_from(pair.at(1)));
   return values;
 }
 
@@ -71,13 +78,13 @@ Progress progress_from(const nlohmann::json& json) {
              {}};
   for (const auto& record : json.at("history")) {
     EpochRecord r{record.at("epoch").get<std::int64_t>(),
-                  record.at("loss").get<double>(),
+                  number_from(record.at("loss")),
                   values_from(record.at("parts")),
                   {},
                   values_from(record.at("metrics"))};
     for (const auto& h : record.at("health")) {
-      r.health.push_back({h.at("name").get<std::string>(), h.at("deviation").get<double>(),
-                          h.at("effective_rank").get<double>(), h.at("warning").get<std::string>()});
+      r.health.push_back({h.at("name").get<std::string>(), number_from(h.at("deviation")),
+                          number_from(h.at("effective_rank")), h.at("warning").get<std::string>()});
     }
     p.history.push_back(std::move(r));
   }
@@ -117,18 +124,15 @@ Progress checked_progress(const nlohmann::json& manifest, const fs::path& checkp
   }
 }
 
-fs::path made(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw IoError(fmt::format("cannot make the directory {}: {}", folder.string(), error.message()));
-  return folder;
-}
-
-/// What an epoch was measured at under a name; nothing where it was not.
+/// What an epoch was measured at under a name; nothing where it was not, or where it is no number.
 std::optional<double> measured(const EpochRecord& record, const std::string& name) {
-  if (name == "loss") return record.loss;
-  const auto metric = value_of(record.metrics, name);
-  return metric ? metric : value_of(record.parts, name);
+  std::optional<double> value = record.loss;
+  if (name != "loss") {
+    value = value_of(record.metrics, name);
+    if (!value) value = value_of(record.parts, name);
+  }
+  if (value && std::isnan(*value)) return {};
+  return value;
 }
 
 /// Tensors of `from` into those of `to` where they fit, else into new ones.
@@ -154,7 +158,8 @@ const NamedTensors& TrainingState::file(const std::string& name) const {
   throw DataError(fmt::format("the checkpoint has no {}.safetensors: resume with the options it was saved with", name));
 }
 
-CheckpointStore::CheckpointStore(const fs::path& folder) : folder_{made(folder)} {
+CheckpointStore::CheckpointStore(const fs::path& folder) : folder_{folder} {
+  make_directory(folder_);
   for (const auto& entry : fs::directory_iterator{folder_}) {  // left by a process that died while it wrote
     if (entry.path().filename().string().starts_with("partial-")) fs::remove_all(entry.path());
   }
@@ -205,7 +210,7 @@ void CheckpointStore::write(const TrainingState& state, const fs::path& target) 
   const auto partial = folder_ / fmt::format("partial-{:09d}", state.progress.step);
   try {
     fs::remove_all(partial);
-    made(partial);
+    make_directory(partial);
     for (const auto& [name, tensors] : state.tensors) {
       const auto file = name + ".safetensors";
       const auto digest = write_safetensors(partial / file, tensors);

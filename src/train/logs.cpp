@@ -128,8 +128,7 @@ void CsvLog::on_epoch_end(const StepInfo& info) const {
 class TensorBoardLog::Writer {
  public:
   explicit Writer(const std::filesystem::path& folder) {
-    std::error_code error;
-    std::filesystem::create_directories(folder, error);
+    make_directory(folder);
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     path_ = folder / fmt::format("events.out.tfevents.{:010d}.sslmeme.{}",
                                  std::chrono::duration_cast<std::chrono::seconds>(now).count(), ::getpid());
@@ -166,7 +165,8 @@ void TensorBoardLog::on_step_end(const StepInfo& info) {
                      {"learning_rate", info.learning_rate},
                      {"gradient_norm", info.gradient_norm},
                      {"speed/samples_per_second", info.samples_per_second},
-                     {"speed/data_wait_share", info.data_wait_share}};
+                     {"speed/data_wait_share", info.data_wait_share},
+                     {"memory/resident_mb", info.resident_mb}};
   for (const auto& [name, value] : info.parts) values.emplace_back("parts/" + name, value);
   if (info.health_is_new) {
     for (const auto& health : info.health) {

@@ -57,9 +57,7 @@ RunDirectory::RunDirectory(const TrainerOptions& options, const nlohmann::json& 
     throw InvalidArgument(
         fmt::format("{} holds a run already: choose another directory, --resume it or --overwrite it", path_.string()));
   }
-  std::error_code error;
-  std::filesystem::create_directories(path_, error);
-  if (error) throw IoError(fmt::format("cannot make the directory {}: {}", path_.string(), error.message()));
+  make_directory(path_);
   lock_.emplace(path_);
   if (used && options.existing == ExistingRun::overwrite) {
     for (const auto* name : {"checkpoints", "tensorboard", "epochs.csv", "log.jsonl", "model.safetensors",

@@ -14,8 +14,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <torch/version.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <cmath>
+#include <fstream>
+#include <limits>
 #include <span>
 
 namespace sslmeme {
@@ -100,6 +104,14 @@ std::string ids_of(std::span<const Batch> parts) {
   auto text = fmt::format("ids {}", fmt::join(some, ", "));
   if (ids.numel() > shown) text += fmt::format(" and {} more", ids.numel() - shown);
   return text;
+}
+
+/// 0 where the system does not tell.
+double resident_megabytes() {
+  std::ifstream status{"/proc/self/statm"};
+  double total = 0, resident = 0;
+  if (!(status >> total >> resident)) return 0;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1e6;
 }
 
 void add_to(NamedValues& sums, const NamedValues& values) {
@@ -243,8 +255,13 @@ struct TrainingSession::State {
     at.loss_sum += info.loss;
     ++at.summed;
     add_to(at.part_sums, info.parts);
+    take_means();
+  }
+
+  /// Over the steps of this epoch that were not skipped; no number where there was none.
+  void take_means() {
     const auto steps = static_cast<double>(at.summed);
-    info.mean_loss = at.loss_sum / steps;
+    info.mean_loss = at.summed == 0 ? std::numeric_limits<double>::quiet_NaN() : at.loss_sum / steps;
     info.mean_parts = at.part_sums;
     for (auto& [name, value] : info.mean_parts) value /= steps;
   }
@@ -260,6 +277,7 @@ struct TrainingSession::State {
     info.samples_per_second = static_cast<double>(samples) / epoch_seconds;
     info.data_wait_share = std::min(1.0, waited / epoch_seconds);
     info.seconds = seconds_since(began);
+    info.resident_mb = resident_megabytes();
   }
 
   void look_for_collapse(const LossOutput& output) {
@@ -285,7 +303,8 @@ struct TrainingSession::State {
                         {"learning_rate", info.learning_rate},
                         {"gradient_norm", info.gradient_norm},
                         {"samples_per_second", info.samples_per_second},
-                        {"data_wait_share", info.data_wait_share}};
+                        {"data_wait_share", info.data_wait_share},
+                        {"resident_mb", std::round(info.resident_mb)}};
     if (info.health_is_new) {
       for (const auto& h : info.health) {
         line["features"][h.name] = {{"deviation", h.deviation}, {"effective_rank", h.effective_rank}};
@@ -345,6 +364,7 @@ void TrainingSession::begin_epoch(std::int64_t epoch) {
   state_->samples = 0;
   state_->waited = 0;
   state_->epoch_is_complete = false;
+  state_->take_means();
   state_->module->train();
 }
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <cmath>
 #include <csignal>
 #include <optional>
 
@@ -39,7 +40,8 @@ Flow EarlyStopping::on_epoch_end(const StepInfo& info) const {
   std::int64_t best_epoch = 0;
   for (const auto& record : history) {
     const auto value = detail::value_of(record.metrics, metric);
-    if (!value || (best && !((higher_is_better ? *value - *best : *best - *value) > least))) continue;
+    if (!value || std::isnan(*value) || (best && !((higher_is_better ? *value - *best : *best - *value) > least)))
+      continue;
     best = value;
     best_epoch = record.epoch;
   }

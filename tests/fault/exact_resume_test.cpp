@@ -14,7 +14,7 @@ using namespace sslmeme::test;
 
 namespace {
 
-/// What must be equal: weights, moments and the log but for what tells of time.
+/// What must be equal: weights, moments and the log but for what tells of time and memory.
 struct Outcome {
   std::string weights, average, optimizer;
   std::vector<nlohmann::json> log;
@@ -32,6 +32,7 @@ Outcome outcome_of(const fs::path& run) {
   for (auto line : json_lines_of(run / "log.jsonl")) {
     line.erase("samples_per_second");
     line.erase("data_wait_share");
+    line.erase("resident_mb");
     line.erase("note");  // names the run directory
     outcome.log.push_back(std::move(line));
   }

@@ -13,6 +13,7 @@
 
 #include "close_to.hpp"
 #include "json_files.hpp"
+#include "parity/golden.hpp"
 
 namespace sm = sslmeme;
 using sm::Tensor;
@@ -20,41 +21,9 @@ using sm::test::AllCloseTo;
 using sm::test::fp32_deep;
 using sm::test::fp32_gradient;
 using sm::test::fp32_rounding;
+using sm::test::Golden;
 
 namespace {
-
-class Golden {
- public:
-  explicit Golden(const std::string& name)
-      : file_{sm::read_safetensors(SSLMEME_TEST_DATA "/parity/" + name + ".safetensors").tensors} {}
-
-  Tensor operator[](const std::string& name) const {
-    for (const auto& [key, tensor] : file_) {
-      if (key == name) return tensor;
-    }
-    throw std::out_of_range("no golden tensor is called " + name);
-  }
-  /// Tensors whose name begins with `prefix`, which is cut off.
-  std::map<std::string, Tensor> all(const std::string& prefix) const {
-    std::map<std::string, Tensor> found;
-    for (const auto& [key, tensor] : file_) {
-      if (key.starts_with(prefix)) found.emplace(key.substr(prefix.size()), tensor);
-    }
-    return found;
-  }
-  /// Strict: every name of the reference's state must be one of ours, and the other way round. Without the classifier
-  /// for a model that gives features.
-  void load_into(torch::nn::Module& module, const std::string& classifier = "") const {
-    sm::NamedTensors weights;
-    for (const auto& [name, tensor] : all("weights/")) {
-      if (classifier.empty() || !name.starts_with(classifier)) weights.emplace_back(name, tensor);
-    }
-    sm::load_state(module, weights);
-  }
-
- private:
-  sm::NamedTensors file_;
-};
 
 void check_gradients(const Golden& golden, torch::nn::Module& module, const Tensor& features) {
   module.zero_grad();

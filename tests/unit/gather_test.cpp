@@ -16,6 +16,8 @@
 #include <sslmeme/loss/supervised_contrastive.hpp>
 #include <sslmeme/loss/swav.hpp>
 #include <sslmeme/loss/vicreg.hpp>
+#include <sslmeme/method/dino.hpp>
+#include <sslmeme/method/recipes.hpp>
 #include <sslmeme/train/distributed.hpp>
 
 #include <torch/autograd.h>
@@ -189,6 +191,73 @@ TEST_CASE("One of two ranks: losses of labels, of several views, and their runni
   CHECK(alone.center().abs().max().item<double>() > 0);
 }
 
+TEST_CASE("One of two ranks: recipes", "[.recipes]") {
+  const auto group = connect();
+  torch::manual_seed(9);
+  const auto n = each * group->size();
+  sm::Batch all;
+  for (int view = 0; view < 3; ++view) all.views.push_back(torch::randn({n, 3, 16, 16}, torch::kDouble));
+  all.tokens = torch::randint(5, 30, {n, 7}, torch::kLong);
+  all.mask = torch::ones({n, 7}, torch::kBool);
+  all.ids = torch::arange(n);
+  sm::Batch mine{{}, own(all.tokens, *group), own(all.mask, *group), {}, own(all.ids, *group)};
+  for (const auto& view : all.views) mine.views.push_back(own(view, *group));
+
+  // Batch norm within encoders and projections takes the statistics of one rank: evaluation has none.
+  const auto check = [&](const char* name, auto together, auto alone) {
+    INFO(name);
+    std::vector<Outcome> outcomes;
+    for (auto* method : {&together, &alone}) {
+      method->module()->to(torch::kDouble);
+      method->module()->eval();
+      std::vector<Tensor> learning;
+      for (const auto& parameter : method->module()->parameters()) {
+        if (parameter.requires_grad()) learning.push_back(parameter);
+      }
+      const sm::StepContext context{.step = 0, .total_steps = 10, .epoch = 2};
+      const auto output = method->step(method == &together ? all : mine, context);
+      outcomes.push_back(
+          {output.total.detach(), torch::autograd::grad({output.total}, learning, {}, true, false, true), {}});
+      for (std::size_t i = 0; i < learning.size(); ++i) {
+        auto& gradient = outcomes.back().gradients[i];
+        if (!gradient.defined()) gradient = torch::zeros_like(learning[i]);
+      }
+      method->after_step({.step = 1, .total_steps = 10, .epoch = 2}, output);
+    }
+    check_equal(outcomes[1], outcomes[0], *group);
+    const auto states = alone.module()->named_buffers();
+    for (const auto& buffer : together.module()->named_buffers())
+      CHECK_THAT(states[buffer.key()], AllCloseTo(buffer.value(), law));
+  };
+  const auto cnn = [] { return sm::image_encoder("resnet18", {.width = 2, .depth = 1, .seed = 1}); };
+  const auto vit = [] {
+    return sm::image_encoder("vit_tiny_patch16_224",
+                             {.image_size = 16, .patch_size = 8, .width = 12, .depth = 1, .seed = 2});
+  };
+  const auto text = [] {
+    return sm::text_encoder("bert_base",
+                            {.vocabulary_size = 30, .max_tokens = 7, .width = 12, .depth = 1, .dropout = 0});
+  };
+  const sm::Gather gather{group}, none;
+  check("clip", sm::clip(vit(), text()), sm::clip(vit(), text(), {.gather = gather}));
+  const auto siamese = [](const sm::Gather& policy) {
+    return sm::SiameseRecipeOptions{.dim = 8, .hidden = 6, .gather = policy};
+  };
+  check("simclr", sm::simclr(vit(), siamese(none)), sm::simclr(vit(), siamese(gather)));
+  check("simsiam", sm::simsiam(vit(), siamese(none)), sm::simsiam(vit(), siamese(gather)));
+  check("byol", sm::byol(vit(), vit(), siamese(none)), sm::byol(vit(), vit(), siamese(gather)));
+  check("moco_v3", sm::moco_v3(vit(), vit(), siamese(none)), sm::moco_v3(vit(), vit(), siamese(gather)));
+  check("cass", sm::cass(cnn(), vit(), {.dim = 8}), sm::cass(cnn(), vit(), {.dim = 8, .gather = gather}));
+  check("cass_mm", sm::cass_mm(cnn(), vit(), text(), {.dim = 8}),
+        sm::cass_mm(cnn(), vit(), text(), {.dim = 8, .gather = gather}));
+  check("cass_mm_fused", sm::cass_mm_fused(cnn(), vit(), text(), {.dim = 8, .modality_dropout = 0}),
+        sm::cass_mm_fused(cnn(), vit(), text(), {.dim = 8, .modality_dropout = 0, .gather = gather}));
+  const auto distilled = [](const std::shared_ptr<const sm::ProcessGroup>& over) {
+    return sm::DinoMethodOptions{.head = {.prototypes = 9, .hidden = 8, .bottleneck = 4}, .views = 3, .group = over};
+  };
+  check("dino", sm::dino(vit(), distilled(nullptr)), sm::dino(vit(), distilled(group)));
+}
+
 TEST_CASE("One of two ranks: batches of different sizes", "[.uneven]") {
   const auto group = connect();
   const auto z = torch::randn({2 + group->rank(), 4});
@@ -212,6 +281,10 @@ TEST_CASE("Two ranks are one rank on the concatenated batch: value, gradient and
 
 TEST_CASE("Two ranks are one rank: losses of labels and of several views") {
   CHECK(sm::test::run_ranks("[.other_losses]", 2) == std::vector{0, 0});
+}
+
+TEST_CASE("Two ranks are one rank: recipes") {
+  CHECK(sm::test::run_ranks("[.recipes]", 2) == std::vector{0, 0});
 }
 
 TEST_CASE("Ranks with batches of different sizes are told so") {

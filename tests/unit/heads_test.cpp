@@ -29,12 +29,12 @@ TEST_CASE("An mlp projection is linear, batch norm, ReLU, linear, batch norm wit
   const auto head = sm::make_projection(5, {.out = 3, .kind = sm::ProjectionKind::mlp, .hidden = 7});
   const auto x = torch::randn({6, 5});
   auto w = by_name(*head);
-  CHECK(w.count("bn2.weight") == 0);
+  CHECK(w.count("layers.4.weight") == 0);
   const auto norm = [](const sm::Tensor& h) { return (h - h.mean(0)) / (h.var(0, /*unbiased=*/false) + 1e-5).sqrt(); };
-  const auto hidden = norm(x.matmul(w.at("fc1.weight").t())) * w.at("bn1.weight") + w.at("bn1.bias");
-  CHECK_THAT(head->forward(x), AllCloseTo(norm(hidden.relu().matmul(w.at("fc2.weight").t())), {1e-4, 1e-5}));
+  const auto hidden = norm(x.matmul(w.at("layers.0.weight").t())) * w.at("layers.1.weight") + w.at("layers.1.bias");
+  CHECK_THAT(head->forward(x), AllCloseTo(norm(hidden.relu().matmul(w.at("layers.3.weight").t())), {1e-4, 1e-5}));
   CHECK(head->out_dim() == 3);
-  CHECK(by_name(*sm::make_projection(5, {.kind = sm::ProjectionKind::mlp})).at("fc1.weight").sizes() ==
+  CHECK(by_name(*sm::make_projection(5, {.kind = sm::ProjectionKind::mlp})).at("layers.0.weight").sizes() ==
         torch::IntArrayRef({5, 5}));
 }
 

@@ -1,11 +1,14 @@
 // What ends training early, and what steps over a bad batch.
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/train/checkpoint.hpp>
+#include <sslmeme/train/session.hpp>
 #include <sslmeme/train/stopping.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <cmath>
 #include <csignal>
 #include <limits>
 #include <string>
@@ -56,6 +59,8 @@ TEST_CASE("Early stopping waits for so many epochs without improvement") {
   CHECK(epochs_of({.measure = listed(course), .patience = 4}) == 12);
   CHECK(epochs_of({.measure = listed(course), .patience = 2, .least = 0.3}) == 3);
   CHECK(epochs_of({.measure = listed(course), .patience = 2, .higher_is_better = false}) == 3);
+  const double none = std::numeric_limits<double>::quiet_NaN();  // the AUROC of a split with one class
+  CHECK(epochs_of({.measure = listed({none, 0.5, none, 0.6, 0.5, none}), .patience = 2}) == 6);
   const auto result = train(how, sm::EarlyStopping{.measure = listed(course), .patience = 1}).result;
   CHECK((result.stopped && !result.interrupted));
   CHECK(result.history[1].metrics == sm::NamedValues{{"auroc", 0.6}});
@@ -142,6 +147,26 @@ TEST_CASE("Steps whose loss is not finite may be skipped, changing nothing") {
   }
   CHECK(std::abs(result.history[1].loss - sum / 3) < 1e-9);
   for (const auto& parameter : method.module()->parameters()) CHECK(parameter.isfinite().all().item<bool>());
+}
+
+TEST_CASE("An epoch whose steps were all skipped has no mean loss, and is read back so") {
+  const TemporaryFolder temporary;
+  auto how = options(temporary.path);
+  how.skip_non_finite = batches;
+  auto method = tiny_cass();
+  auto loader = make_loader();
+  struct Record {
+    void on_epoch_end(const sm::StepInfo& info) const { info.session->record("mean", info.mean_loss); }
+  };
+  sm::Trainer{method, how}.fit(loader, Spoil{method.module(), batches, 2 * batches}, Record{},
+                               sm::Checkpoint{.keep = 1, .best = "mean", .higher_is_better = false});
+  const auto history = sm::read_history(temporary.path);
+  REQUIRE(history.size() == epochs);
+  for (const std::size_t epoch : {0U, 2U}) CHECK(std::isfinite(history[epoch].loss));
+  CHECK(std::isnan(history[1].loss));
+  CHECK(std::isnan(history[1].metrics.at(0).second));
+  how.existing = ExistingRun::resume;
+  CHECK(train(how).result.steps == batches * epochs);
 }
 
 TEST_CASE("More such steps in a row than allowed end training") {

@@ -226,7 +226,8 @@ TEST_CASE("What a callback sees is right") {
     CHECK_THAT(info.learning_rate, WithinRel(0.02 * options.schedule.factor({i, 12, 3}), 1e-12));
     CHECK_THAT(info.gradient_norm, WithinRel(2.0, 1e-6));
     CHECK(info.health_is_new == (info.step % 4 == 0 || info.batch == 3));
-    CHECK((info.samples_per_second > 0 && info.data_wait_share >= 0 && info.data_wait_share <= 1 && info.seconds > 0));
+    CHECK((info.samples_per_second > 0 && info.data_wait_share >= 0 && info.data_wait_share <= 1 && info.seconds > 0 &&
+           info.resident_mb > 10));
   }
   // after_step comes once a step, after the step was counted.
   REQUIRE(method.after->size() == 12);

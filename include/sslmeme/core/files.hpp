@@ -32,6 +32,9 @@ FileDigest write_atomically(const std::filesystem::path& path, std::string_view 
 /// The whole file. Throws IoError when it cannot be read, DataError when it is larger than `max_bytes`.
 std::string read_file(const std::filesystem::path& path, std::uintmax_t max_bytes = std::uintmax_t{1} << 30U);
 
+/// Makes a directory, and those above it, where there is none. Throws IoError naming it.
+void make_directory(const std::filesystem::path& directory);
+
 /// fsync of a directory, so that names made in it last. Throws IoError.
 void sync_directory(const std::filesystem::path& directory);
 

@@ -1,6 +1,7 @@
 // Losses compose: `CosineLoss{} + 0.5 * InfoNce{}` is a loss whose parts are reported by name.
 #pragma once
 
+#include <sslmeme/core/detail/holder.hpp>
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/loss/any_pair_loss.hpp>
 #include <sslmeme/loss/weight.hpp>
@@ -34,7 +35,7 @@ class WeightedSum {
     std::shared_ptr<torch::nn::Module> all;
     for (std::size_t i = 0; i < terms_.size(); ++i) {
       if (const auto state = terms_[i].loss.module()) {
-        if (!all) all = std::make_shared<States>();
+        if (!all) all = std::make_shared<detail::Holder>();
         all->register_module(std::to_string(i), state);
       }
     }
@@ -60,7 +61,6 @@ class WeightedSum {
     LossWeight weight;
     AnyPairLoss loss;
   };
-  struct States : torch::nn::Module {};
 
   template <class F>
   LossOutput sum(const StepContext& context, F output_of) const {

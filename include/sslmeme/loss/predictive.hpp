@@ -63,6 +63,7 @@ class StopGradient {
 struct PredictorOptions {
   std::int64_t dim = 256;   ///< D of the vectors
   std::int64_t hidden = 0;  ///< 0 takes dim / 4: the bottleneck of SimSiam
+  bool last_norm = false;   ///< a BatchNorm without affine part after the second Linear, as MoCo v3 has
   std::uint64_t seed = 0;   ///< of the initial weights
 };
 

@@ -1,6 +1,7 @@
 // Dino: a student that predicts, from small parts of a picture, what its own slowly moving average makes of large ones.
 #pragma once
 
+#include <sslmeme/core/process_group.hpp>
 #include <sslmeme/loss/dino.hpp>
 #include <sslmeme/method/concepts.hpp>
 #include <sslmeme/nn/backbone.hpp>
@@ -23,6 +24,8 @@ struct DinoMethodOptions {
   double momentum = 0.996;         ///< of the teacher at the start; rises to 1 along half a cosine
   std::int64_t frozen_epochs = 1;  ///< in which the prototypes do not learn
   int views = 10;                  ///< of a batch: two large ones, then the small ones (dino_views)
+  /// In training over several processes: the centre follows the teacher's outputs of all of them.
+  std::shared_ptr<const ProcessGroup> group = {};
 };
 
 /// DINO (Caron et al. 2021, arXiv:2104.14294): views of one size go through the encoder together; the teacher sees the

@@ -106,7 +106,6 @@ class ModalityGraph {
     AnyPairLoss loss;
     LossWeight weight;
   };
-  struct Root : torch::nn::Module {};
 
   /// By node: bool (N), true for the samples of a batch that miss it; undefined where none does.
   using Missing = std::vector<Tensor>;
@@ -121,8 +120,7 @@ class ModalityGraph {
   Missing draw_missing(const Batch& batch, const StepContext& context) const;
   std::vector<Tensor> project_all(const Batch& batch, const Missing& missing) const;
 
-  std::shared_ptr<Root> root_;
-  std::shared_ptr<torch::nn::Module> nodes_module_, losses_module_;
+  std::shared_ptr<torch::nn::Module> root_, nodes_module_, losses_module_;
   std::vector<std::shared_ptr<const Node>> nodes_;
   std::vector<Edge> edges_;
   ModalityDropout dropout_{.p = 0};

@@ -3,6 +3,7 @@
 
 #include <sslmeme/loss/compose.hpp>
 #include <sslmeme/loss/cosine.hpp>
+#include <sslmeme/loss/gather.hpp>
 #include <sslmeme/loss/info_nce.hpp>
 #include <sslmeme/loss/moco.hpp>
 #include <sslmeme/method/modality_graph.hpp>
@@ -15,6 +16,7 @@ struct ClipOptions {
   ProjectionKind projection = ProjectionKind::linear;  ///< linear as published; mlp learns faster from fresh encoders
   InfoNceOptions loss = {};
   std::uint64_t seed = 0;  ///< of the projections' initial weights
+  Gather gather = {};      ///< whose pairs are compared in training over several processes
 };
 
 /// CLIP (arXiv:2103.00020): nodes "image" and "text", one InfoNCE edge.
@@ -24,20 +26,24 @@ struct SiameseRecipeOptions {
   std::int64_t dim = 256;      ///< d of the compared vectors
   std::int64_t hidden = 4096;  ///< of the projection (mlp, in all of them) and the predictor; SimCLR has no predictor
   std::uint64_t seed = 0;      ///< of the initial weights
+  Gather gather = {};          ///< whose pairs are compared in training over several processes
 };
 
 /// SimCLR (Chen et al. 2020, arXiv:2002.05709): NT-Xent with temperature 0.5 between two views.
 Siamese simclr(ImageEncoder encoder, const SiameseRecipeOptions& options = {.dim = 128, .hidden = 2048});
 
-/// SimSiam (Chen & He 2020, arXiv:2011.10566): cosine, predictor and stopped gradient, both directions.
+/// SimSiam (Chen & He 2020, arXiv:2011.10566): cosine, predictor and stopped gradient, both directions; projection of
+/// three layers.
 Siamese simsiam(ImageEncoder encoder, const SiameseRecipeOptions& options = {.dim = 2048, .hidden = 512});
 
 /// BYOL (Grill et al. 2020, arXiv:2006.07733): cosine between a prediction and the teacher's projection, both
-/// directions; momentum 0.996 to 1. The published sum of the directions is twice ours.
+/// directions; momentum 0.996 to 1; the projection ends without BatchNorm. The published sum of the directions is
+/// twice ours.
 Siamese byol(ImageEncoder encoder, ImageEncoder teacher, const SiameseRecipeOptions& options = {});
 
 /// MoCo v3 (Chen et al. 2021, arXiv:2104.02057): InfoNCE of temperature 0.2 between a prediction and the teacher's
-/// projection, both directions; momentum 0.99 to 1. The published sum of the directions is twice ours.
+/// projection, both directions; momentum 0.99 to 1; projection of three layers, predictor of two, all with BatchNorm
+/// (as published for ViTs). The published sum of the directions is twice ours.
 Siamese moco_v3(ImageEncoder encoder, ImageEncoder teacher, const SiameseRecipeOptions& options = {});
 
 struct CassOptions {
@@ -45,6 +51,7 @@ struct CassOptions {
   double contrast = 0.5;  ///< weight of the InfoNCE term that keeps the features from collapsing; 0 leaves cosine alone
   InfoNceOptions loss = {};
   std::uint64_t seed = 0;
+  Gather gather = {};  ///< whose pairs are compared in training over several processes
 };
 
 /// CASS (arXiv:2206.04170): nodes "cnn" and "vit" see the same view; cosine plus contrast · InfoNCE on MLP projections.
@@ -80,6 +87,7 @@ struct CassMmOptions {
   double modality_dropout = 0;                  ///< share of samples that miss one of the nodes (ModalityDropout)
   InfoNceOptions loss = {};                     ///< of the edges with EdgeLoss::info_nce
   std::uint64_t seed = 0;
+  Gather gather = {};  ///< whose pairs are compared in training over several processes
 
   /// Cosine on all three edges, equally weighted, and nothing against collapse.
   static CassMmOptions reference() { return {.picture = {EdgeLoss::cosine, 1.0}, .text = {EdgeLoss::cosine, 1.0}}; }
@@ -101,6 +109,7 @@ struct CassMmFusedOptions {
   double modality_dropout = 0.5;
   InfoNceOptions loss = {};
   std::uint64_t seed = 0;
+  Gather gather = {};  ///< whose pairs are compared in training over several processes
 };
 
 /// CASS between whole memes: "cnn_text", the CNN's picture and the words, against "vit_text", the ViT's and the same

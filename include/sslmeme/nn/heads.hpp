@@ -13,8 +13,8 @@ namespace sslmeme {
 
 enum class ProjectionKind {
   linear,    ///< one Linear without bias (CLIP)
-  mlp,       ///< Linear → BatchNorm → ReLU → Linear → BatchNorm without affine part (MoCo v3, Chen et al. 2021,
-             ///< arXiv:2104.02057)
+  mlp,       ///< Linear → BatchNorm → ReLU, and so on → Linear → BatchNorm without affine part (SimSiam, MoCo v3: Chen
+             ///< et al. 2021, arXiv:2104.02057); Linears have a bias where no BatchNorm follows
   residual,  ///< p = Linear(x); LayerNorm(dropout₀.₁(Linear(GELU(p))) + p): the tutorial CLIP of the source document
   none,      ///< features as they are
 };
@@ -24,6 +24,8 @@ struct Projection {
   std::int64_t out = 256;  ///< d of the compared vectors; ignored by none
   ProjectionKind kind = ProjectionKind::linear;
   std::int64_t hidden = 0;  ///< of mlp; 0 takes the encoder's feature size
+  std::int64_t layers = 2;  ///< Linears of mlp: 2, in SimSiam and MoCo v3 for ViTs 3
+  bool last_norm = true;    ///< mlp ends in a BatchNorm; not so in BYOL
   std::uint64_t seed = 0;   ///< of the initial weights
 };
 

@@ -24,13 +24,14 @@ struct StepInfo {
   std::int64_t batch = 0, batches_per_epoch = 0;  ///< batches done in this epoch
   double loss = 0;                                ///< of the last step
   NamedValues parts;
-  double mean_loss = 0;  ///< over this epoch so far
+  double mean_loss = 0;  ///< over the steps of this epoch so far; NaN when all were skipped
   NamedValues mean_parts;
   double learning_rate = 0;
   double gradient_norm = 0;            ///< before clipping
   double samples_per_second = 0;       ///< over this epoch so far, waiting included
   double data_wait_share = 0;          ///< part of this epoch's time spent waiting for the loader, in [0, 1]
   double seconds = 0;                  ///< since fit() began
+  double resident_mb = 0;              ///< main memory that the process holds, 10⁶ bytes; 0 where it cannot be told
   std::vector<FeatureHealth> health;   ///< of the last measurement
   bool health_is_new = false;          ///< measured in this step
   std::string note;                    ///< what people should know of this step or of the start; mostly empty

@@ -1,0 +1,46 @@
+// Golden: the tensors that a script of scripts/golden took from a reference.
+#pragma once
+
+#include <sslmeme/nn/safetensors.hpp>
+#include <sslmeme/nn/weights.hpp>
+
+#include <map>
+#include <stdexcept>
+#include <string>
+
+namespace sslmeme::test {
+
+class Golden {
+ public:
+  explicit Golden(const std::string& name)
+      : file_{read_safetensors(SSLMEME_TEST_DATA "/parity/" + name + ".safetensors").tensors} {}
+
+  Tensor operator[](const std::string& name) const {
+    for (const auto& [key, tensor] : file_) {
+      if (key == name) return tensor;
+    }
+    throw std::out_of_range("no golden tensor is called " + name);
+  }
+  /// Tensors whose name begins with `prefix`, which is cut off.
+  std::map<std::string, Tensor> all(const std::string& prefix) const {
+    std::map<std::string, Tensor> found;
+    for (const auto& [key, tensor] : file_) {
+      if (key.starts_with(prefix)) found.emplace(key.substr(prefix.size()), tensor);
+    }
+    return found;
+  }
+  /// Strict: every name of the reference's state must be one of ours, and the other way round. Without the classifier
+  /// for a model that gives features.
+  void load_into(torch::nn::Module& module, const std::string& classifier = "") const {
+    NamedTensors weights;
+    for (const auto& [name, tensor] : all("weights/")) {
+      if (classifier.empty() || !name.starts_with(classifier)) weights.emplace_back(name, tensor);
+    }
+    load_state(module, weights);
+  }
+
+ private:
+  NamedTensors file_;
+};
+
+}  // namespace sslmeme::test
