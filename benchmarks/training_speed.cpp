@@ -79,6 +79,7 @@ int main(int argc, char** argv) {
     std::cerr << "usage: training_speed METHOD FOLDER BATCH STEPS [workers]\n";
     return 2;
   }
+  sm::keep_freed_memory();
   try {
     run(argv[1], {argv[2], std::stoll(argv[3]), std::stoll(argv[4]), argc > 5 ? std::stoi(argv[5]) : 1});
   } catch (const std::exception& error) {

@@ -2,7 +2,7 @@
 """Training from files to updated weights, ours beside tuned Python: seconds a step and seconds from launch to the first optimizer step.
 
 Peers: timm encoders, lightly's DINO head and loss, open_clip's loss, transformers' BERT; Albumentations (OpenCV) in a torch DataLoader with persistent workers; bf16
-autocast, channels_last for the CNNs, fused AdamW, multi-tensor EMA and clipping; --compile adds torch.compile. Both sides run in processes of their own, by turns, with
+autocast, channels_last for the CNNs, fused AdamW, multi-tensor EMA and clipping, malloc told to keep freed memory; --compile adds torch.compile. Both sides run in processes of their own, by turns, with
 the same number of threads, workers, pictures and views. The pictures (550 × 400 JPEG, quality 90) and their captions of twelve words are drawn by this script.
 
 Usage: benchmarks/peers/compare_training.py build/dev/benchmarks/training_speed [--only METHOD] [--compile] [--json FILE]
@@ -49,7 +49,7 @@ def draw_memes(folder):
         Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(folder / "img" / f"{i}.jpg", quality=90)
         lines.append(json.dumps({"id": i, "img": f"img/{i}.jpg", "label": i % 2, "text": " ".join(dice.choices(vocabulary, k=WORDS))}))
     (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *vocabulary]) + "\n")
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(vocabulary)]) + "\n")
 
 
 def peer(name, folder, batch, steps, workers, compiled):
@@ -218,7 +218,9 @@ def main():
     parser.add_argument("--compile", action="store_true", help="the peer compiles its encoders")
     parser.add_argument("--json")
     arguments = parser.parse_args()
-    environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
+    environment = os.environ | {"OMP_NUM_THREADS": str(THREADS), "NO_ALBUMENTATIONS_UPDATE": "1"}
+    # What keep_freed_memory() does for ours.
+    of_peer = environment | {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 26)}
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
@@ -232,7 +234,7 @@ def main():
             results = {"ours": [], "peer": []}
             for _ in range(arguments.turns):
                 results["ours"].append(measure(ours, environment))
-                results["peer"].append(measure(theirs, environment))
+                results["peer"].append(measure(theirs, of_peer))
             step = {side: statistics.median(s for _, steps in turns for s in steps) for side, turns in results.items()}
             first = {side: min(first for first, _ in turns) for side, turns in results.items()}
             rows.append({"method": method, "batch": batch, "threads": THREADS, "workers": arguments.workers, "compiled": arguments.compile,

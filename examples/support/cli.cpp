@@ -1,6 +1,7 @@
 #include "support/cli.hpp"
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/memory.hpp>
 #include <sslmeme/data/image_folder.hpp>
 
 #include <fmt/format.h>
@@ -43,6 +44,7 @@ auto whole(std::int64_t& target) {
 }  // namespace
 
 int run_program(CLI::App& app, int argc, char** argv, const std::function<void()>& body) {
+  sm::keep_freed_memory();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

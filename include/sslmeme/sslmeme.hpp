@@ -5,6 +5,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/files.hpp>
 #include <sslmeme/core/image.hpp>
+#include <sslmeme/core/memory.hpp>
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/core/process_group.hpp>
 #include <sslmeme/core/random.hpp>
@@ -17,10 +18,15 @@
 #include <sslmeme/data/meme_jsonl.hpp>
 #include <sslmeme/data/transforms.hpp>
 #include <sslmeme/data/views.hpp>
+#include <sslmeme/eval/calibration.hpp>
+#include <sslmeme/eval/compare.hpp>
+#include <sslmeme/eval/embedding_map.hpp>
 #include <sslmeme/eval/knn.hpp>
 #include <sslmeme/eval/metrics.hpp>
 #include <sslmeme/eval/predict.hpp>
+#include <sslmeme/eval/probe.hpp>
 #include <sslmeme/eval/report.hpp>
+#include <sslmeme/eval/retrieval.hpp>
 #include <sslmeme/loss/any_pair_loss.hpp>
 #include <sslmeme/loss/barlow_twins.hpp>
 #include <sslmeme/loss/compose.hpp>

@@ -2,60 +2,30 @@
 #include <sslmeme/core/random.hpp>
 #include <sslmeme/eval/metrics.hpp>
 
+#include "eval/score_groups.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <ranges>
 #include <string_view>
 
 namespace sslmeme {
 namespace {
 
-/// Samples of the same score: everything that a metric of ranks needs to know of them.
-struct Group {
-  double score;
-  std::int64_t positives = 0;
-  std::int64_t negatives = 0;
-};
-
-void check(Scores scores, Labels labels) {
-  if (scores.size() != labels.size()) {
-    throw InvalidArgument{
-        fmt::format("there are {} scores and {} labels; give one of each a sample", scores.size(), labels.size())};
-  }
-  if (scores.size() == 0) throw InvalidArgument{"there are no scores; a metric needs at least one sample"};
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    if (!std::isfinite(scores[i]))
-      throw InvalidArgument{fmt::format("score {} is {}; every score must be finite", i, scores[i])};
-    if (labels[i] != 0 && labels[i] != 1) {
-      throw InvalidArgument{
-          fmt::format("label {} is {}; labels must be 0 or 1: leave out samples without a label", i, labels[i])};
-    }
-  }
-}
-
-/// The order of the samples by falling score.
-std::vector<std::size_t> falling_order(Scores scores) {
-  std::vector<std::size_t> order(scores.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::sort(order, [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
-  return order;
-}
+using Group = detail::ScoreGroup;
 
 std::vector<Group> falling_groups(Scores scores, Labels labels) {
-  check(scores, labels);
   std::vector<Group> groups;
-  for (const auto i : falling_order(scores)) {
-    if (groups.empty() || groups.back().score != scores[i]) groups.push_back({scores[i]});
-    (labels[i] == 1 ? groups.back().positives : groups.back().negatives) += 1;
-  }
+  detail::for_each_group(detail::falling_scores(scores, labels), [&](const Group& group) { groups.push_back(group); });
   return groups;
 }
 
 Group totals(std::span<const Group> groups) {
-  Group total{0};
+  Group total;
   for (const auto& group : groups) {
     total.positives += group.positives;
     total.negatives += group.negatives;
@@ -63,27 +33,44 @@ Group totals(std::span<const Group> groups) {
   return total;
 }
 
-Group totals_of_both(std::span<const Group> groups, std::string_view what) {
-  const auto total = totals(groups);
-  if (total.positives == 0 || total.negatives == 0) {
+void require_both(std::int64_t positives, std::int64_t negatives, std::string_view what) {
+  if (positives == 0 || negatives == 0) {
     throw InvalidArgument{fmt::format(
         "{} needs both classes, but there are {} harmful and {} harmless samples; evaluate on a split with both", what,
-        total.positives, total.negatives)};
+        positives, negatives)};
   }
-  return total;
 }
 
-/// Σ over positives of (negatives below + ½ negatives at the same score) / (P N).
+/// Σ over positives of (negatives below + ½ negatives at the same score), group by falling group.
+class Wins {
+ public:
+  explicit Wins(std::int64_t negatives) : below_{static_cast<double>(negatives)} {}
+
+  void add(const Group& group) {
+    const auto tied = static_cast<double>(group.negatives);
+    below_ -= tied;
+    wins_ += static_cast<double>(group.positives) * (below_ + tied / 2);
+  }
+  double share(double positives, double negatives) const { return wins_ / (positives * negatives); }
+
+ private:
+  double below_;
+  double wins_ = 0;
+};
+
 double area(std::span<const Group> groups) {
   const auto total = totals(groups);
-  double below = static_cast<double>(total.negatives);
-  double wins = 0;
-  for (const auto& group : groups) {
-    const auto tied = static_cast<double>(group.negatives);
-    below -= tied;
-    wins += static_cast<double>(group.positives) * (below + tied / 2);
-  }
-  return wins / (static_cast<double>(total.positives) * static_cast<double>(total.negatives));
+  Wins wins{total.negatives};
+  for (const auto& group : groups) wins.add(group);
+  return wins.share(static_cast<double>(total.positives), static_cast<double>(total.negatives));
+}
+
+void require_number(double threshold) {
+  if (std::isnan(threshold)) throw InvalidArgument{"the threshold is NaN; give a number"};
+}
+
+double ratio(std::int64_t part, std::int64_t whole) {
+  return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
 /// The q-quantile of sorted values, linear between neighbours.
@@ -97,9 +84,12 @@ double quantile(std::span<const double> sorted, double q) {
 }  // namespace
 
 double auroc(Scores scores, Labels labels) {
-  const auto groups = falling_groups(scores, labels);
-  totals_of_both(groups, "AUROC");
-  return area(groups);
+  const auto falling = detail::falling_scores(scores, labels);
+  const auto positives = std::ssize(falling.positives), negatives = std::ssize(falling.negatives);
+  require_both(positives, negatives, "AUROC");
+  Wins wins{negatives};
+  detail::for_each_group(falling, [&](const Group& group) { wins.add(group); });
+  return wins.share(static_cast<double>(positives), static_cast<double>(negatives));
 }
 
 double average_precision(Scores scores, Labels labels) {
@@ -119,8 +109,8 @@ double average_precision(Scores scores, Labels labels) {
 }
 
 double accuracy(Scores scores, Labels labels, double threshold) {
-  check(scores, labels);
-  if (std::isnan(threshold)) throw InvalidArgument{"the threshold is NaN; give a number"};
+  detail::check_scores(scores, labels);
+  require_number(threshold);
   std::size_t right = 0;
   for (std::size_t i = 0; i < scores.size(); ++i) right += (scores[i] >= threshold) == (labels[i] == 1) ? 1 : 0;
   return static_cast<double>(right) / static_cast<double>(scores.size());
@@ -149,7 +139,8 @@ double best_threshold(Scores scores, Labels labels) {
 
 RocCurve roc_curve(Scores scores, Labels labels) {
   const auto groups = falling_groups(scores, labels);
-  const auto total = totals_of_both(groups, "a ROC curve");
+  const auto total = totals(groups);
+  require_both(total.positives, total.negatives, "a ROC curve");
   RocCurve curve{{0}, {0}, {std::numeric_limits<double>::infinity()}};
   std::int64_t negatives = 0, positives = 0;
   for (const auto& group : groups) {
@@ -160,6 +151,69 @@ RocCurve roc_curve(Scores scores, Labels labels) {
     curve.thresholds.push_back(group.score);
   }
   return curve;
+}
+
+PrecisionRecallCurve precision_recall_curve(Scores scores, Labels labels) {
+  const auto groups = falling_groups(scores, labels);
+  const auto total = totals(groups);
+  if (total.positives == 0) {
+    throw InvalidArgument{
+        "a precision-recall curve needs a harmful sample, but there is none; evaluate on a split with both classes"};
+  }
+  PrecisionRecallCurve curve;
+  auto found = total.positives, taken = total.positives + total.negatives;
+  for (const auto& group : groups | std::views::reverse) {
+    curve.precision.push_back(ratio(found, taken));
+    curve.recall.push_back(ratio(found, total.positives));
+    curve.thresholds.push_back(group.score);
+    found -= group.positives;
+    taken -= group.positives + group.negatives;
+  }
+  curve.precision.push_back(1);
+  curve.recall.push_back(0);
+  return curve;
+}
+
+double Confusion::precision() const {
+  return ratio(tp, tp + fp);
+}
+
+double Confusion::recall() const {
+  return ratio(tp, tp + fn);
+}
+
+double Confusion::f1() const {
+  return ratio(2 * tp, 2 * tp + fp + fn);
+}
+
+double Confusion::accuracy() const {
+  return ratio(tp + tn, tp + fp + tn + fn);
+}
+
+double Confusion::balanced_accuracy() const {
+  if (tp + fn == 0 || tn + fp == 0) return 0;
+  return (ratio(tp, tp + fn) + ratio(tn, tn + fp)) / 2;
+}
+
+Confusion confusion(Scores scores, Labels labels, double threshold) {
+  detail::check_scores(scores, labels);
+  require_number(threshold);
+  Confusion counts;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const bool held = scores[i] >= threshold, harmful = labels[i] == 1;
+    ++(held ? (harmful ? counts.tp : counts.fp) : (harmful ? counts.fn : counts.tn));
+  }
+  return counts;
+}
+
+double brier(Scores probabilities, Labels labels) {
+  detail::check_probabilities(probabilities, labels);
+  double sum = 0;
+  for (std::size_t i = 0; i < probabilities.size(); ++i) {
+    const double miss = probabilities[i] - static_cast<double>(labels[i]);
+    sum += miss * miss;
+  }
+  return sum / static_cast<double>(probabilities.size());
 }
 
 Summary summarize(std::span<const double> values) {
@@ -185,7 +239,8 @@ Interval bootstrap_auroc(Scores scores, Labels labels, const BootstrapOptions& o
         fmt::format("BootstrapOptions::level is {}; give a number between 0 and 1, such as 0.95", options.level)};
   }
   auto groups = falling_groups(scores, labels);
-  totals_of_both(groups, "AUROC");
+  const auto given = totals(groups);
+  require_both(given.positives, given.negatives, "AUROC");
   std::vector<std::int64_t*> samples;  // for each sample, in the order of scores, the count that it belongs to
   samples.reserve(scores.size());
   for (auto& group : groups) {

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <set>
@@ -135,9 +136,8 @@ std::optional<double> measured(const EpochRecord& record, const std::string& nam
   return value;
 }
 
-/// Tensors of `from` into those of `to` where they fit, else into new ones.
-void copy_into(NamedTensors& to, const NamedTensors& from) {
-  const torch::NoGradGuard no_grad;
+/// Gives `to` the names and shapes of `from`; tensors that fit stay.
+void make_room(NamedTensors& to, const NamedTensors& from) {
   to.resize(from.size());
   for (std::size_t i = 0; i < from.size(); ++i) {
     const auto& source = from[i].second;
@@ -145,7 +145,15 @@ void copy_into(NamedTensors& to, const NamedTensors& from) {
     name = from[i].first;
     if (!target.defined() || target.sizes() != source.sizes() || target.scalar_type() != source.scalar_type())
       target = torch::empty(source.sizes(), source.options().device(torch::kCPU).requires_grad(false));
-    target.copy_(source);
+  }
+}
+
+/// The same for all groups of tensors.
+void make_room(TrainingState& to, const TrainingState& from) {
+  to.tensors.resize(from.tensors.size());
+  for (std::size_t i = 0; i < from.tensors.size(); ++i) {
+    to.tensors[i].first = from.tensors[i].first;
+    make_room(to.tensors[i].second, from.tensors[i].second);
   }
 }
 
@@ -174,15 +182,29 @@ void CheckpointStore::retain(Retention retention) {
   retention_ = std::move(retention);
 }
 
+void CheckpointStore::reserve(const TrainingState& state) {
+  wait();
+  make_room(copy_, state);
+  writing_ = std::async(std::launch::async, [this] {
+    // The system gives memory when it is first written to. Not by LibTorch, whose threads the training has.
+    for (const auto& [group, tensors] : copy_.tensors) {
+      for (const auto& [name, tensor] : tensors) std::memset(tensor.data_ptr(), 0, tensor.nbytes());
+    }
+  });
+}
+
 fs::path CheckpointStore::start(const TrainingState& state) {
   wait();
   auto target = folder_ / fmt::format("step-{:09d}", state.progress.step);
   copy_.progress = state.progress;
   copy_.config_digest = state.config_digest;
-  copy_.tensors.resize(state.tensors.size());
-  for (std::size_t i = 0; i < state.tensors.size(); ++i) {
-    copy_.tensors[i].first = state.tensors[i].first;
-    copy_into(copy_.tensors[i].second, state.tensors[i].second);
+  make_room(copy_, state);
+  {
+    const torch::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < state.tensors.size(); ++i) {
+      const auto& from = state.tensors[i].second;
+      for (std::size_t j = 0; j < from.size(); ++j) copy_.tensors[i].second[j].second.copy_(from[j].second);
+    }
   }
   writing_ = std::async(std::launch::async, [this, target] {
     write(copy_, target);

@@ -60,6 +60,8 @@ class CheckpointStore {
   /// Which checkpoints the next writes leave.
   void retain(Retention retention);
 
+  /// Takes the memory for copies of states like this one, beside what the caller does next.
+  void reserve(const TrainingState& state);
   /// Copies the state and writes the copy beside what the caller does next. Waits for the write before it, and throws
   /// its error. Returns the path under which the checkpoint will be.
   std::filesystem::path start(const TrainingState& state);

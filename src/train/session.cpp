@@ -452,7 +452,9 @@ std::filesystem::path TrainingSession::save_checkpoint() {
 void TrainingSession::retain(Retention retention) {
   if (retention.newest < 1)
     throw InvalidArgument(fmt::format("Retention::newest is {}; it must be at least 1", retention.newest));
-  if (state_->directory) state_->directory->checkpoints().retain(std::move(retention));
+  if (!state_->directory) return;
+  state_->directory->checkpoints().retain(std::move(retention));
+  state_->directory->checkpoints().reserve(state_->state());
 }
 
 const std::filesystem::path& TrainingSession::output_dir() const {

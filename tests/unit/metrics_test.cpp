@@ -1,4 +1,5 @@
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/random.hpp>
 #include <sslmeme/eval/metrics.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -15,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "json_files.hpp"
+#include "evaluation_golden.hpp"
 
 using Catch::Matchers::Approx;
 using Catch::Matchers::ContainsSubstring;
@@ -64,6 +65,69 @@ TEST_CASE("Scores may be float and labels bytes") {
 TEST_CASE("A tie counts half") {
   CHECK(sm::auroc(Numbers{0.5, 0.5}, Classes{0, 1}) == 0.5);
   CHECK(sm::auroc(Numbers{0.5, 0.5, 0.2}, Classes{0, 1, 0}) == 0.75);
+}
+
+TEST_CASE("AUROC of many scores is what counting pairs gives, to the last bit") {
+  sm::Rng rng{5};
+  Numbers scores;
+  std::vector<float> narrow;
+  Classes labels;
+  for (int i = 0; i < 6000; ++i) {
+    labels.push_back(rng.bernoulli(0.4) ? 1 : 0);
+    const double score = std::round(100 * (rng.uniform(-4, 4) + static_cast<double>(labels.back()))) / 100;
+    scores.push_back(i % 5 < 3 ? 0.0 : i % 7 == 0 ? -0.0 : i % 13 == 0 ? score * 1e-300 : score);
+    narrow.push_back(static_cast<float>(score));
+  }
+  const auto by_pairs = [&](const auto& values) {
+    double wins = 0, pairs = 0;
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      for (std::size_t j = 0; labels[i] == 1 && j < labels.size(); ++j) {
+        if (labels[j] == 1) continue;
+        ++pairs;
+        wins += values[i] > values[j] ? 1 : values[i] == values[j] ? 0.5 : 0;
+      }
+    }
+    return wins / pairs;
+  };
+  CHECK(sm::auroc(scores, labels) == by_pairs(scores));
+  CHECK(sm::auroc(narrow, labels) == by_pairs(narrow));
+}
+
+TEST_CASE("Curves and counts at a threshold are those of scikit-learn") {
+  for (const auto& expected : sm::test::evaluation_golden("thresholds")) {
+    const auto scores = expected.at("scores").get<Numbers>();
+    const auto labels = expected.at("labels").get<Classes>();
+    const auto curve = sm::precision_recall_curve(scores, labels);
+    CHECK_THAT(curve.precision, Approx(expected.at("curve").at("precision").get<Numbers>()).margin(1e-14));
+    CHECK_THAT(curve.recall, Approx(expected.at("curve").at("recall").get<Numbers>()).margin(1e-14));
+    CHECK(curve.thresholds == expected.at("curve").at("thresholds").get<Numbers>());
+
+    const auto counts = sm::confusion(scores, labels, 0.5);
+    const auto& their_counts = expected.at("confusion");
+    CHECK((counts.tp == their_counts.at("tp") && counts.fp == their_counts.at("fp")));
+    CHECK((counts.tn == their_counts.at("tn") && counts.fn == their_counts.at("fn")));
+    CHECK_THAT(counts.precision(), WithinAbs(expected.at("precision"), 1e-15));
+    CHECK_THAT(counts.recall(), WithinAbs(expected.at("recall"), 1e-15));
+    CHECK_THAT(counts.f1(), WithinAbs(expected.at("f1"), 1e-15));
+    CHECK_THAT(counts.accuracy(), WithinAbs(expected.at("accuracy"), 1e-15));
+    CHECK_THAT(counts.balanced_accuracy(), WithinAbs(expected.at("balanced_accuracy"), 1e-15));
+    CHECK_THAT(sm::brier(scores, labels), WithinAbs(expected.at("brier"), 1e-15));
+  }
+}
+
+TEST_CASE("A rate that is undefined is 0") {
+  const auto none_held = sm::confusion(Numbers{0.1, 0.2}, Classes{0, 1}, 0.5);
+  CHECK(none_held.precision() == 0);
+  CHECK(none_held.recall() == 0);
+  CHECK(none_held.f1() == 0);
+  CHECK(none_held.balanced_accuracy() == 0.5);
+  const auto harmless = sm::confusion(Numbers{0.1, 0.2}, Classes{0, 0}, 0.5);
+  CHECK((harmless.tn == 2 && harmless.accuracy() == 1));
+  CHECK(harmless.recall() == 0);
+  CHECK(harmless.f1() == 0);
+  CHECK(harmless.balanced_accuracy() == 0);
+  CHECK(sm::confusion(Numbers{0.1, 0.2}, Classes{1, 1}, 0.1).balanced_accuracy() == 0);
+  CHECK(sm::Confusion{}.accuracy() == 0);
 }
 
 TEST_CASE("The best threshold lies in the middle of the widest gap") {
@@ -138,6 +202,13 @@ TEST_CASE("Metrics refuse what they cannot judge") {
   CHECK_THROWS_AS(sm::accuracy(Numbers{0.1}, Classes{0, 1}, 0.5), sm::InvalidArgument);
   CHECK_THROWS_AS(sm::accuracy(Numbers{0.1}, Classes{0}, std::nan("")), sm::InvalidArgument);
   CHECK_THROWS_AS(sm::average_precision(Numbers{0.1}, Classes{0}), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::precision_recall_curve(Numbers{0.1}, Classes{0}), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::confusion(Numbers{0.1}, Classes{0}, std::nan("")), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::confusion(Numbers{0.1}, Classes{0, 1}, 0.5), sm::InvalidArgument);
+  CHECK_THROWS_MATCHES(sm::brier(Numbers{0.1, 1.5}, Classes{0, 1}), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("probability 1 is 1.5")));
+  CHECK_THROWS_MATCHES(sm::brier(Numbers{-0.5}, Classes{0}), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("probability 0 is -0.5")));
   CHECK_THROWS_AS(sm::best_threshold(Numbers{}, Classes{}), sm::InvalidArgument);
   CHECK_THROWS_AS(sm::bootstrap_auroc(Numbers{0.1, 0.2}, Classes{0, 1}, {.resamples = 1}), sm::InvalidArgument);
   CHECK_THROWS_AS(sm::bootstrap_auroc(Numbers{0.1, 0.2}, Classes{0, 1}, {.level = 1}), sm::InvalidArgument);

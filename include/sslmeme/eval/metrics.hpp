@@ -1,5 +1,5 @@
-// How good are scores? AUROC, accuracy, average precision, ROC curves, bootstrap intervals, mean and deviation over
-// runs.
+// How good are scores? AUROC, accuracy, average precision, confusion, Brier score, ROC and precision-recall curves,
+// bootstrap intervals, mean and deviation over runs.
 #pragma once
 
 #include <concepts>
@@ -49,7 +49,7 @@ using Labels = detail::EitherView<std::int64_t, std::uint8_t>;
 // is not finite, or when a label is neither 0 nor 1.
 
 /// The probability that a harmful sample scores above a harmless one, ties counting half:
-///   AUROC = (Σ ranks of the positives − P (P + 1) / 2) / (P N), mean ranks for ties (Mann & Whitney 1947). O(n log n).
+///   AUROC = (Σ ranks of the positives − P (P + 1) / 2) / (P N), mean ranks for ties (Mann & Whitney 1947). O(n).
 /// Pooled: over all samples given, never a mean over batches. Throws InvalidArgument when one class is missing.
 double auroc(Scores scores, Labels labels);
 
@@ -75,6 +75,37 @@ struct RocCurve {
 /// The ROC curve. Throws InvalidArgument when one class is missing.
 RocCurve roc_curve(Scores scores, Labels labels);
 
+/// Precision and recall as the threshold rises: one point a distinct score, then (1, 0), which has no threshold.
+struct PrecisionRecallCurve {
+  std::vector<double> precision;   ///< tp / (tp + fp)
+  std::vector<double> recall;      ///< tp / positives, never rising
+  std::vector<double> thresholds;  ///< rising, one fewer; the samples with score ≥ threshold count as harmful
+};
+
+/// The precision-recall curve, as scikit-learn's. Throws InvalidArgument when there is no positive.
+PrecisionRecallCurve precision_recall_curve(Scores scores, Labels labels);
+
+/// Samples by what they are and what they are held for. Rates lie within [0, 1] and are 0 where they are undefined.
+struct Confusion {
+  std::int64_t tp = 0;  ///< harmful, and held for it
+  std::int64_t fp = 0;  ///< harmless, but held for harmful
+  std::int64_t tn = 0;  ///< harmless, and held for it
+  std::int64_t fn = 0;  ///< harmful, but held for harmless
+
+  double precision() const;          ///< tp / (tp + fp)
+  double recall() const;             ///< tp / (tp + fn)
+  double f1() const;                 ///< 2 tp / (2 tp + fp + fn)
+  double accuracy() const;           ///< (tp + tn) / all
+  double balanced_accuracy() const;  ///< ½ [tp / (tp + fn) + tn / (tn + fp)]; 0 when one class is missing
+};
+
+/// Counts the samples, held for harmful where score ≥ threshold. Throws InvalidArgument for a threshold that is NaN.
+Confusion confusion(Scores scores, Labels labels, double threshold);
+
+/// The mean of (p − label)² (Brier 1950): 0 best, 0.25 for always saying ½. Throws InvalidArgument for a probability
+/// outside [0, 1].
+double brier(Scores probabilities, Labels labels);
+
 /// A number measured in several runs.
 struct Summary {
   double mean = 0;
@@ -97,7 +128,7 @@ struct Interval {
 };
 
 /// A confidence interval of the AUROC by the percentile bootstrap (Efron 1979): samples are drawn with replacement, and
-/// draws of one class only are drawn again. O(n log n + n · resamples).
+/// draws of one class only are drawn again. O(n · resamples).
 Interval bootstrap_auroc(Scores scores, Labels labels, const BootstrapOptions& options = {});
 
 }  // namespace sslmeme

@@ -136,6 +136,8 @@ class TrainingSession {
   std::filesystem::path start_checkpoint();
   /// The same, and waits until it is written.
   std::filesystem::path save_checkpoint();
+  /// Says which checkpoints stay, and takes the memory for their copies beside the first steps, so that the first
+  /// checkpoint does not hold up training for it.
   void retain(Retention retention);
   const std::filesystem::path& output_dir() const;
 
