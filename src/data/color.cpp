@@ -47,23 +47,41 @@ Hsv to_hsv(const std::uint8_t* rgb) {
   const float rc = static_cast<float>(most - r) / range, gc = static_cast<float>(most - g) / range,
               bc = static_cast<float>(most - b) / range;
   const auto h = r == most ? bc - gc : static_cast<float>(g == most ? 2.0 + rc - bc : 4.0 + gc - rc);
-  const double turn = h / 6.0 + 1.0;
-  const auto hue = static_cast<float>(turn - std::floor(turn));
+  const double turn = h / 6.0 + 1.0;  // from 5/6 to below 2
+  const auto hue = static_cast<float>(turn < 1 ? turn : turn - 1);
   const auto byte = [](double x) { return static_cast<std::uint8_t>(std::clamp(static_cast<int>(x * 255.0), 0, 255)); };
   return {byte(hue), byte(s), static_cast<std::uint8_t>(most)};
 }
 
+/// Where on the circle each hue lies: between which of six colours, and how far from the first.
+struct Sector {
+  int number;
+  float fraction;
+};
+const std::array<Sector, 256> sectors = [] {
+  std::array<Sector, 256> all{};
+  for (int h = 0; h < 256; ++h) {
+    const double at = h * 6.0 / 255.0;
+    all[static_cast<std::size_t>(h)] = {static_cast<int>(at) % 6, static_cast<float>(at - static_cast<int>(at))};
+  }
+  return all;
+}();
+
 void from_hsv(const Hsv& hsv, std::uint8_t* rgb) {
-  const double sector = hsv.h * 6.0 / 255.0;
-  const int i = static_cast<int>(sector);
-  const auto f = static_cast<float>(sector - i), s = static_cast<float>(hsv.s / 255.0);
-  const auto byte = [&](double share) {
-    return static_cast<std::uint8_t>(std::clamp(std::lround(hsv.v * share), 0L, 255L));
+  const auto [sector, f] = sectors[hsv.h];
+  const auto s = static_cast<float>(hsv.s / 255.0);
+  const auto byte = [&](double share) {  // share ≥ 0, so that this rounds as lround() does
+    return static_cast<std::uint8_t>(std::min(static_cast<int>(hsv.v * share + 0.5), 255));
   };
-  const auto v = hsv.v, p = byte(1.0 - s), q = byte(1.0 - static_cast<double>(s) * f), t = byte(1.0 - s * (1.0 - f));
-  const std::array<std::array<std::uint8_t, 3>, 6> sectors{
-      {{v, t, p}, {q, v, p}, {p, v, t}, {p, q, v}, {t, p, v}, {v, p, q}}};
-  std::ranges::copy(sectors[static_cast<std::size_t>(i % 6)], rgb);
+  const auto v = hsv.v, p = byte(1.0 - s);
+  // Of even sectors the third colour rises, of odd ones it falls.
+  const auto q = sector % 2 == 0 ? byte(1.0 - s * (1.0 - f)) : byte(1.0 - static_cast<double>(s) * f);
+  constexpr std::array<std::array<std::uint8_t, 3>, 6> which{
+      // of v, q, p
+      {{0, 1, 2}, {1, 0, 2}, {2, 0, 1}, {2, 1, 0}, {1, 2, 0}, {0, 2, 1}}};
+  const std::array<std::uint8_t, 3> values{v, q, p};
+  const auto& order = which[static_cast<std::size_t>(sector)];
+  for (std::size_t c = 0; c < 3; ++c) rgb[c] = values[order[c]];
 }
 
 }  // namespace

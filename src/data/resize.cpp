@@ -2,6 +2,8 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/data/image_ops.hpp>
 
+#include "data/pixel_kernels.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -12,8 +14,6 @@
 namespace sslmeme {
 
 namespace {
-
-constexpr int precision_bits = 22;
 
 double triangle(double x) {
   x = std::abs(x);
@@ -55,49 +55,29 @@ struct Taps {
       count[static_cast<std::size_t>(i)] = end - begin;
       auto* out = weights.data() + static_cast<std::ptrdiff_t>(i) * stride;
       for (int k = 0; k < end - begin; ++k) {
-        const double weight = exact[static_cast<std::size_t>(k)] / sum * (1 << precision_bits);
+        const double weight = exact[static_cast<std::size_t>(k)] / sum * (1 << detail::resize_bits);
         out[k] = static_cast<std::int32_t>(weight < 0 ? weight - 0.5 : weight + 0.5);
       }
     }
   }
 
   const std::int32_t* of(int i) const { return weights.data() + static_cast<std::ptrdiff_t>(i) * stride; }
+  detail::TapsView view() const {
+    return {first.data(), count.data(), weights.data(), stride, static_cast<int>(first.size())};
+  }
 };
 
-std::uint8_t rounded(std::int32_t sum) {
-  return static_cast<std::uint8_t>(std::clamp(sum >> precision_bits, 0, 255));
-}
-
-constexpr std::int32_t half = 1 << (precision_bits - 1);
-
-/// One row, width in pixels → taps.first.size() pixels.
-void resize_row(const std::uint8_t* in, std::uint8_t* out, const Taps& taps) {
-  for (int x = 0; x < static_cast<int>(taps.first.size()); ++x) {
-    const auto* pixel = in + 3 * taps.first[static_cast<std::size_t>(x)];
-    const auto* weights = taps.of(x);
-    std::int32_t r = half, g = half, b = half;
-    for (int k = 0; k < taps.count[static_cast<std::size_t>(x)]; ++k, pixel += 3) {
-      r += weights[k] * pixel[0];
-      g += weights[k] * pixel[1];
-      b += weights[k] * pixel[2];
+/// `out` holds taps.size pixels in each row, the rows of `box` from row `first` of it on.
+void resize_rows(const Image& image, const Box& box, int first, const Taps& taps, Image& out) {
+  for (int y = 0; y < out.height; y += static_cast<int>(detail::most_rows_at_once)) {
+    std::vector<const std::uint8_t*> from;
+    std::vector<std::uint8_t*> to;
+    for (int row = y; row < std::min(out.height, y + static_cast<int>(detail::most_rows_at_once)); ++row) {
+      from.push_back(image.row(box.y + first + row) + 3 * static_cast<std::ptrdiff_t>(box.x));
+      to.push_back(out.row(row));
     }
-    *out++ = rounded(r);
-    *out++ = rounded(g);
-    *out++ = rounded(b);
+    detail::resize_rows(from, box.width, taps.view(), to);
   }
-}
-
-/// Output row y from the rows of `image`, of which row 0 is the input's row `offset`. sums: one for each value of a
-/// row.
-void resize_column(const Image& image, int offset, int y, const Taps& taps, std::uint8_t* out,
-                   std::vector<std::int32_t>& sums) {
-  std::ranges::fill(sums, half);
-  for (int k = 0; k < taps.count[static_cast<std::size_t>(y)]; ++k) {
-    const auto* in = image.row(taps.first[static_cast<std::size_t>(y)] + k - offset);
-    const auto weight = taps.of(y)[k];
-    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += weight * in[i];
-  }
-  for (std::size_t i = 0; i < sums.size(); ++i) out[i] = rounded(sums[i]);
 }
 
 Image resize_nearest(const Image& image, const Box& box, int width, int height) {
@@ -148,13 +128,18 @@ Image resized_crop(const Image& image, const Box& box, int width, int height, In
       std::copy_n(image.row(box.y + y) + 3 * box.x, 3 * width, narrowed.row(y - first));
   } else {
     const Taps rows{box.width, width, interpolation};
-    for (int y = first; y < last; ++y) resize_row(image.row(box.y + y) + 3 * box.x, narrowed.row(y - first), rows);
+    resize_rows(image, box, first, rows, narrowed);
   }
   if (box.height == height) return narrowed;
 
   Image out{width, height};
-  std::vector<std::int32_t> sums(static_cast<std::size_t>(width) * 3);
-  for (int y = 0; y < height; ++y) resize_column(narrowed, first, y, columns, out.row(y), sums);
+  std::vector<const std::uint8_t*> from;
+  for (int y = 0; y < height; ++y) {
+    from.clear();
+    const auto begin = columns.first[static_cast<std::size_t>(y)] - first;
+    for (int k = 0; k < columns.count[static_cast<std::size_t>(y)]; ++k) from.push_back(narrowed.row(begin + k));
+    detail::weighted_rows(from, columns.of(y), static_cast<std::size_t>(width) * 3, out.row(y));
+  }
   return out;
 }
 

@@ -2,6 +2,8 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/data/image_ops.hpp>
 
+#include "data/pixel_kernels.hpp"
+
 #include <Eigen/Dense>
 
 #include <algorithm>
@@ -162,24 +164,22 @@ Image gaussian_blur(const Image& image, int kernel_size, double sigma) {
 
   const auto length = static_cast<std::size_t>(image.width) * 3;
   std::vector<float> padded(length + static_cast<std::size_t>(6 * radius)), sums(length);
+  std::vector<const float*> from(kernel.size());
   std::vector<float> blurred(length * static_cast<std::size_t>(image.height));
   for (int y = 0; y < image.height; ++y) {
     for (int x = -radius; x < image.width + radius; ++x) {
       std::copy_n(image.row(y) + 3 * reflected(x, image.width), 3, padded.data() + 3 * (x + radius));
     }
-    float* out = blurred.data() + static_cast<std::size_t>(y) * length;
-    for (std::size_t k = 0; k < kernel.size(); ++k) {
-      for (std::size_t i = 0; i < length; ++i) out[i] += kernel[k] * padded[i + 3 * k];
-    }
+    for (std::size_t k = 0; k < kernel.size(); ++k) from[k] = padded.data() + 3 * k;
+    detail::weighted_rows(from, kernel.data(), length, blurred.data() + static_cast<std::size_t>(y) * length);
   }
   Image out{image.width, image.height};
   for (int y = 0; y < image.height; ++y) {
-    std::ranges::fill(sums, 0.0F);
     for (int k = -radius; k <= radius; ++k) {
-      const float* in = blurred.data() + static_cast<std::size_t>(reflected(y + k, image.height)) * length;
-      const float weight = kernel[static_cast<std::size_t>(k + radius)];
-      for (std::size_t i = 0; i < length; ++i) sums[i] += weight * in[i];
+      from[static_cast<std::size_t>(k + radius)] =
+          blurred.data() + static_cast<std::size_t>(reflected(y + k, image.height)) * length;
     }
+    detail::weighted_rows(from, kernel.data(), length, sums.data());
     std::ranges::transform(sums, out.row(y), [](float value) { return static_cast<std::uint8_t>(std::lrint(value)); });
   }
   return out;

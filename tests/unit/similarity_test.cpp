@@ -15,11 +15,8 @@
 #include <string>
 #include <vector>
 
-#ifdef SSLMEME_HIGHWAY
-#include <hwy/targets.h>
-#endif
-
 #include "close_to.hpp"
+#include "instruction_sets.hpp"
 #include "loss/kernels.hpp"
 
 namespace sm = sslmeme;
@@ -201,17 +198,12 @@ TEST_CASE("Every instruction set of this machine gives the same losses, and touc
   };
   const auto expected = results();
   std::set<std::string> seen;
-  for (const auto target : hwy::SupportedAndGeneratedTargets()) {
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  sm::test::on_every_instruction_set([&] {
     seen.insert(sm::detail::kernel_target());
-    INFO(sm::detail::kernel_target());
     const auto actual = results();
     for (std::size_t i = 0; i < expected.size(); ++i)
       CHECK_THAT(actual[i], AllCloseTo(expected[i], {1e-5, 1e-6, 1e-6}));
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  });
   CHECK(seen.size() == hwy::SupportedAndGeneratedTargets().size());
 }
 #endif

@@ -1,0 +1,66 @@
+// views_speed FOLDER [rounds]: milliseconds a picture, on one thread, of reading the pictures of FOLDER and of making
+// views of them, tensors included. Its peer and driver is benchmarks/peers/compare_views.py.
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
+#include <sslmeme/data/image_io.hpp>
+#include <sslmeme/data/views.hpp>
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <vector>
+
+namespace sm = sslmeme;
+
+namespace {
+
+/// Of all pictures, the best of several rounds.
+template <class F>
+void measure(const char* name, std::size_t pictures, int rounds, F f) {
+  double best = 1e30;
+  for (int round = 0; round < rounds; ++round) {
+    const auto began = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < pictures; ++i) f(i);
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+  }
+  std::cout << name << ' ' << 1e3 * best / static_cast<double>(pictures) << std::endl;
+}
+
+void run(const std::filesystem::path& folder, int rounds) {
+  std::vector<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator{folder}) paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  measure("decode", paths.size(), rounds, [&](std::size_t i) { sm::read_image(paths[i]); });
+  const auto make = [&](const char* name, const sm::Views& views) {
+    measure(name, paths.size(), rounds, [&](std::size_t i) {
+      const auto picture = sm::read_image(paths[i]);
+      for (std::size_t v = 0; v < views.size(); ++v) {
+        sm::Rng rng{sm::derive_seed({i, v})};
+        views[v].normalize(views[v].transform(picture, rng));
+      }
+    });
+  };
+  make("dino", sm::dino_views());
+  make("clip_eval", sm::clip_eval());
+  make("cass_384", sm::cass_views({.size = 384}));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::cerr << "usage: views_speed FOLDER [rounds]\n";
+    return 2;
+  }
+  at::set_num_threads(1);
+  try {
+    run(argv[1], argc > 2 ? std::stoi(argv[2]) : 3);
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << '\n';
+    return 1;
+  }
+}
