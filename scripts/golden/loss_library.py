@@ -172,6 +172,95 @@ for step in range(4):
     tensors |= {f"moco/{step}/query": query, f"moco/{step}/key": key, f"moco/{step}/value": value}
     tensors |= {f"moco/{step}/grad": torch.autograd.grad(value, x)[0], f"moco/{step}/next_queue": moco.memory_bank.bank.clone()}
 
+# More shapes of the losses that take no pair of batches.
+def keep(case, name, loss, x, **more):
+    """The value of loss(x) and its gradient as NAME, x and what goes with it as CASE."""
+    x = x.float().double().requires_grad_()
+    value = loss(x)
+    tensors.update({f"{name}/value": value, f"{name}/grad": torch.autograd.grad(value, x)[0]})
+    tensors.update({f"{case}/{key}": tensor for key, tensor in more.items()})
+
+
+repeated = exact(3, 6)[[0, 1, 0, 2, 1]]
+for case, z, labels in (
+    ("wide", exact(4, 30), [0, 1, 0, 1]),
+    ("tall", exact(20, 3), [i * i % 5 for i in range(20)]),
+    ("pair", exact(2, 3), [4, 4]),
+    ("duplicates", repeated, [0, 0, 0, 1, 1]),
+    ("long", exact(6, 4, scale=1e3), [0, 0, 1, 1, 2, 2]),
+):
+    labels = torch.tensor(labels)
+    for temperature in (0.07, 0.01):
+        keep(f"sup_con_{case}", f"sup_con_{case}/{temperature}", lambda x: sup_con(x, labels, temperature), z, z=z, labels=labels)
+
+for case, logits in (
+    ("one", exact(1)),
+    ("many", exact(33, scale=3)),
+    ("ties", torch.zeros(6).double()),
+    ("huge", torch.tensor([1e4, -1e4, 300.0, -300.0, 1e-8, -1e-8]).double()),
+):
+    labels = torch.tensor([i % 3 % 2 for i in range(len(logits))])
+    for name, loss in {
+        "bce": lambda x: F.binary_cross_entropy_with_logits(x, labels.double()),
+        "bce_weighted": lambda x: F.binary_cross_entropy_with_logits(x, labels.double(), pos_weight=torch.tensor(3.0).double()),
+        "focal": lambda x: sigmoid_focal_loss(x, labels.double(), alpha=-1, gamma=2, reduction="mean"),
+        "focal_paper": lambda x: sigmoid_focal_loss(x, labels.double(), alpha=0.25, gamma=2, reduction="mean"),
+    }.items():
+        keep(f"binary_{case}", f"{name}_{case}", loss, logits, logits=logits, labels=labels)
+
+for case, logits in (("one", exact(1, 3)), ("two", exact(5, 2)), ("many", exact(6, 50, scale=3)), ("ties", torch.zeros(3, 4).double()), ("huge", exact(6, 5, scale=1e3))):
+    labels = torch.arange(len(logits)) % logits.size(1)
+    for name, smoothing in (("cross_entropy", 0.0), ("cross_entropy_smooth", 0.1)):
+        keep(f"classes_{case}", f"{name}_{case}", lambda x: F.cross_entropy(x, labels, label_smoothing=smoothing), logits, logits=logits, labels=labels)
+
+for case, (n, k) in {"one": (1, 4), "wide": (3, 40), "tall": (17, 3)}.items():
+    views = [(F.normalize(exact(n, 5)) @ F.normalize(exact(5, k), dim=0)).float().double() for _ in range(3)]
+    inputs = [v.clone().requires_grad_() for v in views]
+    value = L.SwaVLoss()(inputs[:2], inputs[2:])[0] if len(inputs) > 2 else None
+    tensors |= {f"swav_{case}/value": value, f"swav_{case}/codes": sinkhorn(views[0])}
+    tensors |= {f"swav_{case}/view_{i}": v for i, v in enumerate(views)}
+    tensors |= {f"swav_{case}/grad_{i}": g for i, g in enumerate(torch.autograd.grad(value, inputs))}
+
+for case, (v, t, b, k, scale, temperature) in {
+    "one": (3, 2, 1, 11, 0.3, 0.04),
+    "warm": (4, 2, 3, 20, 0.3, 0.07),
+    "large_logits": (4, 2, 3, 20, 30, 0.04),
+    "ties": (3, 2, 2, 8, 0, 0.04),
+}.items():
+    student, teacher, center = exact(v, b, k, scale=scale), exact(t, b, k, scale=scale), exact(k, scale=0.1)
+    x = student.clone().requires_grad_()
+    value = dino(x, teacher, center, 0.1, temperature)
+    tensors |= {f"dino/{case}/student": student, f"dino/{case}/teacher": teacher, f"dino/{case}/center": center, f"dino/{case}/value": value}
+    tensors |= {f"dino/{case}/grad": torch.autograd.grad(value, x)[0], f"dino/{case}/next_center": 0.9 * center + 0.1 * teacher.mean((0, 1))}
+
+# Cold, and with gradients of what is learned.
+twins = exact(6, 5)
+for case, (a, b) in {"learned": (exact(7, 5), exact(7, 5)), "learned_duplicates": (exact(3, 5)[[0, 1, 0, 2]], exact(4, 5)), "learned_twins": (twins, twins.clone())}.items():
+    for name, (scale, bias) in {"default": (10.0, -10.0), "cold": (100.0, -10.0)}.items():
+        x, y = a.float().double().requires_grad_(), b.float().double().requires_grad_()
+        log_scale, offset = torch.tensor(scale).double().log().requires_grad_(), torch.tensor(bias).double().requires_grad_()
+        value = SigLipLoss()(F.normalize(x), F.normalize(y), log_scale.exp(), offset)
+        grads = torch.autograd.grad(value, [x, y, log_scale, offset])
+        tensors |= {f"{case}/a": a, f"{case}/b": b, f"{case}/sigmoid_{name}/value": value}
+        tensors |= {f"{case}/sigmoid_{name}/{key}": grad for key, grad in zip(("grad_a", "grad_b", "grad_log_scale", "grad_bias"), grads)}
+    x, y = a.float().double().requires_grad_(), b.float().double()
+    value = moco_v3(x, y, 0.02)
+    tensors |= {f"{case}/moco_v3_cold/value": value, f"{case}/moco_v3_cold/grad_a": torch.autograd.grad(value, x)[0]}
+
+for case, (query, key, queue, temperature) in {
+    "one": (exact(1, 3), exact(1, 3), exact(5, 3), 0.1),
+    "wide": (exact(4, 20), exact(4, 20), exact(8, 20), 0.07),
+    "duplicates": (repeated, exact(5, 6), torch.cat([repeated, exact(2, 6)]), 0.1),
+    "cold": (exact(5, 6, scale=1e3), exact(5, 6), exact(9, 6), 0.01),
+}.items():
+    query, key, queue = query.float().double(), key.float().double(), F.normalize(queue.float().double())
+    contrast = L.NTXentLoss(temperature=temperature, memory_bank_size=(len(queue), queue.size(1)))
+    contrast.memory_bank.bank = queue.clone()
+    x = query.clone().requires_grad_()
+    value = contrast(x, key)
+    tensors |= {f"moco_{case}/query": query, f"moco_{case}/key": key, f"moco_{case}/queue": queue, f"moco_{case}/value": value}
+    tensors |= {f"moco_{case}/grad": torch.autograd.grad(value, x)[0]}
+
 path = pathlib.Path(__file__).resolve().parents[2] / "tests/data/parity/loss_library.safetensors"
 made_by = {"script": "scripts/golden/loss_library.py", "torch": torch.__version__, "lightly": lightly.__version__, "open_clip": open_clip.__version__}
 save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, path, made_by)
