@@ -103,6 +103,10 @@ TEST_CASE("Pre-training, fine-tuning, resuming and refusing a used directory") {
   const std::string vit = "vit_tiny_patch16_224:patch_size=16,width=24,depth=1";
   CHECK(run("pretrain_cass", tiny.in_out("cass") + pictures + vit).code == 0);
   CHECK(run("pretrain_cass_mm", tiny.in_out("mm") + pictures + vit + " --text minilm_l6:width=24,depth=1").code == 0);
+  const auto mine =
+      run("my_loss", "--data " + tiny.memes + " --size 32 --batch 8 --epochs 1 --encoder resnet18:width=8,depth=1");
+  INFO(mine.output);
+  CHECK(mine.code == 0);
 }
 
 TEST_CASE("Each kind of bad input gets one line that names it") {

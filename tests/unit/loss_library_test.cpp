@@ -3,6 +3,7 @@
 #include <sslmeme/loss/any_pair_loss.hpp>
 #include <sslmeme/loss/barlow_twins.hpp>
 #include <sslmeme/loss/compose.hpp>
+#include <sslmeme/loss/cosine.hpp>
 #include <sslmeme/loss/dino.hpp>
 #include <sslmeme/loss/info_nce.hpp>
 #include <sslmeme/loss/koleo.hpp>
@@ -35,13 +36,17 @@ using sm::test::AllCloseTo;
 
 namespace {
 
-std::vector<sm::AnyPairLoss> pair_losses() {
-  return {sm::InfoNce{},     sm::NtXent{},         sm::SigmoidLoss{}, sm::SimSiamLoss{}, sm::ByolLoss{},
-          sm::BarlowTwins{}, sm::SoftTargetClip{}, sm::VicReg{},      sm::KoLeo{},       sm::MocoV3Loss{}};
+std::vector<sm::AnyPairLoss> pair_losses(std::int64_t dim) {
+  return {sm::CosineLoss{},     sm::MocoLoss{{.queue = 8, .dim = dim}},
+          sm::InfoNce{},        sm::NtXent{},
+          sm::SigmoidLoss{},    sm::SimSiamLoss{},
+          sm::ByolLoss{},       sm::BarlowTwins{},
+          sm::SoftTargetClip{}, sm::VicReg{},
+          sm::KoLeo{},          sm::MocoV3Loss{}};
 }
 
 void check_finite(const Tensor& a_in, const Tensor& b_in, const std::string& what) {
-  for (const auto& loss : pair_losses()) {
+  for (const auto& loss : pair_losses(a_in.size(1))) {
     INFO(loss.name() << " on " << what);
     const auto a = a_in.clone().requires_grad_(), b = b_in.clone().requires_grad_();
     const auto total = loss(a, b).total;
@@ -221,7 +226,7 @@ TEST_CASE("NaN in a vector is NaN in the loss, never a number that looks fine") 
   auto a = torch::randn({4, 9});
   const auto b = torch::randn({4, 9});
   a[1][3] = NAN;
-  for (const auto& loss : pair_losses()) {
+  for (const auto& loss : pair_losses(a.size(1))) {
     INFO(loss.name());
     CHECK(std::isnan(loss(a, b).total.item<double>()));
   }
