@@ -1,6 +1,7 @@
 #include <sslmeme/loss/compose.hpp>
 #include <sslmeme/loss/cosine.hpp>
 #include <sslmeme/loss/info_nce.hpp>
+#include <sslmeme/loss/nt_xent.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -102,6 +103,22 @@ TEST_CASE("A weight may be a schedule over the run") {
   const auto broken = sm::LossWeight{[](const sm::StepContext&) { return NAN; }} * cosine;
   CHECK_THROWS_MATCHES(broken(a, b, {.context = {.step = 7}}), sm::InvalidArgument,
                        Catch::Matchers::Message("the weight of a loss is nan at step 7; it must be finite"));
+}
+
+TEST_CASE("NtXent leaves duplicates out of the negatives too") {
+  const auto a = torch::randn({4, 5}, torch::kDouble), b = torch::randn({4, 5}, torch::kDouble);
+  const auto ids = torch::tensor({7, 8, 7, 9}, torch::kLong);
+  const sm::NtXent plain{}, masking{.mask_duplicates = true};
+  CHECK(masking(a, b).item<double>() == plain(a, b, {.ids = ids}).item<double>());
+  const auto z = sm::l2_normalize(torch::cat({a, b}));
+  auto logits = torch::matmul(z, z.t()) / 0.5;
+  const auto positives = torch::cat({logits.diagonal(4), logits.diagonal(-4)}).clone();
+  logits.fill_diagonal_(-INFINITY);
+  for (const auto i : {0, 4}) {  // the views of sample 0 against those of sample 2
+    for (const auto j : {2, 6}) logits[i][j] = logits[j][i] = -INFINITY;
+  }
+  const auto expected = (logits.logsumexp(1) - positives).mean().item<double>();
+  CHECK_THAT(masking(a, b, {.ids = ids}).item<double>(), WithinRel(expected, 1e-10));
 }
 
 TEST_CASE("Ids reach the terms of a sum: duplicates are no negatives") {

@@ -96,6 +96,7 @@ std::vector<Case> cases() {
           {"info_nce", [] { return sm::InfoNce{}; }},
           {"info_nce, duplicates masked", [] { return sm::InfoNce{{.mask_duplicates = true}}; }},
           {"nt_xent", [] { return sm::NtXent{}; }},
+          {"nt_xent, duplicates masked", [] { return sm::NtXent{.mask_duplicates = true}; }},
           {"sigmoid", [] { return sm::SigmoidLoss{{.scale = 2, .bias = -1}}; }},
           {"soft_target_clip", [] { return sm::SoftTargetClip{}; }},
           {"byol", [] { return sm::ByolLoss{}; }, true},
