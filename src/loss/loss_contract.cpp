@@ -17,6 +17,22 @@ bool near(double a, double b, double tolerance) {
   return std::abs(a - b) <= tolerance * std::max({1.0, std::abs(a), std::abs(b)});
 }
 
+/// Puts a tensor back as it was.
+class Restored {
+ public:
+  explicit Restored(const Tensor& tensor) : tensor_{tensor}, before_{tensor.detach().clone()} {}
+  ~Restored() {
+    const torch::NoGradGuard no_grad;
+    tensor_.copy_(before_);
+  }
+  Restored(const Restored&) = delete;
+  Restored& operator=(const Restored&) = delete;
+  const Tensor& before() const { return before_; }
+
+ private:
+  Tensor tensor_, before_;
+};
+
 class Checker {
  public:
   Checker(const AnyPairLoss& loss, const LossClaims& claims) : loss_{loss}, claims_{claims} {
@@ -30,6 +46,7 @@ class Checker {
     try {
       if (!shape_and_value()) return report_;
       gradients();
+      parameter_gradients();
       laws();
       half_precision();
     } catch (const std::exception& error) {
@@ -94,7 +111,10 @@ class Checker {
         const auto at = [&](double t) { return first ? value(x + t * direction, b_) : value(a_, x + t * direction); };
         const auto expected = (at(h) - at(-h)) / (2 * h);
         const auto actual = (gradient * direction).sum().item<double>();
-        if (!near(actual, expected, gradient_tolerance)) {
+        // Of the gradient's own size, and what rounding makes of the differences.
+        const auto allowed =
+            gradient_tolerance * gradient.norm().item<double>() + 1e-15 / h * std::max(std::abs(value_), 1e-300);
+        if (!(std::abs(actual - expected) <= allowed)) {
           fail(fmt::format("its gradient along a direction of z_{} is {}, differences give {}", first ? 'a' : 'b',
                            actual, expected));
           break;
@@ -103,6 +123,35 @@ class Checker {
     }
     // A loss may stop the gradient on one side, as a loss with a teacher does; not on both.
     if (!flows) fail("no gradient flows to z_a or z_b");
+  }
+
+  /// The same for what the loss learns. Parameters are mostly fp32: large steps, and a tolerance to match.
+  void parameter_gradients() {
+    const auto module = loss_.module();
+    if (!module) return;
+    const TorchSeedScope seeded{claims_.seed + 2};
+    constexpr double h = 1e-2, tolerance = 1e-3;
+    for (const auto& item : module->named_parameters()) {
+      auto parameter = item.value();
+      if (!parameter.requires_grad()) continue;
+      const auto gradient = torch::autograd::grad({loss_(a_, b_).total}, {parameter}, {}, std::nullopt, false, true)[0];
+      if (!gradient.defined()) continue;
+      const torch::NoGradGuard no_grad;
+      const auto direction = torch::randn_like(parameter) / std::sqrt(static_cast<double>(parameter.numel()));
+      const Restored restored{parameter};
+      const auto at = [&](double t) {
+        parameter.copy_(restored.before() + t * direction);
+        return value(a_, b_);
+      };
+      const auto expected = (at(h) - at(-h)) / (2 * h);
+      const auto actual = (gradient * direction).sum().item<double>();
+      const auto allowed = tolerance * std::max(gradient.norm().item<double>(), std::abs(expected)) +
+                           1e-9 * std::max(std::abs(value_), 1e-300);
+      if (!(std::abs(actual - expected) <= allowed)) {
+        fail(fmt::format("its gradient along a direction of its parameter {} is {}, differences give {}", item.key(),
+                         actual, expected));
+      }
+    }
   }
 
   void laws() {

@@ -105,6 +105,27 @@ struct Throws {
     throw sm::InvalidArgument("too few: " + sm::shape_string(a));
   }
 };
+/// Its gradient is half of what it should be, and small.
+struct SmallHalfGradient {
+  Tensor operator()(const Tensor& z_a, const Tensor& z_b) const {
+    const auto x = (z_a * z_b.detach()).mean();
+    return 0.5e-6 * (x + x.detach());
+  }
+};
+
+/// That of its parameter is half.
+struct HalfParameterGradient {
+  struct State : torch::nn::Module {
+    Tensor scale = register_parameter("scale", torch::ones({}));
+  };
+  std::shared_ptr<State> state = std::make_shared<State>();
+  Tensor operator()(const Tensor& z_a, const Tensor& z_b) const {
+    const auto scale = 0.5 * (state->scale + state->scale.detach());
+    return (z_a * z_b).mean() * scale.to(z_a.scalar_type());
+  }
+  std::shared_ptr<torch::nn::Module> module() const { return state; }
+};
+
 /// Sums 2·N·D terms of alternating sign in the type it is given, and so loses bf16's eight bits.
 struct ComputesInBf16 {
   Tensor operator()(const Tensor& a, const Tensor& b) const { return ((a + 1000) - (b + 1000)).pow(2).sum(1).mean(); }
@@ -177,6 +198,14 @@ TEST_CASE("Each way to break the contract has its own message") {
   }
   SECTION("gradient of z_b") {
     only(check_pair_loss(WrongGradientB{}), "its gradient along a direction of z_b is");
+  }
+  SECTION("a small gradient") {
+    only(check_pair_loss(SmallHalfGradient{}), "its gradient along a direction of z_a is");
+  }
+  SECTION("gradient of a parameter") {
+    const HalfParameterGradient half;
+    only(check_pair_loss(half), "its gradient along a direction of its parameter scale is");
+    CHECK(half.state->scale.item<float>() == 1);  // as it was
   }
   SECTION("no gradient") {
     only(check_pair_loss(Detached{}), "no gradient flows to z_a or z_b");
