@@ -21,14 +21,14 @@ std::vector<std::uint8_t> random_bytes(std::size_t n, sm::Rng& rng) {
   return bytes;
 }
 
-/// Weights as those of a bicubic filter: some negative, of sum 1 in fixed point.
+/// Weights as those of a bicubic filter: some negative, of a sum of 1 or less in fixed point, which cannot overflow.
 std::vector<std::int32_t> random_weights(std::size_t n, sm::Rng& rng) {
   std::vector<double> exact(n);
   double sum = 0;
-  for (auto& weight : exact) sum += weight = rng.uniform(-0.2, 1.0);
+  for (auto& weight : exact) sum += weight = rng.uniform(-0.1, 1.0);
   std::vector<std::int32_t> weights;
   for (const auto weight : exact)
-    weights.push_back(static_cast<std::int32_t>(weight / std::max(sum, 0.5) * (1 << kernels::resize_bits)));
+    weights.push_back(static_cast<std::int32_t>(weight / std::max(sum, 1.0) * (1 << kernels::resize_bits)));
   return weights;
 }
 
