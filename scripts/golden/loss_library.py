@@ -68,6 +68,17 @@ def dino(student, teacher, center, student_temperature, teacher_temperature):
     return total / pairs
 
 
+def binary_losses(labels):
+    """Of logits, by name."""
+    y = labels.double()
+    return {
+        "bce": lambda x: F.binary_cross_entropy_with_logits(x, y),
+        "bce_weighted": lambda x: F.binary_cross_entropy_with_logits(x, y, pos_weight=torch.tensor(3.0).double()),
+        "focal": lambda x: sigmoid_focal_loss(x, y, alpha=-1, gamma=2, reduction="mean"),
+        "focal_paper": lambda x: sigmoid_focal_loss(x, y, alpha=0.25, gamma=2, reduction="mean"),
+    }
+
+
 def exact(*shape, scale=1.0):
     return (torch.randn(*shape) * scale).double()
 
@@ -124,12 +135,7 @@ tensors |= {"sup_con/z": z, "sup_con/labels": labels}
 
 logits, targets = torch.cat([exact(9, scale=3), torch.tensor([60.0, -60.0, 0.0]).double()]), torch.tensor([0, 1] * 6)
 x = logits.clone().requires_grad_()
-for name, loss in {
-    "bce": lambda x: F.binary_cross_entropy_with_logits(x, targets.double()),
-    "bce_weighted": lambda x: F.binary_cross_entropy_with_logits(x, targets.double(), pos_weight=torch.tensor(3.0).double()),
-    "focal": lambda x: sigmoid_focal_loss(x, targets.double(), alpha=-1, gamma=2, reduction="mean"),
-    "focal_paper": lambda x: sigmoid_focal_loss(x, targets.double(), alpha=0.25, gamma=2, reduction="mean"),
-}.items():
+for name, loss in binary_losses(targets).items():
     value = loss(x)
     tensors |= {f"{name}/value": value, f"{name}/grad": torch.autograd.grad(value, x)[0]}
 tensors |= {"binary/logits": logits, "binary/labels": targets}
@@ -200,12 +206,7 @@ for case, logits in (
     ("huge", torch.tensor([1e4, -1e4, 300.0, -300.0, 1e-8, -1e-8]).double()),
 ):
     labels = torch.tensor([i % 3 % 2 for i in range(len(logits))])
-    for name, loss in {
-        "bce": lambda x: F.binary_cross_entropy_with_logits(x, labels.double()),
-        "bce_weighted": lambda x: F.binary_cross_entropy_with_logits(x, labels.double(), pos_weight=torch.tensor(3.0).double()),
-        "focal": lambda x: sigmoid_focal_loss(x, labels.double(), alpha=-1, gamma=2, reduction="mean"),
-        "focal_paper": lambda x: sigmoid_focal_loss(x, labels.double(), alpha=0.25, gamma=2, reduction="mean"),
-    }.items():
+    for name, loss in binary_losses(labels).items():
         keep(f"binary_{case}", f"{name}_{case}", loss, logits, logits=logits, labels=labels)
 
 for case, logits in (("one", exact(1, 3)), ("two", exact(5, 2)), ("many", exact(6, 50, scale=3)), ("ties", torch.zeros(3, 4).double()), ("huge", exact(6, 5, scale=1e3))):
@@ -216,7 +217,7 @@ for case, logits in (("one", exact(1, 3)), ("two", exact(5, 2)), ("many", exact(
 for case, (n, k) in {"one": (1, 4), "wide": (3, 40), "tall": (17, 3)}.items():
     views = [(F.normalize(exact(n, 5)) @ F.normalize(exact(5, k), dim=0)).float().double() for _ in range(3)]
     inputs = [v.clone().requires_grad_() for v in views]
-    value = L.SwaVLoss()(inputs[:2], inputs[2:])[0] if len(inputs) > 2 else None
+    value = L.SwaVLoss()(inputs[:2], inputs[2:])[0]
     tensors |= {f"swav_{case}/value": value, f"swav_{case}/codes": sinkhorn(views[0])}
     tensors |= {f"swav_{case}/view_{i}": v for i, v in enumerate(views)}
     tensors |= {f"swav_{case}/grad_{i}": g for i, g in enumerate(torch.autograd.grad(value, inputs))}

@@ -12,6 +12,7 @@ namespace sslmeme::detail {
 namespace {
 
 constexpr std::int32_t half = 1 << (resize_bits - 1);
+[[maybe_unused]] constexpr std::size_t rows_at_once = 4;
 
 std::uint8_t rounded(std::int32_t sum) {
   return static_cast<std::uint8_t>(std::clamp(sum >> resize_bits, 0, 255));
@@ -49,7 +50,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 /// rows: padded by a byte, so that the last pixel can be read as four bytes.
 void resize_four_rows(const std::uint8_t* const* rows, const TapsView& taps, std::uint8_t* const* out) {
 #if HWY_TARGET == HWY_SCALAR  // has vectors of one lane only
-  for (std::size_t i = 0; i < most_rows_at_once; ++i) resize_row(rows[i], taps, out[i]);
+  for (std::size_t i = 0; i < rows_at_once; ++i) resize_row(rows[i], taps, out[i]);
 #else
   const hn::FixedTag<std::int32_t, 4> d;
   const hn::FixedTag<std::uint8_t, 4> bytes;
@@ -141,17 +142,19 @@ void resize_rows(std::span<const std::uint8_t* const> in, int width, const TapsV
                  std::span<std::uint8_t* const> out) {
 #ifdef SSLMEME_HIGHWAY
   const auto bytes = static_cast<std::size_t>(width) * 3;
-  std::vector<std::uint8_t> padded(most_rows_at_once * (bytes + 1));
-  std::vector<std::uint8_t> unused(in.size() < most_rows_at_once ? static_cast<std::size_t>(taps.size) * 3 : 0);
-  std::array<const std::uint8_t*, most_rows_at_once> from{};
-  std::array<std::uint8_t*, most_rows_at_once> to{};
-  for (std::size_t i = 0; i < most_rows_at_once; ++i) {
-    auto* const copy = padded.data() + i * (bytes + 1);
-    if (i < in.size()) std::memcpy(copy, in[i], bytes);
-    from[i] = copy;
-    to[i] = i < out.size() ? out[i] : unused.data();
+  std::vector<std::uint8_t> padded(rows_at_once * (bytes + 1)), unused(static_cast<std::size_t>(taps.size) * 3);
+  for (std::size_t first = 0; first < in.size(); first += rows_at_once) {
+    std::array<const std::uint8_t*, rows_at_once> from{};
+    std::array<std::uint8_t*, rows_at_once> to{};
+    for (std::size_t i = 0; i < rows_at_once; ++i) {
+      const bool used = first + i < in.size();
+      auto* const copy = padded.data() + i * (bytes + 1);
+      if (used) std::memcpy(copy, in[first + i], bytes);
+      from[i] = copy;
+      to[i] = used ? out[first + i] : unused.data();
+    }
+    HWY_DYNAMIC_DISPATCH(resize_four_rows)(from.data(), taps, to.data());
   }
-  HWY_DYNAMIC_DISPATCH(resize_four_rows)(from.data(), taps, to.data());
 #else
   static_cast<void>(width);
   for (std::size_t i = 0; i < in.size(); ++i) resize_row(in[i], taps, out[i]);

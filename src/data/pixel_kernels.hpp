@@ -19,10 +19,9 @@ struct TapsView {
   int size;  ///< output positions
 };
 
-/// Up to four rows of `width` RGB pixels to rows of taps.size pixels, rounded and cut off to 0 … 255.
+/// Rows of `width` RGB pixels to rows of taps.size pixels, rounded and cut off to 0 … 255.
 void resize_rows(std::span<const std::uint8_t* const> in, int width, const TapsView& taps,
                  std::span<std::uint8_t* const> out);
-inline constexpr std::size_t most_rows_at_once = 4;
 
 /// out[i] = Σ_k weights[k] · rows[k][i] for n values, rounded and cut off to 0 … 255; weights as in TapsView.
 void weighted_rows(std::span<const std::uint8_t* const> rows, const std::int32_t* weights, std::size_t n,

@@ -69,15 +69,13 @@ struct Taps {
 
 /// `out` holds taps.size pixels in each row, the rows of `box` from row `first` of it on.
 void resize_rows(const Image& image, const Box& box, int first, const Taps& taps, Image& out) {
-  for (int y = 0; y < out.height; y += static_cast<int>(detail::most_rows_at_once)) {
-    std::vector<const std::uint8_t*> from;
-    std::vector<std::uint8_t*> to;
-    for (int row = y; row < std::min(out.height, y + static_cast<int>(detail::most_rows_at_once)); ++row) {
-      from.push_back(image.row(box.y + first + row) + 3 * static_cast<std::ptrdiff_t>(box.x));
-      to.push_back(out.row(row));
-    }
-    detail::resize_rows(from, box.width, taps.view(), to);
+  std::vector<const std::uint8_t*> from;
+  std::vector<std::uint8_t*> to;
+  for (int y = 0; y < out.height; ++y) {
+    from.push_back(image.row(box.y + first + y) + 3 * static_cast<std::ptrdiff_t>(box.x));
+    to.push_back(out.row(y));
   }
+  detail::resize_rows(from, box.width, taps.view(), to);
 }
 
 Image resize_nearest(const Image& image, const Box& box, int width, int height) {

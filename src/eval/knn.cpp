@@ -3,6 +3,7 @@
 #include <sslmeme/core/error.hpp>
 
 #include "eval/evaluation_scope.hpp"
+#include "eval/finite_rows.hpp"
 
 #include <fmt/format.h>
 
@@ -21,11 +22,9 @@ Embeddings embed(ImageBackbone& encoder, DataLoader& loader) {
     features.push_back(encoder.forward(batch->views.at(0).to(device)).to(torch::kCPU, torch::kFloat));
     labels.push_back(batch->labels);
     ids.push_back(batch->ids);
-    const auto finite = torch::isfinite(features.back()).all(1);
-    if (!finite.all().item<bool>()) {
-      const auto first = finite.logical_not().nonzero()[0][0].item<std::int64_t>();
+    if (const auto row = detail::first_row_not_finite(features.back())) {
       throw NonFiniteError(
-          fmt::format("the features of sample {} are not finite", ids.back()[first].item<std::int64_t>()));
+          fmt::format("the features of sample {} are not finite", ids.back()[*row].item<std::int64_t>()));
     }
   }
   return {torch::cat(features), torch::cat(labels), torch::cat(ids)};

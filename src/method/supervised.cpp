@@ -11,8 +11,6 @@
 #include <nlohmann/json.hpp>
 
 namespace sslmeme {
-namespace {}  // namespace
-
 Supervised::Supervised(ImageEncoder image, TextEncoder text, const SupervisedOptions& options)
     : root_{std::make_shared<detail::Holder>()}, image_{std::move(image)}, text_{std::move(text)}, options_{options} {
   head_ = make_fusion_head(image_ ? image_->feature_dim() : 0, text_ ? text_->feature_dim() : 0, options.fusion);
