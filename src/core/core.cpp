@@ -67,6 +67,7 @@ Batch Batch::to(torch::Device device) const {
   moved.mask = move(mask);
   moved.labels = move(labels);
   moved.ids = ids;
+  moved.padding = padding;
   return moved;
 }
 

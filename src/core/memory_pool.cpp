@@ -25,7 +25,7 @@ MemoryPool::Block MemoryPool::allocate(std::size_t bytes) {
 #ifdef MADV_HUGEPAGE
   if (large) ::madvise(data, rounded, MADV_HUGEPAGE);  // advice: where it is not taken, nothing is lost
 #endif
-  return {static_cast<float*>(data), rounded};
+  return {data, rounded};
 }
 
 MemoryPool::Block MemoryPool::take(std::size_t bytes) {
@@ -56,12 +56,12 @@ void MemoryPool::give_back(Block block) {
   std::free(block.data);
 }
 
-Tensor MemoryPool::empty(torch::IntArrayRef shape) {
-  std::size_t bytes = sizeof(float);
+Tensor MemoryPool::empty(torch::IntArrayRef shape, torch::ScalarType type) {
+  std::size_t bytes = c10::elementSize(type);
   for (const auto n : shape) bytes *= static_cast<std::size_t>(n);
   const auto block = take(bytes);
   return torch::from_blob(
-      block.data, shape, [pool = shared_from_this(), block](void* /*data*/) { pool->give_back(block); }, torch::kFloat);
+      block.data, shape, [pool = shared_from_this(), block](void* /*data*/) { pool->give_back(block); }, type);
 }
 
 }  // namespace sslmeme::detail

@@ -18,13 +18,13 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   MemoryPool& operator=(const MemoryPool&) = delete;
   ~MemoryPool();
 
-  /// Uninitialised fp32, in memory that comes back here when the tensor is gone; what tensors held at once is kept, two
-  /// blocks at most. From any thread.
-  Tensor empty(torch::IntArrayRef shape);
+  /// Uninitialised, fp32 or bf16, in memory that comes back here when the tensor is gone; what tensors held at once is
+  /// kept, two blocks at most. From any thread.
+  Tensor empty(torch::IntArrayRef shape, torch::ScalarType type = torch::kFloat);
 
  private:
   struct Block {
-    float* data;
+    void* data;
     std::size_t bytes;
   };
   static Block allocate(std::size_t bytes);

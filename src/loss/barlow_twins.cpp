@@ -14,7 +14,9 @@ struct CrossCorrelationLoss : torch::autograd::Function<CrossCorrelationLoss> {
     context->save_for_backward({c});
     context->saved_data["weight"] = off_diagonal_weight;
     const auto diagonal = c.diagonal().to(torch::kDouble);
-    const auto off_diagonal = c.norm().to(torch::kDouble).square() - diagonal.square().sum();
+    // Row by row: the fp32 norm of four million entries at once loses 2e-5 of their sum.
+    const auto everything = c.norm(2, 1).to(torch::kDouble).square().sum();
+    const auto off_diagonal = everything - diagonal.square().sum();
     return ((1 - diagonal).square().sum() + off_diagonal_weight * off_diagonal).to(c.scalar_type());
   }
 

@@ -8,7 +8,8 @@
 #include <fmt/format.h>
 #include <torch/autograd.h>
 
-#include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <vector>
 
 namespace sslmeme {
@@ -18,11 +19,25 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 bool has_kernel(const Tensor& x) {
-  return x.is_cpu() && x.scalar_type() == torch::kFloat && detail::kernel_target() != nullptr;
+  return x.is_cpu() && (x.scalar_type() == torch::kFloat || x.scalar_type() == torch::kBFloat16) &&
+         detail::kernel_target() != nullptr;
 }
 
-/// The loss on the CPU in fp32: value and gradient in one go, since both need the same rows of the cache. Without
-/// `pool` no gradient is made.
+bool is_bf16(const Tensor& x) {
+  return x.scalar_type() == torch::kBFloat16;
+}
+detail::ConstFloats numbers_of(const Tensor& x) {
+  if (is_bf16(x)) return {.bf16 = static_cast<const std::uint16_t*>(x.const_data_ptr())};
+  return {.fp32 = x.const_data_ptr<float>()};
+}
+detail::MutableFloats mutable_numbers_of(const Tensor& x) {
+  if (!x.defined()) return {};
+  if (is_bf16(x)) return {.bf16 = static_cast<std::uint16_t*>(x.mutable_data_ptr())};
+  return {.fp32 = x.mutable_data_ptr<float>()};
+}
+
+/// The loss on the CPU in fp32, of outputs in fp32 or bf16: value and gradient in one go, since both need the same rows
+/// of the cache. Without `pool` no gradient is made.
 struct FusedDino : torch::autograd::Function<FusedDino> {
   static variable_list forward(AutogradContext* context, const Tensor& student_in, const Tensor& teacher_in,
                                const Tensor& center_in, double student_temperature, double teacher_temperature,
@@ -30,23 +45,28 @@ struct FusedDino : torch::autograd::Function<FusedDino> {
     const auto student = student_in.contiguous(), teacher = teacher_in.contiguous(), center = center_in.contiguous();
     const auto views = student.size(0), batch = student.size(1), teachers = teacher.size(0);
     const auto losses = torch::empty({batch}, torch::kDouble), mean = torch::empty_like(center);
-    const auto gradient = pool ? pool->empty(student.sizes()) : Tensor{};
+    const auto gradient = pool ? pool->empty(student.sizes(), student.scalar_type()) : Tensor{};
     const auto weight = 1 / static_cast<double>(teachers * (views - 1) * batch);
     detail::dino_cross_entropies(
-        {student.data_ptr<float>(), teacher.data_ptr<float>(), center.data_ptr<float>(), views, teachers, batch,
-         student.size(2), static_cast<float>(1 / student_temperature), static_cast<float>(1 / teacher_temperature)},
-        {losses.data_ptr<double>(), weight, gradient.defined() ? gradient.data_ptr<float>() : nullptr,
-         mean.data_ptr<float>()});
+        {numbers_of(student), numbers_of(teacher), center.data_ptr<float>(), views, teachers, batch, student.size(2),
+         static_cast<float>(1 / student_temperature), static_cast<float>(1 / teacher_temperature)},
+        {losses.data_ptr<double>(), weight, mutable_numbers_of(gradient), mean.data_ptr<float>()});
     if (gradient.defined()) context->saved_data["gradient"] = gradient;
+    context->saved_data["factor"] = 1.0;
     context->mark_non_differentiable({mean});
     return {(losses.sum() * weight).to(torch::kFloat), mean};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     detail::require_first_derivative("DinoLoss");
-    const auto gradient = context->saved_data["gradient"].toTensor();
-    const auto factor = gradients[0].item<double>();
-    return {factor == 1 ? gradient : gradient * factor, {}, {}, {}, {}, {}};
+    auto gradient = context->saved_data["gradient"].toTensor();
+    const auto wanted = gradients[0].item<double>(), factor = wanted / context->saved_data["factor"].toDouble();
+    if (factor == 1) return {gradient, {}, {}, {}, {}, {}};
+    // In place where nobody else holds it (but `saved_data`), and it stays of use to a second call.
+    const bool reusable = gradient.use_count() == 2 && std::isfinite(wanted) && wanted != 0;
+    if (!reusable) return {gradient * factor, {}, {}, {}, {}, {}};
+    context->saved_data["factor"] = wanted;
+    return {gradient.mul_(factor), {}, {}, {}, {}, {}};
   }
 };
 
@@ -143,13 +163,14 @@ LossOutput DinoLoss::operator()(const Tensor& student, const Tensor& teacher, do
         fmt::format("DinoLoss: student is on {}, teacher on {}, the centre on {}: move them to one device",
                     student.device().str(), teacher.device().str(), center.device().str()));
   }
-  const auto x = detail::at_least_fp32(student), z = teacher.detach().to(x.scalar_type());
-  if (has_kernel(x)) {
-    const bool learns = torch::GradMode::is_enabled() && x.requires_grad();
-    const auto output = FusedDino::apply(x, z, center.to(z.scalar_type()), options_.student_temperature,
-                                         teacher_temperature, learns ? state_->gradients : nullptr);
+  if (has_kernel(student) && has_kernel(teacher)) {
+    const bool learns = torch::GradMode::is_enabled() && student.requires_grad();
+    const auto output =
+        FusedDino::apply(student, teacher.detach(), center.to(torch::kFloat), options_.student_temperature,
+                         teacher_temperature, learns ? state_->gradients : nullptr);
     return {output[0], {{name(), output[0].detach()}}, {}, {{"teacher", output[1].unsqueeze(0)}}};
   }
+  const auto x = detail::at_least_fp32(student), z = teacher.detach().to(x.scalar_type());
   const auto q = torch::softmax((z - center.to(z.scalar_type())) / teacher_temperature, -1);
   const auto views = x.size(0), teachers = z.size(0), batch = x.size(1);
   const auto pairs = static_cast<double>(teachers * (views - 1));

@@ -248,19 +248,70 @@ void gradient_row(float* exponentials, const float* tops, const float* targets, 
   }
 }
 
+using D16 = hn::Rebind<std::uint16_t, D>;
+using D32 = hn::RebindToUnsigned<D>;
+
+/// n numbers of bf16 as floats.
+void widen(const std::uint16_t* from, std::int64_t n, float* to) {
+  const D d;
+  const D16 d16;
+  const D32 d32;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, from + i)))), d, to + i);
+  for (; i < n; ++i) {
+    const auto bits = static_cast<std::uint32_t>(from[i]) << 16U;
+    std::memcpy(to + i, &bits, sizeof(bits));
+  }
+}
+
+/// n floats in bf16, rounded to the nearest, halves to even; NaN stays NaN.
+void narrow(const float* from, std::int64_t n, std::uint16_t* to) {
+  const D d;
+  const D16 d16;
+  const D32 d32;
+  const hn::RebindToSigned<D> signed32;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t i = 0; i < n; i += lanes) {
+    const auto x = load_some(from + i, n - i, 0);
+    const auto bits = hn::BitCast(d32, x);
+    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d32, 1U));
+    const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(d32, 0x7FFFU))));
+    const auto nan = hn::BitCast(d32, hn::VecFromMask(d, hn::IsNaN(x)));
+    const auto result = hn::Or(hn::AndNot(nan, rounded), hn::And(nan, hn::Set(d32, 0x7FC0U)));
+    const auto half = hn::DemoteTo(d16, hn::BitCast(signed32, result));
+    if (n - i >= lanes) {
+      hn::StoreU(half, d16, to + i);
+    } else {
+      HWY_ALIGN std::uint16_t last[HWY_MAX_BYTES / sizeof(std::uint16_t)];
+      hn::Store(half, d16, last);
+      std::memcpy(to + i, last, static_cast<std::size_t>(n - i) * sizeof(std::uint16_t));
+    }
+  }
+}
+
+/// n numbers from `first` on: where they are, or widened into `scratch`.
+const float* floats_of(const ConstFloats& numbers, std::int64_t first, std::int64_t n, float* scratch) {
+  if (numbers.bf16 == nullptr) return numbers.fp32 + first;
+  widen(numbers.bf16 + first, n, scratch);
+  return scratch;
+}
+
 std::int64_t scratch_size(const DinoViews& of) {
-  return (of.teachers + 2) * of.prototypes + (of.prototypes + block - 1) / block;
+  return (of.teachers + 4) * of.prototypes + (of.prototypes + block - 1) / block;
 }
 
 /// One sample of a batch. `scratch` holds scratch_size() floats, `teacher_sum` a row.
 void dino_sample(const DinoViews& of, const DinoResults& results, std::int64_t b, float* scratch, float* teacher_sum) {
   const auto k = of.prototypes;
-  const auto row = [&](auto* data, std::int64_t view) { return data + (view * of.batch + b) * k; };
-  auto *const everything = scratch + of.teachers * k, *const others = everything + k, *const tops = others + k;
+  const auto row = [&](std::int64_t view) { return (view * of.batch + b) * k; };  // where it begins
+  auto *const everything = scratch + of.teachers * k, *const others = everything + k, *const wide = others + k,
+              *const wide_gradient = wide + k, *const tops = wide_gradient + k;
   std::fill_n(everything, k, 0.0F);
   for (std::int64_t t = 0; t < of.teachers; ++t) {
     auto* const q = scratch + t * k;
-    softmax_row(row(of.teacher, t), of.center, of.inverse_teacher_temperature, k, q, teacher_sum);
+    softmax_row(floats_of(of.teacher, row(t), k, wide), of.center, of.inverse_teacher_temperature, k, q, teacher_sum);
     add_rows(everything, q, 1, k, everything);
   }
   double loss = 0;
@@ -275,14 +326,17 @@ void dino_sample(const DinoViews& of, const DinoResults& results, std::int64_t b
       target = others;
     }
     const auto mass = static_cast<float>(of.teachers - (shared ? 1 : 0));
-    auto* const gradient = results.gradient == nullptr ? nullptr : row(results.gradient, v);
+    auto* const gradient = results.gradient.bf16 != nullptr   ? wide_gradient
+                           : results.gradient.fp32 != nullptr ? results.gradient.fp32 + row(v)
+                                                              : nullptr;
     float logsumexp = 0, product = 0;
-    sum_row(row(of.student, v), target, of.inverse_student_temperature, k, &logsumexp, &product, gradient,
-            gradient == nullptr ? nullptr : tops);
+    sum_row(floats_of(of.student, row(v), k, wide), target, of.inverse_student_temperature, k, &logsumexp, &product,
+            gradient, gradient == nullptr ? nullptr : tops);
     loss += static_cast<double>(mass) * static_cast<double>(logsumexp) - static_cast<double>(product);
     if (gradient == nullptr) continue;
     const auto factor = static_cast<float>(results.weight) * of.inverse_student_temperature;
     gradient_row(gradient, tops, target, of.inverse_student_temperature, logsumexp, mass, factor, k);
+    if (results.gradient.bf16 != nullptr) narrow(gradient, k, results.gradient.bf16 + row(v));
   }
   results.losses[b] = loss;
 }

@@ -44,19 +44,29 @@ struct SigmoidSums {
 /// Replaces each score by σ(score + bias).
 SigmoidSums scores_to_sigmoids(const ScoreTile& tile, float bias);
 
+/// Numbers in fp32 or bf16.
+template <class Float, class Half>
+struct Floats {
+  Float* fp32 = nullptr;
+  Half* bf16 = nullptr;  ///< their bits; where it is not null the numbers are here
+};
+using ConstFloats = Floats<const float, const std::uint16_t>;
+using MutableFloats = Floats<float, std::uint16_t>;
+
 /// What DINO's cross-entropies are made of: raw outputs of the heads, (V, B, K) and (T, B, K), and the centre (K).
 struct DinoViews {
-  const float *student, *teacher, *center;
+  ConstFloats student, teacher;
+  const float* center;
   std::int64_t views, teachers, batch, prototypes;
   float inverse_student_temperature, inverse_teacher_temperature;
 };
 
-/// Where their results go; `gradient` may be null.
+/// Where their results go; `gradient` may be null. In bf16 it is rounded to the nearest.
 struct DinoResults {
-  double* losses;       ///< (B): Σ over pairs of views of one sample
-  double weight;        ///< of each loss in what is differentiated
-  float* gradient;      ///< (V, B, K): dΣ weight · loss / dstudent
-  float* teacher_mean;  ///< (K): over views and samples
+  double* losses;          ///< (B): Σ over pairs of views of one sample
+  double weight;           ///< of each loss in what is differentiated
+  MutableFloats gradient;  ///< (V, B, K): dΣ weight · loss / dstudent
+  float* teacher_mean;     ///< (K): over views and samples
 };
 
 /// One sample after another, so that what its views share stays in the cache: each output is read from memory once, and

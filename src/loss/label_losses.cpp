@@ -36,11 +36,13 @@ Tensor FocalLoss::operator()(const Tensor& logits, const Tensor& labels) const {
     throw InvalidArgument(fmt::format("FocalLoss: gamma is {}; it must not be negative", gamma));
   if (alpha && !(*alpha >= 0 && *alpha <= 1))
     throw InvalidArgument(fmt::format("FocalLoss: alpha is {}; it must be in [0, 1]", *alpha));
+  detail::check_positive(positive_weight, "FocalLoss: positive_weight");
   const auto x = detail::at_least_fp32(logits), y = labels.to(x.scalar_type());
   const auto toward_label = x * (2 * y - 1);
   // log(1 − p_t) and log p_t as log-sigmoids stay exact where p_t rounds to 0 or 1.
   auto loss = -(gamma * torch::log_sigmoid(-toward_label)).exp() * torch::log_sigmoid(toward_label);
   if (alpha) loss = loss * (*alpha * y + (1 - *alpha) * (1 - y));
+  if (positive_weight != 1) loss = loss * (1 + (positive_weight - 1) * y);
   return loss.mean();
 }
 

@@ -1,11 +1,15 @@
 #include <sslmeme/testing/loss_contract.hpp>
 
+#include <sslmeme/core/error.hpp>
 #include <sslmeme/core/random.hpp>
 
 #include <fmt/format.h>
 #include <torch/autograd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <ostream>
+#include <utility>
 
 namespace sslmeme::testing {
 namespace {
@@ -35,112 +39,150 @@ class Restored {
 
 class Checker {
  public:
-  Checker(const AnyPairLoss& loss, const LossClaims& claims) : loss_{loss}, claims_{claims} {
-    const TorchSeedScope seeded{claims.seed};
-    a_ = torch::randn({claims.n, claims.d}, torch::kDouble);
-    b_ = torch::randn({claims.n, claims.d}, torch::kDouble);
-    order_ = torch::randperm(claims.n);
+  Checker(LossCall loss, std::vector<LossArgument> arguments, std::shared_ptr<torch::nn::Module> module,
+          std::uint64_t seed)
+      : loss_{std::move(loss)}, arguments_{std::move(arguments)}, module_{std::move(module)}, seed_{seed} {
+    for (const auto& argument : arguments_) {
+      auto x = argument.value.detach();
+      inputs_.push_back(x.is_floating_point() ? x.to(torch::kDouble) : x);
+    }
   }
 
-  ContractReport run() {
+  /// `more` are laws of its own, tried once the common ones could be.
+  template <class F>
+  ContractReport run(F more) {
     try {
       if (!shape_and_value()) return report_;
       gradients();
       parameter_gradients();
-      laws();
+      scale_invariance();
+      more(*this);
       half_precision();
     } catch (const std::exception& error) {
-      fail(fmt::format("it throws on ({0}, {1}) vectors: {2}", claims_.n, claims_.d, error.what()));
+      fail(fmt::format("it throws on {}: {}", shapes(), error.what()));
     }
     return report_;
   }
 
+  /// The value must not change when the batch comes in another order.
+  void batch_order() {
+    const TorchSeedScope seeded{seed_ + 3};
+    const auto order = torch::randperm(inputs_[0].size(arguments_[0].batch));
+    auto inputs = inputs_;
+    for (std::size_t i = 0; i < inputs.size(); ++i) inputs[i] = inputs[i].index_select(arguments_[i].batch, order);
+    hold("blind to the order of the batch", inputs);
+  }
+  void symmetry() { hold("symmetric", {inputs_[1], inputs_[0]}); }
+
  private:
-  double value(const Tensor& a, const Tensor& b) const { return loss_(a, b).total.item<double>(); }
+  LossOutput call(const std::vector<Tensor>& inputs) const { return loss_(inputs); }
+  double value(const std::vector<Tensor>& inputs) const { return call(inputs).total.item<double>(); }
+  std::vector<Tensor> with(std::size_t i, const Tensor& x) const {
+    auto inputs = inputs_;
+    inputs[i] = x;
+    return inputs;
+  }
+  std::string shapes() const {
+    std::string text;
+    for (std::size_t i = 0; i < inputs_.size(); ++i)
+      text += fmt::format("{}{} {}", i == 0 ? "" : ", ", arguments_[i].name, shape_string(inputs_[i]));
+    return text;
+  }
   /// Copies of the parameters and buffers of the loss.
   std::vector<Tensor> state() const {
     std::vector<Tensor> copies;
-    if (const auto module = loss_.module()) {
-      for (const auto& parameter : module->parameters()) copies.push_back(parameter.detach().clone());
-      for (const auto& buffer : module->buffers()) copies.push_back(buffer.clone());
+    if (module_) {
+      for (const auto& parameter : module_->parameters()) copies.push_back(parameter.detach().clone());
+      for (const auto& buffer : module_->buffers()) copies.push_back(buffer.clone());
     }
     return copies;
   }
+  static bool equal(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      if (!torch::equal(a[i], b[i])) return false;
+    }
+    return true;
+  }
   void fail(std::string what) { report_.failures.push_back(std::move(what)); }
+  void hold(const char* law, const std::vector<Tensor>& inputs) {
+    const auto other = value(inputs);
+    if (!near(other, value_, law_tolerance)) fail(fmt::format("it is not {}: {} instead of {}", law, other, value_));
+  }
 
   bool shape_and_value() {
-    const auto a = a_.clone(), b = b_.clone();
+    std::vector<Tensor> inputs;
+    for (const auto& x : inputs_) inputs.push_back(x.clone());
     const auto before = state();
-    const auto total = loss_(a, b).total;
-    const auto after = state();
-    for (std::size_t i = 0; i < before.size(); ++i) {
-      if (!torch::equal(before[i], after[i])) {
-        fail("it changes its state: running state moves in update(), a call must have no side effect");
-        break;
-      }
-    }
-    if (!torch::equal(a, a_) || !torch::equal(b, b_))
-      fail("it changes the vectors it is given: a call must have no side effect");
+    const auto total = call(inputs).total;
+    if (!equal(before, state()))
+      fail("it changes its state: running state moves in update(), a call must have no side effect");
+    if (!equal(inputs, inputs_)) fail("it changes the vectors it is given: a call must have no side effect");
     if (!total.defined() || total.dim() != 0) {
       fail(fmt::format("it returns {}; it must be 0-d: take the mean over the batch", shape_string(total)));
       return false;
     }
     value_ = total.item<double>();
     if (!std::isfinite(value_)) fail(fmt::format("its value is {} on random vectors", value_));
-    if (!near(value(a_, b_), value_, 0)) fail("a second call gives another value: a call must have no side effect");
+    if (!near(value(inputs_), value_, 0)) fail("a second call gives another value: a call must have no side effect");
     return report_.failures.empty();
   }
 
   /// Central differences along random directions, for each argument by itself.
   void gradients() {
-    const TorchSeedScope seeded{claims_.seed + 1};
+    const TorchSeedScope seeded{seed_ + 1};
     constexpr double h = 1e-5;
     bool flows = false;
-    for (const bool first : {true, false}) {
-      const auto x = (first ? a_ : b_).clone().requires_grad_();
-      const auto total = (first ? loss_(x, b_) : loss_(a_, x)).total;
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      if (!inputs_[i].is_floating_point()) continue;
+      const auto x = inputs_[i].clone().requires_grad_();
+      const auto total = call(with(i, x)).total;
       if (!total.requires_grad()) continue;
       const auto gradient = torch::autograd::grad({total}, {x}, {}, std::nullopt, false, true)[0];
       if (!gradient.defined()) continue;
-      if (!first && claims_.target_b && gradient.abs().max().item<double>() > 0)
-        fail("gradient flows to z_b, which is claimed to be a target: detach it");
+      const auto& name = arguments_[i].name;
+      if (!arguments_[i].learns && gradient.abs().max().item<double>() > 0)
+        fail(fmt::format("gradient flows to {}, which is claimed to be a target: detach it", name));
       flows = true;
       for (int trial = 0; trial < 4; ++trial) {
         const torch::NoGradGuard no_grad;
         const auto direction = torch::randn_like(x);
-        const auto at = [&](double t) { return first ? value(x + t * direction, b_) : value(a_, x + t * direction); };
+        const auto at = [&](double t) { return value(with(i, x + t * direction)); };
         const auto expected = (at(h) - at(-h)) / (2 * h);
         const auto actual = (gradient * direction).sum().item<double>();
         // Of the gradient's own size, and what rounding makes of the differences.
         const auto allowed = gradient_tolerance * gradient.norm().item<double>() + 1e-15 / h * std::abs(value_);
         if (!(std::abs(actual - expected) <= allowed)) {
-          fail(fmt::format("its gradient along a direction of z_{} is {}, differences give {}", first ? 'a' : 'b',
-                           actual, expected));
+          fail(fmt::format("its gradient along a direction of {} is {}, differences give {}", name, actual, expected));
           break;
         }
       }
     }
-    // A loss may stop the gradient on one side, as a loss with a teacher does; not on both.
-    if (!flows) fail("no gradient flows to z_a or z_b");
+    // A loss may stop the gradient on one side, as a loss with a teacher does; not on all.
+    if (!flows) {
+      std::string names;
+      for (const auto& argument : arguments_) {
+        if (argument.learns) names += (names.empty() ? "" : " or ") + argument.name;
+      }
+      fail("no gradient flows to " + names);
+    }
   }
 
   /// The same for what the loss learns. Parameters are mostly fp32: large steps, and a tolerance to match.
   void parameter_gradients() {
-    const auto module = loss_.module();
-    if (!module) return;
-    const TorchSeedScope seeded{claims_.seed + 2};
+    if (!module_) return;
+    const TorchSeedScope seeded{seed_ + 2};
     constexpr double h = 1e-2, tolerance = 1e-3;
-    for (const auto& item : module->named_parameters()) {
+    for (const auto& item : module_->named_parameters()) {
       auto parameter = item.value();
       if (!parameter.requires_grad()) continue;
-      const auto gradient = torch::autograd::grad({loss_(a_, b_).total}, {parameter}, {}, std::nullopt, false, true)[0];
+      const auto gradient = torch::autograd::grad({call(inputs_).total}, {parameter}, {}, std::nullopt, false, true)[0];
       if (!gradient.defined()) continue;
       const torch::NoGradGuard no_grad;
       const auto direction = torch::randn_like(parameter) / std::sqrt(static_cast<double>(parameter.numel()));
       const Restored restored{parameter};
       const auto at = [&](double t) {
         parameter.copy_(restored.before() + t * direction);
-        return value(a_, b_);
+        return value(inputs_);
       };
       const auto expected = (at(h) - at(-h)) / (2 * h);
       const auto actual = (gradient * direction).sum().item<double>();
@@ -153,25 +195,32 @@ class Checker {
     }
   }
 
-  void laws() {
-    const auto hold = [&](const char* law, double other) {
-      if (!near(other, value_, law_tolerance)) fail(fmt::format("it is not {}: {} instead of {}", law, other, value_));
-    };
-    if (claims_.batch_independent)
-      hold("blind to the order of the batch", value(a_.index_select(0, order_), b_.index_select(0, order_)));
-    if (claims_.symmetric) hold("symmetric", value(b_, a_));
-    if (claims_.scale_invariant) hold("scale invariant", value(3.0 * a_, 0.5 * b_));
+  void scale_invariance() {
+    auto inputs = inputs_;
+    bool claimed = false;
+    double factor = 3;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (!arguments_[i].scale_invariant) continue;
+      inputs[i] = factor * inputs[i];
+      factor = 0.5;
+      claimed = true;
+    }
+    if (claimed) hold("scale invariant", inputs);
   }
 
   void half_precision() {
-    const auto from_bf16 = value(a_.to(torch::kBFloat16), b_.to(torch::kBFloat16));
+    std::vector<Tensor> halves;
+    for (const auto& x : inputs_) halves.push_back(x.is_floating_point() ? x.to(torch::kBFloat16) : x);
+    const auto from_bf16 = value(halves);
     if (!near(from_bf16, value_, 0.05))
       fail(fmt::format("from bf16 vectors it gives {} instead of {}: compute in fp32", from_bf16, value_));
   }
 
-  const AnyPairLoss& loss_;
-  LossClaims claims_;
-  Tensor a_, b_, order_;
+  LossCall loss_;
+  std::vector<LossArgument> arguments_;
+  std::shared_ptr<torch::nn::Module> module_;
+  std::uint64_t seed_;
+  std::vector<Tensor> inputs_;
   double value_ = 0;
   ContractReport report_;
 };
@@ -186,7 +235,30 @@ std::ostream& operator<<(std::ostream& out, const ContractReport& report) {
 
 namespace detail {
 ContractReport check(const AnyPairLoss& loss, const LossClaims& claims) {
-  return Checker{loss, claims}.run();
+  Tensor a, b;
+  {
+    const TorchSeedScope seeded{claims.seed};
+    a = torch::randn({claims.n, claims.d}, torch::kDouble);
+    b = torch::randn({claims.n, claims.d}, torch::kDouble);
+  }
+  const auto call = [&loss](std::span<const Tensor> z) { return loss(z[0], z[1]); };
+  Checker checker{call,
+                  {{.name = "z_a", .value = a, .scale_invariant = claims.scale_invariant},
+                   {.name = "z_b", .value = b, .learns = !claims.target_b, .scale_invariant = claims.scale_invariant}},
+                  loss.module(),
+                  claims.seed};
+  return checker.run([&](Checker& laws) {
+    if (claims.batch_independent) laws.batch_order();
+    if (claims.symmetric) laws.symmetry();
+  });
+}
+
+ContractReport check(const LossCall& loss, const std::vector<LossArgument>& arguments,
+                     const std::shared_ptr<torch::nn::Module>& module, std::uint64_t seed) {
+  const auto learns = [](const LossArgument& x) { return x.learns && x.value.is_floating_point(); };
+  if (std::none_of(arguments.begin(), arguments.end(), learns))
+    throw InvalidArgument("check_loss: none of the arguments is floating and learns");
+  return Checker{loss, arguments, module, seed}.run([](Checker& laws) { laws.batch_order(); });
 }
 }  // namespace detail
 

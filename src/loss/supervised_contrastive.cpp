@@ -28,7 +28,7 @@ Tensor SupCon::operator()(const Tensor& z, const Tensor& labels) const {
   const auto scale = torch::scalar_tensor(1 / temperature, x.options());
   const auto against_all = self_similarity_logsumexp(x, scale, 1).rows;
   const auto counted = others > 0;
-  const auto anchors = counted.sum().clamp_min(1);
+  const auto anchors = count_lone ? torch::scalar_tensor(x.size(0), x.options()) : counted.sum().clamp_min(1);
   // Without another sample in the batch the log-sum-exp is −∞: chosen away before it meets a product.
   const auto loss = against_all - positive / others.clamp_min(1);
   return torch::where(counted, loss, torch::zeros_like(loss)).sum() / anchors;

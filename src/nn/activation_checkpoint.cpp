@@ -13,6 +13,18 @@
 namespace sslmeme {
 namespace {
 
+/// While alive, autocast keeps the casts of weights that it makes; after that none is left, for the optimizer will move
+/// the weights and their casts would be of the old ones.
+class CastCache {
+ public:
+  CastCache() { at::autocast::increment_nesting(); }
+  ~CastCache() {
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+  }
+  CastCache(const CastCache&) = delete;
+  CastCache& operator=(const CastCache&) = delete;
+};
+
 /// What a forward pass depends on beside its input.
 class Surroundings {
  public:
@@ -28,6 +40,7 @@ class Surroundings {
   /// Calls `body` in these surroundings; the present ones come back.
   void restore_for(const std::function<void()>& body) const {
     const Surroundings present{device_};
+    const CastCache casts;
     apply();
     try {
       body();

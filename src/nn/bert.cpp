@@ -6,7 +6,11 @@
 #include "nn/layers.hpp"
 
 #include <fmt/format.h>
-#include <torch/nn.h>
+#include <torch/nn/init.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
 
 namespace sslmeme {
 namespace {

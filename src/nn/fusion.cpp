@@ -7,7 +7,11 @@
 #include "nn/layers.hpp"
 
 #include <fmt/format.h>
-#include <torch/nn.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/linear.h>
 
 namespace sslmeme {
 namespace {

@@ -6,7 +6,11 @@
 #include "nn/layers.hpp"
 
 #include <fmt/format.h>
-#include <torch/nn.h>
+#include <torch/nn/init.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
 
 namespace sslmeme {
 namespace {

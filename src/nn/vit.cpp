@@ -6,7 +6,10 @@
 #include "nn/layers.hpp"
 
 #include <fmt/format.h>
-#include <torch/nn.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
 
 namespace sslmeme {
 namespace {

@@ -1,14 +1,19 @@
 // check_pair_loss passes what keeps the contract and names, by its own sentence, each way to break it.
+#include <sslmeme/core/random.hpp>
 #include <sslmeme/loss/barlow_twins.hpp>
 #include <sslmeme/loss/compose.hpp>
 #include <sslmeme/loss/cosine.hpp>
+#include <sslmeme/loss/dino.hpp>
 #include <sslmeme/loss/info_nce.hpp>
 #include <sslmeme/loss/koleo.hpp>
+#include <sslmeme/loss/label_losses.hpp>
 #include <sslmeme/loss/moco.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
 #include <sslmeme/loss/soft_target_clip.hpp>
+#include <sslmeme/loss/supervised_contrastive.hpp>
+#include <sslmeme/loss/swav.hpp>
 #include <sslmeme/loss/vicreg.hpp>
 #include <sslmeme/testing/loss_contract.hpp>
 
@@ -16,14 +21,19 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <memory>
+#include <span>
 #include <sstream>
 #include <string>
+#include <vector>
 
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
 using sm::Tensor;
+using sm::testing::check_loss;
 using sm::testing::check_pair_loss;
 using sm::testing::ContractReport;
+using sm::testing::LossArgument;
 using sm::testing::LossClaims;
 
 namespace {
@@ -172,6 +182,66 @@ TEST_CASE("The built-in losses keep the contract and what they claim") {
   }
 }
 
+TEST_CASE("Losses of labels and of several views keep the contract") {
+  const sm::TorchSeedScope seeded{3};
+  const auto check = [](const char* name, const auto& call, const std::vector<LossArgument>& arguments,
+                        const std::shared_ptr<torch::nn::Module>& module = nullptr) {
+    const auto report = check_loss(call, arguments, module);
+    INFO(name << ": " << text_of(report));
+    CHECK(report);
+  };
+  const auto of_labels = [](auto loss) { return [loss](std::span<const Tensor> x) { return loss(x[0], x[1]); }; };
+  for (const std::int64_t n : {1, 2, 9}) {
+    const std::vector<LossArgument> binary{{.name = "logits", .value = 2 * torch::randn({n})},
+                                           {.name = "labels", .value = torch::arange(n) % 2, .learns = false}};
+    check("bce", of_labels(sm::BinaryCrossEntropy{.positive_weight = 3}), binary);
+    check("focal", of_labels(sm::FocalLoss{}), binary);
+    check("focal, weighted", of_labels(sm::FocalLoss{.gamma = 1.5, .alpha = 0.25, .positive_weight = 3}), binary);
+    const LossArgument classes{.name = "labels", .value = torch::arange(n) % 4, .learns = false};
+    check("cross-entropy", of_labels(sm::CrossEntropy{.label_smoothing = 0.1}),
+          {{.name = "logits", .value = torch::randn({n, 4})}, classes});
+    if (n < 5) continue;  // SupCon of samples that are all alone in their class is 0, without gradient
+    const LossArgument vectors{.name = "z", .value = torch::randn({n, 6}), .scale_invariant = true};
+    check("sup_con", of_labels(sm::SupCon{}), {vectors, classes});
+    check("sup_con, reference", of_labels(sm::sup_con_reference()), {vectors, classes});
+  }
+  // The view that gives the codes is a target: no gradient flows through them.
+  check("swav", [](std::span<const Tensor> x) { return sm::SwavLoss{}(x, 1); },
+        {{.name = "codes", .value = torch::rand({9, 12}), .learns = false},
+         {.name = "scores", .value = torch::rand({9, 12})}});
+  const sm::DinoLoss dino{{.prototypes = 12}};
+  dino.center().copy_(torch::randn({12}));
+  for (const std::int64_t teachers : {1, 2, 3}) {
+    check(
+        "dino", [&dino](std::span<const Tensor> x) { return dino(x[0], x[1]); },
+        {{.name = "student", .value = torch::randn({4, 5, 12}), .batch = 1},
+         {.name = "teacher", .value = 0.1 * torch::randn({teachers, 5, 12}), .learns = false, .batch = 1}},
+        dino.module());
+  }
+}
+
+TEST_CASE("check_loss names what a loss of labels does wrong") {
+  const std::vector<LossArgument> arguments{{.name = "logits", .value = torch::linspace(-1, 2, 6)},
+                                            {.name = "weights", .value = torch::linspace(1, 2, 6), .learns = false}};
+  const auto report_of = [&](auto value) {
+    return text_of(check_loss([value](std::span<const Tensor> x) { return value(x[0], x[1]); }, arguments));
+  };
+  CHECK_THAT(report_of([](const Tensor& x, const Tensor& w) { return (x * w.detach()).square().mean(); }),
+             ContainsSubstring("keeps the contract"));
+  CHECK_THAT(report_of([](const Tensor& x, const Tensor& w) { return (x * w).square().mean(); }),
+             ContainsSubstring("gradient flows to weights, which is claimed to be a target"));
+  CHECK_THAT(
+      report_of([](const Tensor& x, const Tensor& w) { return (DoubledGradient::apply(x) * w.detach()).mean(); }),
+      ContainsSubstring("its gradient along a direction of logits is"));
+  CHECK_THAT(report_of([](const Tensor& x, const Tensor& w) { return (x.detach() * w.detach()).mean(); }),
+             ContainsSubstring("no gradient flows to logits"));
+  CHECK_THAT(report_of([](const Tensor& x, const Tensor& /*w*/) { return x[0]; }),
+             ContainsSubstring("it is not blind to the order of the batch"));
+  CHECK_THROWS_AS(
+      check_loss([](std::span<const Tensor> x) { return x[0].sum(); }, {{.name = "labels", .value = torch::arange(3)}}),
+      sm::InvalidArgument);
+}
+
 TEST_CASE("A loss that learns on one side alone keeps the contract") {
   CHECK(check_pair_loss(StopsOneSide{}));
 }
@@ -235,7 +305,7 @@ TEST_CASE("Each way to break the contract has its own message") {
     only(check_pair_loss(StopsOneSide{}, {.scale_invariant = true}), "it is not scale invariant");
   }
   SECTION("exception") {
-    only(check_pair_loss(Throws{}), "it throws on (6, 5) vectors: too few: (6, 5)");
+    only(check_pair_loss(Throws{}), "it throws on z_a (6, 5), z_b (6, 5): too few: (6, 5)");
   }
   SECTION("half precision") {
     only(check_pair_loss(ComputesInBf16{}), "compute in fp32");

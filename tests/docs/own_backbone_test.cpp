@@ -2,7 +2,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/nn/backbone.hpp>
 
-#include <torch/nn.h>
+#include <torch/nn/modules/linear.h>
 #include <catch2/catch_test_macros.hpp>
 
 #include <memory>

@@ -4,7 +4,9 @@
 #include <sslmeme/nn/vit.hpp>
 #include <sslmeme/nn/weights.hpp>
 
-#include <torch/nn.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
 #include <catch2/catch_test_macros.hpp>
 #include <nlohmann/json.hpp>
 

@@ -239,7 +239,7 @@ TEST_CASE("BinaryCrossEntropy and FocalLoss are torch's and torchvision's, sure 
   check_labelled(sm::BinaryCrossEntropy{}, "binary", "logits", "bce");
   check_labelled(sm::BinaryCrossEntropy{.positive_weight = 3}, "binary", "logits", "bce_weighted");
   check_labelled(sm::FocalLoss{}, "binary", "logits", "focal");
-  check_labelled(sm::FocalLoss{.alpha = 0.25}, "binary", "logits", "focal_paper");
+  check_labelled(sm::focal_reference(), "binary", "logits", "focal_paper");
   for (const std::string name : {"_one", "_many", "_ties", "_huge"}) {
     check_labelled(sm::BinaryCrossEntropy{}, "binary" + name, "logits", "bce" + name);
     check_labelled(sm::BinaryCrossEntropy{.positive_weight = 3}, "binary" + name, "logits", "bce_weighted" + name);

@@ -6,7 +6,8 @@
 #include <sslmeme/nn/weights.hpp>
 
 #include <torch/autograd.h>
-#include <torch/nn.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/optim.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
@@ -86,6 +87,32 @@ TEST_CASE("Picture encoders: same features, gradients and running statistics, a 
     });
   };
   check_same(run(false), run(true));
+}
+
+TEST_CASE("Steps of the optimizer under autocast: each forward pass sees the weights of its own step") {
+  const auto images = torch::randn({3, 3, 32, 32});
+  const auto run = [&](bool checkpointing) {
+    torch::manual_seed(4);
+    const auto encoder =
+        sm::image_encoder("vit_tiny_patch16_224", {.image_size = 32, .patch_size = 8, .width = 24, .depth = 3});
+    encoder->set_grad_checkpointing(checkpointing);
+    encoder->train();
+    torch::optim::SGD optimizer{encoder->parameters(), 0.01};
+    std::vector<Tensor> features;
+    for (int step = 0; step < 3; ++step) {
+      optimizer.zero_grad();
+      {
+        const sm::Autocast autocast{sm::Precision::bf16, torch::kCPU};
+        features.push_back(encoder->forward(images));
+      }
+      features.back().to(torch::kFloat).square().sum().backward();
+      optimizer.step();
+    }
+    return features;
+  };
+  const auto plain = run(false), checkpointed = run(true);
+  for (std::size_t step = 0; step < plain.size(); ++step) CHECK(torch::equal(plain[step], checkpointed[step]));
+  CHECK_FALSE(torch::equal(plain[0], plain[1]));
 }
 
 TEST_CASE("Text encoders: the same dice fall twice") {

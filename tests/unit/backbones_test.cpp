@@ -6,7 +6,6 @@
 #include <sslmeme/nn/vit.hpp>
 #include <sslmeme/nn/weights.hpp>
 
-#include <torch/nn.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>

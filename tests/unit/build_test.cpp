@@ -21,16 +21,13 @@ int fmt_version_in(const std::string& header) {
   return 0;
 }
 
-TEST_CASE("there is one fmt, header-only, and it is the one that CMake chose") {
+TEST_CASE("there is one fmt, and it is the one that CMake chose") {
   std::printf("fmt %d from %s\n", FMT_VERSION, SSLMEME_TEST_FMT_INCLUDE);
   const std::string include = SSLMEME_TEST_FMT_INCLUDE;
   auto expected = fmt_version_in(include + "/fmt/base.h");  // fmt 11 and newer
   if (expected == 0) expected = fmt_version_in(include + "/fmt/core.h");
   REQUIRE(expected > 0);
   CHECK(FMT_VERSION == expected);
-#ifndef FMT_HEADER_ONLY
-  FAIL("fmt is not header-only: two versions could be linked into one program");
-#endif
 }
 
 TEST_CASE("version.hpp and CMake agree on the version") {

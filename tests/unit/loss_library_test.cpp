@@ -3,7 +3,6 @@
 #include <sslmeme/loss/any_pair_loss.hpp>
 #include <sslmeme/loss/barlow_twins.hpp>
 #include <sslmeme/loss/compose.hpp>
-#include <sslmeme/loss/cosine.hpp>
 #include <sslmeme/loss/dino.hpp>
 #include <sslmeme/loss/info_nce.hpp>
 #include <sslmeme/loss/koleo.hpp>
@@ -12,7 +11,6 @@
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
-#include <sslmeme/loss/soft_target_clip.hpp>
 #include <sslmeme/loss/supervised_contrastive.hpp>
 #include <sslmeme/loss/swav.hpp>
 #include <sslmeme/loss/vicreg.hpp>
@@ -23,27 +21,21 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "close_to.hpp"
+#include "pair_losses.hpp"
 
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using sm::Tensor;
 using sm::test::AllCloseTo;
+using sm::test::pair_losses;
 
 namespace {
-
-std::vector<sm::AnyPairLoss> pair_losses(std::int64_t dim) {
-  return {sm::CosineLoss{},     sm::MocoLoss{{.queue = 8, .dim = dim}},
-          sm::InfoNce{},        sm::NtXent{},
-          sm::SigmoidLoss{},    sm::SimSiamLoss{},
-          sm::ByolLoss{},       sm::BarlowTwins{},
-          sm::SoftTargetClip{}, sm::VicReg{},
-          sm::KoLeo{},          sm::MocoV3Loss{}};
-}
 
 void check_finite(const Tensor& a_in, const Tensor& b_in, const std::string& what) {
   for (const auto& loss : pair_losses(a_in.size(1))) {
@@ -185,6 +177,49 @@ TEST_CASE("Without focus the focal loss is binary cross-entropy") {
              AllCloseTo(sm::BinaryCrossEntropy{}(logits, labels), sm::test::fp64_exact));
 }
 
+TEST_CASE("Wide heads lose nothing in fp32") {
+  const auto a = torch::randn({64, 2048}).requires_grad_(), b = torch::randn({64, 2048});
+  for (const sm::AnyPairLoss& loss : {sm::AnyPairLoss{sm::BarlowTwins{}}, sm::AnyPairLoss{sm::VicReg{}}}) {
+    INFO(loss.name());
+    const auto single = loss(a, b).total, exact = loss(a.to(torch::kDouble), b.to(torch::kDouble)).total;
+    CHECK_THAT(single, AllCloseTo(exact, {1e-5, 0}));
+    CHECK_THAT(torch::autograd::grad({single}, {a})[0],
+               AllCloseTo(torch::autograd::grad({exact}, {a})[0], {1e-5, 0, 1e-5}));
+  }
+}
+
+TEST_CASE("A weight counts harmful samples so many times") {
+  const auto logits = torch::randn({4}, torch::kDouble), labels = torch::tensor({1, 0, 0, 1}, torch::kLong);
+  const auto harmful_thrice = torch::cat({logits, logits.index_select(0, torch::tensor({0, 3, 0, 3}, torch::kLong))});
+  const auto labels_thrice = torch::cat({labels, torch::ones({4}, torch::kLong)});
+  const auto check = [&](const auto& weighted, const auto& plain) {
+    CHECK_THAT(4 * weighted(logits, labels),
+               AllCloseTo(8 * plain(harmful_thrice, labels_thrice), sm::test::fp64_exact));
+  };
+  check(sm::BinaryCrossEntropy{.positive_weight = 3}, sm::BinaryCrossEntropy{});
+  check(sm::FocalLoss{.positive_weight = 3}, sm::FocalLoss{});
+  check(sm::FocalLoss{.gamma = 1, .alpha = 0.3, .positive_weight = 3}, sm::FocalLoss{.gamma = 1, .alpha = 0.3});
+  refused("FocalLoss: positive_weight", [&] { return sm::FocalLoss{.positive_weight = 0}(logits, labels); });
+}
+
+TEST_CASE("Presets are what their publications have") {
+  CHECK(sm::moco_reference().temperature == 0.07);
+  CHECK(sm::moco_v2_reference().temperature == 0.2);
+  const auto a = torch::randn({5, 4}, torch::kDouble), b = torch::randn({5, 4}, torch::kDouble);
+  // Two of five samples are alone in their class.
+  const auto labels = torch::tensor({0, 1, 0, 2, 0}, torch::kLong);
+  CHECK_THAT(sm::sup_con_reference()(a, labels), AllCloseTo(0.6 * sm::SupCon{}(a, labels), sm::test::fp64_exact));
+  CHECK(sm::sup_con_reference()(a, torch::arange(5)).item<double>() == 0);
+  // The paper's equation 6 of VICReg: μ [v(Z) + v(Z')].
+  const auto parts = sm::VicReg{}(a, b).parts;
+  const auto hinges = 2 * parts[1].second;
+  CHECK_THAT(sm::vicreg_paper()(a, b).total,
+             AllCloseTo(25 * parts[0].second + 25 * hinges + parts[2].second, sm::test::fp64_exact));
+  CHECK_THAT(sm::barlow_twins_reference()(a, b),
+             AllCloseTo(sm::BarlowTwins{.off_diagonal_weight = 0.0051}(a, b), sm::test::fp64_exact));
+  CHECK_THAT(sm::nt_xent_reference()(a, b), AllCloseTo(sm::NtXent{.temperature = 0.1}(a, b), sm::test::fp64_exact));
+}
+
 TEST_CASE("DINO's loss is finite for large logits and half types, and says which shapes it needs") {
   const sm::DinoLoss loss{{.prototypes = 21}};
   for (const auto type : {torch::kFloat, torch::kDouble, torch::kBFloat16}) {
@@ -202,6 +237,27 @@ TEST_CASE("DINO's loss is finite for large logits and half types, and says which
     sm::DinoLoss{{.prototypes = 21}}.update({}, {{"teacher", torch::zeros({1, 20})}});
     return 0;
   });
+}
+
+TEST_CASE("DINO's gradient is the incoming one times its own, call after call, and no call changes an earlier result") {
+  for (const auto type : {torch::kFloat, torch::kBFloat16, torch::kDouble}) {
+    const auto student = torch::randn({3, 2, 21}).to(type).requires_grad_();
+    const auto teacher = torch::randn({2, 2, 21}).to(type);
+    const auto total = sm::DinoLoss{{.prototypes = 21}}(student, teacher).total;
+    const auto gradient = [&](double factor) {
+      return torch::autograd::grad({total}, {student}, {torch::scalar_tensor(factor, total.options())}, true)[0];
+    };
+    const auto expected = gradient(1).clone();
+    for (const auto factor : {1.0, 0.25, 0.25, 0.0, 1024.0, 1.0}) {
+      INFO(type << ' ' << factor);
+      CHECK(torch::equal(gradient(factor), expected * factor));
+    }
+    const auto held = gradient(0.5);
+    CHECK(torch::equal(gradient(2), expected * 2));
+    CHECK(torch::equal(held, expected * 0.5));
+    CHECK(torch::isinf(gradient(std::numeric_limits<double>::infinity())).any().item<bool>());
+    CHECK(torch::equal(gradient(1), expected));
+  }
 }
 
 TEST_CASE("A teacher that says nothing makes the student's loss ln K, and its gradient even") {

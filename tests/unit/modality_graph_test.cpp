@@ -15,6 +15,7 @@
 
 #include "close_to.hpp"
 #include "method/inputs.hpp"
+#include "pair_losses.hpp"
 #include "state.hpp"
 
 namespace sm = sslmeme;
@@ -313,6 +314,46 @@ TEST_CASE("Captions have equal ids where their words are equal, whatever the pad
   CHECK(std::get<0>(at::_unique(ids)).size(0) == 4);
   const auto shorter = sm::detail::caption_ids(tokens.narrow(1, 0, 3), mask.narrow(1, 0, 3));
   CHECK(torch::equal(ids, shorter));
+}
+
+TEST_CASE("Any loss goes on any edge: its value, gradient and state are those of the loss by hand") {
+  const auto batch = make_batch();
+  for (const auto& loss : sm::test::pair_losses(4)) {
+    INFO(loss.name());
+    sm::ModalityGraph graph{sm::node("picture", resnet(), four), sm::node("words", bert(), four),
+                            sm::edge("picture", "words", loss)};
+    const auto x = graph.project("picture", batch), y = graph.project("words", batch);
+    const auto output = graph.step(batch, {});
+    CHECK_THAT(output.total, AllCloseTo(loss(x, y).total, fp32_rounding));
+    output.total.backward();
+    for (const auto& parameter : graph.module()->named_parameters()) {
+      const auto& gradient = parameter.value().grad();
+      if (parameter.key().starts_with("nodes.picture")) CHECK(gradient.defined());
+      if (gradient.defined()) CHECK(torch::isfinite(gradient).all().item<bool>());
+    }
+    const auto before = loss.module() ? sm::state_of(*loss.module()) : sm::NamedTensors{};
+    graph.after_step({}, output);
+    const auto in_graph = sm::state_of(*graph.module());
+    for (const auto& [name, tensor] : before) {
+      const auto same = sm::detail::find_tensor(in_graph, "losses.picture-words." + name);
+      REQUIRE(same.defined());
+      CHECK(same.sizes() == tensor.sizes());
+    }
+  }
+}
+
+TEST_CASE("MoCo on an edge fills its queue with the projections of the second node, once a step") {
+  const auto batch = make_batch();
+  const sm::MocoLoss moco{{.queue = 8, .dim = 4}};
+  sm::ModalityGraph graph{sm::node("picture", resnet(), four), sm::node("words", bert(), four),
+                          sm::edge("picture", "words", moco)};
+  const auto keys = sm::l2_normalize(graph.project("words", batch)).detach();
+  const auto before = moco.queue().clone();
+  const auto output = graph.step(batch, {});
+  CHECK(torch::equal(moco.queue(), before));
+  graph.after_step({}, output);
+  CHECK_THAT(moco.queue().narrow(0, 0, 6), AllCloseTo(keys, fp32_rounding));
+  CHECK(torch::equal(moco.queue().narrow(0, 6, 2), before.narrow(0, 6, 2)));
 }
 
 TEST_CASE("Every kind of edge and gradient of CASS-MM is what it says, by hand") {

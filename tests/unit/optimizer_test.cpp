@@ -1,7 +1,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/train/optimizer.hpp>
 
-#include <torch/nn.h>
+#include <torch/nn/module.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>

@@ -26,6 +26,7 @@ struct Batch {
   Tensor mask;                ///< bool (N, L): true on real tokens, false on padding
   Tensor labels;              ///< i64 (N); −1 where a sample has no label
   Tensor ids;                 ///< i64 (N)
+  std::int64_t padding = 0;   ///< so many rows at the end only fill up the batch: samples that other batches hold too
 
   /// N.
   std::int64_t size() const { return ids.defined() ? ids.size(0) : 0; }

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace sslmeme {
 
@@ -23,6 +24,36 @@ class InvalidArgument : public Error {
 class DataError : public Error {
  public:
   using Error::Error;
+};
+
+/// Why a picture cannot be used, for counts.
+enum class PictureFault { unknown_format, too_large, truncated, corrupt, missing };
+
+/// "unknown format", "too large", "truncated", "corrupt" or "missing".
+constexpr std::string_view name_of(PictureFault fault) {
+  switch (fault) {
+    case PictureFault::unknown_format:
+      return "unknown format";
+    case PictureFault::too_large:
+      return "too large";
+    case PictureFault::truncated:
+      return "truncated";
+    case PictureFault::corrupt:
+      return "corrupt";
+    case PictureFault::missing:
+      return "missing";
+  }
+  return "corrupt";
+}
+
+/// A picture that cannot be decoded, or that a manifest names and is not there.
+class PictureError : public DataError {
+ public:
+  PictureError(PictureFault fault, const std::string& what) : DataError{what}, fault_{fault} {}
+  PictureFault fault() const { return fault_; }
+
+ private:
+  PictureFault fault_;
 };
 
 /// The operating system refused: a missing folder, no permission, no space left.

@@ -21,25 +21,25 @@ class AnyPairLoss {
   AnyPairLoss(L loss) {  // NOLINT(google-explicit-constructor): every loss is an AnyPairLoss
     detail::require_pair_loss<L>();
     if constexpr (PairLoss<L>) {
-      if constexpr (requires { loss.name(); }) name_ = loss.name();
-      if constexpr (requires { loss.module(); }) module_ = loss.module();
+      if constexpr (detail::has_name<L>) name_ = loss.name();
+      if constexpr (detail::has_module<L>) module_ = loss.module();
       const auto shared = std::make_shared<L>(std::move(loss));
-      if constexpr (requires(StepContext c, NamedTensors observed) { shared->update(c, observed); }) {
+      if constexpr (detail::has_update_with_observed<L>) {
         update_ = [shared](const StepContext& context, const NamedTensors& observed) {
           shared->update(context, observed);
         };
-      } else if constexpr (requires(StepContext c) { shared->update(c); }) {
+      } else if constexpr (detail::has_update<L>) {
         update_ = [shared](const StepContext& context, const NamedTensors& /*observed*/) { shared->update(context); };
       }
       call_ = [shared, name = name_](const Tensor& z_a, const Tensor& z_b, [[maybe_unused]] const PairInfo& info) {
         const L& constant = *shared;
-        if constexpr (requires { constant(z_a, z_b, info); }) {
+        if constexpr (detail::has_info_call<L>) {
           return as_output(name, constant(z_a, z_b, info));
         } else {
           return as_output(name, constant(z_a, z_b));
         }
       };
-      if constexpr (requires(const L& constant, const LocalPairs& pairs) { constant.local(pairs); }) {
+      if constexpr (detail::has_local<L>) {
         local_ = [shared, name = name_](const LocalPairs& pairs) {
           return as_output(name, std::as_const(*shared).local(pairs));
         };

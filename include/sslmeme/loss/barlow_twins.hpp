@@ -15,11 +15,15 @@ struct BarlowTwins {
   double off_diagonal_weight = 5e-3;  ///< λ
 
   /// z_a, z_b: (N, D) float with N ≥ 2, halves computed in fp32. Returns a 0-d sum over features, which can be
-  /// differentiated once. Throws
-  /// InvalidArgument on other shapes.
+  /// differentiated once. Throws InvalidArgument on other shapes.
   Tensor operator()(const Tensor& z_a, const Tensor& z_b) const;
   std::string name() const { return "barlow_twins"; }
 };
+
+/// λ of the published code, which differs from the paper's.
+inline BarlowTwins barlow_twins_reference() {
+  return {.off_diagonal_weight = 5.1e-3};
+}
 
 static_assert(PairLoss<BarlowTwins>);
 

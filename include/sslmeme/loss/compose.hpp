@@ -130,6 +130,23 @@ WeightedSum operator+(const A& a, const B& b) {
   return sum;
 }
 
+namespace detail {
+template <class L>
+concept nearly_pair_loss = !PairLoss<L> && requires { &L::operator(); };
+}  // namespace detail
+
+// Never compile: they say in plain words what is wrong with what should be a loss.
+template <detail::nearly_pair_loss L>
+WeightedSum operator*(double /*weight*/, const L& /*loss*/) {
+  detail::require_pair_loss<L>();
+  return {};
+}
+template <PairLoss A, detail::nearly_pair_loss B>
+WeightedSum operator+(const A& /*a*/, const B& /*b*/) {
+  detail::require_pair_loss<B>();
+  return {};
+}
+
 static_assert(PairLoss<WeightedSum>);
 
 }  // namespace sslmeme

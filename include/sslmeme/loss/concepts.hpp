@@ -4,7 +4,10 @@
 
 #include <sslmeme/core/tensor.hpp>
 
+#include <torch/nn/module.h>
+
 #include <concepts>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -51,14 +54,49 @@ struct LossOutput {
 
 namespace detail {
 
+template <class R>
+concept loss_result = std::same_as<R, Tensor> || std::same_as<R, LossOutput>;
+
 template <class L>
 concept callable_on_pair = requires(const L& loss, const Tensor& z) { loss(z, z); };
 
 template <class L>
-concept returns_loss = requires(const L& loss, const Tensor& z) {
-  requires std::same_as<std::remove_cvref_t<decltype(loss(z, z))>, Tensor> ||
-               std::same_as<std::remove_cvref_t<decltype(loss(z, z))>, LossOutput>;
+concept returns_loss =
+    requires(const L& loss, const Tensor& z) { requires loss_result<std::remove_cvref_t<decltype(loss(z, z))>>; };
+
+// An optional member is there when it can be called as PairLoss says; where only its name is there, it is a mistake.
+template <class L>
+concept has_info_call = requires(const L& loss, const Tensor& z, const PairInfo& info) { loss(z, z, info); };
+template <class L>
+concept has_update_with_observed =
+    requires(L& loss, const StepContext& c, const NamedTensors& n) { loss.update(c, n); };
+template <class L>
+concept has_update = requires(L& loss, const StepContext& context) { loss.update(context); };
+template <class L>
+concept has_local = requires(const L& loss, const LocalPairs& pairs) {
+  { loss.local(pairs) };
+  requires loss_result<std::remove_cvref_t<decltype(loss.local(pairs))>>;
 };
+template <class L>
+concept has_module = requires(L& loss) {
+  { loss.module() } -> std::convertible_to<std::shared_ptr<torch::nn::Module>>;
+};
+template <class L>
+concept has_name = requires(const L& loss) {
+  { loss.name() } -> std::convertible_to<std::string>;
+};
+template <class L>
+concept misses_info_call = has_info_call<L> && !requires(const L& loss, const Tensor& z, const PairInfo& info) {
+  requires loss_result<std::remove_cvref_t<decltype(loss(z, z, info))>>;
+};
+template <class L>
+concept misses_update = requires { &L::update; } && !has_update<L> && !has_update_with_observed<L>;
+template <class L>
+concept misses_local = requires { &L::local; } && !has_local<L>;
+template <class L>
+concept misses_module = requires { &L::module; } && !has_module<L>;
+template <class L>
+concept misses_name = requires { &L::name; } && !has_name<L>;
 
 /// States in our own words what is wrong with a type that should be a PairLoss.
 template <class L>
@@ -72,6 +110,20 @@ constexpr void require_pair_loss() {
                   "gradients can flow; "
                   "a float or double has none: return the tensor, without .item()");
   }
+  static_assert(!misses_info_call<L>,
+                "sslmeme: the loss's call with PairInfo must return a 0-d sslmeme::Tensor (or a LossOutput), as the "
+                "call without");
+  static_assert(!misses_update<L>,
+                "sslmeme: the loss's update() has the wrong signature: it must be callable as `update(const "
+                "StepContext&)` or `update(const StepContext&, const NamedTensors& observed)`");
+  static_assert(!misses_local<L>,
+                "sslmeme: the loss's local() has the wrong signature: it must be `local(const LocalPairs&) const` and "
+                "return what the loss returns");
+  static_assert(!misses_module<L>,
+                "sslmeme: the loss's module() has the wrong signature: it must take nothing and return a "
+                "std::shared_ptr<torch::nn::Module>, so that its state reaches the optimizer and checkpoints");
+  static_assert(!misses_name<L>,
+                "sslmeme: the loss's name() has the wrong signature: it must be `name() const`, a std::string");
 }
 
 }  // namespace detail

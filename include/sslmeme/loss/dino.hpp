@@ -27,10 +27,10 @@ struct TeacherTemperature {
 
 /// DINO (Caron et al. 2021, arXiv:2104.14294, equations 1 to 4 and algorithm 1):
 /// mean over pairs (t, s), s ≠ t, and samples of H(softmax((z_t − c)/τ_t), softmax(z_s/τ_s)).
-/// Since the teacher's distribution sums to 1, H(q, softmax(x)) = logsumexp(x) − q·x. On a CPU in fp32 value and
-/// gradient are computed together, so each output is read from memory once, whatever the number of teacher views; the
-/// memory of the gradient is kept for the next step. It can be differentiated once only. Copies share their state, as
-/// torch modules do.
+/// Since the teacher's distribution sums to 1, H(q, softmax(x)) = logsumexp(x) − q·x. On a CPU, of outputs in fp32 or
+/// bf16, value and gradient are computed together, so each output is read from memory once, whatever the number of
+/// teacher views; the memory of the gradient is kept for the next step. It can be differentiated once only. Copies
+/// share their state, as torch modules do.
 class DinoLoss {
  public:
   /// Throws InvalidArgument for options that are not positive, and a momentum outside [0, 1].

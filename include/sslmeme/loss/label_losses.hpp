@@ -23,12 +23,18 @@ struct BinaryCrossEntropy {
 struct FocalLoss {
   double gamma = 2;                  ///< 0 gives binary cross-entropy
   std::optional<double> alpha = {};  ///< in [0, 1]
+  double positive_weight = 1;        ///< counts every harmful sample so many times, for classes that are not balanced
 
   /// logits: (N) float, halves computed in fp32; labels: (N), 0 or 1. Returns a 0-d mean. Throws InvalidArgument on
-  /// other shapes, a negative γ and an α outside [0, 1].
+  /// other shapes, a negative γ, an α outside [0, 1] and a weight that is not positive.
   Tensor operator()(const Tensor& logits, const Tensor& labels) const;
   std::string name() const { return "focal"; }
 };
+
+/// With the paper's α, torchvision's default too.
+inline FocalLoss focal_reference() {
+  return {.alpha = 0.25};
+}
 
 /// Cross-entropy of softmax(logits).
 struct CrossEntropy {

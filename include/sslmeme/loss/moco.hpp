@@ -15,9 +15,17 @@ namespace sslmeme {
 struct MocoOptions {
   std::int64_t queue = 65536;  ///< K, how many keys are remembered
   std::int64_t dim = 128;      ///< D, of queries and keys
-  double temperature = 0.1;    ///< τ; the paper has 0.07, its second version 0.2
+  double temperature = 0.1;    ///< τ, lightly's
   std::uint64_t seed = 0;      ///< of the random unit vectors that the queue begins with
 };
+
+/// MoCo's published τ, and that of its second version (Chen et al. 2020, arXiv:2003.04297).
+inline MocoOptions moco_reference() {
+  return {.temperature = 0.07};
+}
+inline MocoOptions moco_v2_reference() {
+  return {.temperature = 0.2};
+}
 
 /// Mean of CE([q·k⁺/τ, q·queue/τ], 0) (MoCo, He et al. 2019, arXiv:1911.05722, equation 1), q and k L2-normalised. The
 /// N × K similarities are never held. No gradient flows to the keys. A call changes nothing; update() puts the keys of

@@ -53,6 +53,11 @@ struct NtXent {
   }
 };
 
+/// SimCLR's τ on ImageNet.
+inline NtXent nt_xent_reference() {
+  return {.temperature = 0.1};
+}
+
 static_assert(PairLoss<NtXent>);
 
 }  // namespace sslmeme

@@ -46,6 +46,11 @@ struct VicReg {
   }
 };
 
+/// The paper's equation 6, in which the hinges of both sides are summed where the published code takes their mean.
+inline VicReg vicreg_paper() {
+  return {.variance_weight = 50};
+}
+
 static_assert(PairLoss<VicReg>);
 
 }  // namespace sslmeme

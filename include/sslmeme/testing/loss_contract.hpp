@@ -1,11 +1,14 @@
 // The contract of a pair loss, checked in one line of any test framework:
-// `assert(sm::testing::check_pair_loss(MyLoss{}))`.
+// `assert(sm::testing::check_pair_loss(MyLoss{}))`; check_loss() is for losses of other arguments.
 #pragma once
 
 #include <sslmeme/loss/any_pair_loss.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <iosfwd>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +25,18 @@ struct LossClaims {
   std::uint64_t seed = 0;
 };
 
+/// One argument of a loss that takes no pair: logits, labels, scores of several views.
+struct LossArgument {
+  std::string name;              ///< for messages
+  Tensor value;                  ///< what is tried; floats in double and bf16, integers as they are
+  bool learns = true;            ///< false: a target or a teacher's, no gradient may flow to it
+  bool scale_invariant = false;  ///< loss(…, c·x, …) = loss(…, x, …) for c > 0
+  std::int64_t batch = 0;        ///< the dimension that counts samples
+};
+
+/// A loss of any arguments.
+using LossCall = std::function<LossOutput(std::span<const Tensor>)>;
+
 /// What failed; empty when the loss keeps the contract.
 struct ContractReport {
   std::vector<std::string> failures;
@@ -31,7 +46,9 @@ std::ostream& operator<<(std::ostream& out, const ContractReport& report);
 
 namespace detail {
 ContractReport check(const AnyPairLoss& loss, const LossClaims& claims);
-}
+ContractReport check(const LossCall& loss, const std::vector<LossArgument>& arguments,
+                     const std::shared_ptr<torch::nn::Module>& module, std::uint64_t seed);
+}  // namespace detail
 
 /// Checks a loss on random vectors, the gradient against central differences in double (relative 1e-5). Makes compile
 /// errors in our own words of what is no PairLoss.
@@ -39,6 +56,24 @@ template <class L>
 ContractReport check_pair_loss(L loss, const LossClaims& claims = {}) {
   sslmeme::detail::require_pair_loss<L>();
   return detail::check(AnyPairLoss{std::move(loss)}, claims);
+}
+
+/// The same for a loss of other arguments, at the values given: losses of labels, of several views, of a teacher.
+/// `loss` takes a std::span<const Tensor> and returns a Tensor or a LossOutput; `module` holds its state, if it has
+/// any. Throws InvalidArgument without an argument that learns.
+template <class F>
+ContractReport check_loss(F loss, const std::vector<LossArgument>& arguments,
+                          const std::shared_ptr<torch::nn::Module>& module = nullptr, std::uint64_t seed = 0) {
+  const auto call = [loss = std::move(loss)](std::span<const Tensor> x) {
+    if constexpr (std::same_as<decltype(loss(x)), Tensor>) {
+      LossOutput output;
+      output.total = loss(x);
+      return output;
+    } else {
+      return loss(x);
+    }
+  };
+  return detail::check(LossCall{call}, arguments, module, seed);
 }
 
 }  // namespace sslmeme::testing
