@@ -1,5 +1,6 @@
-// views_speed FOLDER [rounds]: milliseconds a picture, on one thread, of reading the pictures of FOLDER and of making
-// views of them, tensors included. Its peer and driver is benchmarks/peers/compare_views.py.
+// views_speed FOLDER [rounds]: milliseconds a picture of processor time, on one thread, of reading the pictures of
+// FOLDER and of making views of them, normalized into the memory of a batch, as the loader does. Its peer and driver is
+// benchmarks/peers/compare_views.py.
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/files.hpp>
 #include <sslmeme/data/image_io.hpp>
@@ -8,7 +9,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <iostream>
 #include <string>
@@ -23,9 +24,9 @@ template <class F>
 void measure(const char* name, std::size_t pictures, int rounds, F f) {
   double best = 1e30;
   for (int round = 0; round < rounds; ++round) {
-    const auto began = std::chrono::steady_clock::now();
+    const auto began = std::clock();
     for (std::size_t i = 0; i < pictures; ++i) f(i);
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+    best = std::min(best, static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC);
   }
   std::cout << name << ' ' << 1e3 * best / static_cast<double>(pictures) << std::endl;
 }
@@ -36,11 +37,14 @@ void run(const std::filesystem::path& folder, int rounds) {
   std::sort(paths.begin(), paths.end());
   measure("decode", paths.size(), rounds, [&](std::size_t i) { sm::read_image(paths[i]); });
   const auto make = [&](const char* name, const sm::Views& views) {
+    std::vector<std::vector<float>> batch;
+    for (const auto& view : views)
+      batch.emplace_back(3 * static_cast<std::size_t>(view.size) * static_cast<std::size_t>(view.size));
     measure(name, paths.size(), rounds, [&](std::size_t i) {
       const auto picture = sm::read_image(paths[i]);
       for (std::size_t v = 0; v < views.size(); ++v) {
         sm::Rng rng{sm::derive_seed({i, v})};
-        views[v].normalize(views[v].transform(picture, rng));
+        views[v].normalize.write(views[v].transform(picture, rng), batch[v].data());
       }
     });
   };

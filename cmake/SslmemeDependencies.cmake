@@ -25,10 +25,10 @@ find_package(ZLIB REQUIRED)
 find_path(SSLMEME_STB_INCLUDE_DIR stb/stb_image.h REQUIRED)
 find_package(utf8proc REQUIRED)
 
-# One fmt, header-only, chosen here. LibTorch's wheel carries fmt among its own headers, first on the include path: then that
-# one is it, and linking the system's libfmt would mix two. Otherwise it is the system's. tests/unit/build_test says which won.
+# One fmt, chosen here, of which only headers are used: src/core/fmt.cpp compiles what in them is no template. LibTorch's wheel
+# carries fmt among its own headers, first on the include path: then that one is it, and linking the system's libfmt would mix
+# two. Otherwise it is the system's. tests/unit/build_test says which won.
 add_library(sslmeme_fmt INTERFACE)
-target_compile_definitions(sslmeme_fmt INTERFACE FMT_HEADER_ONLY=1)
 find_file(SSLMEME_TORCH_FMT fmt/format.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
 if(SSLMEME_TORCH_FMT)
   set(SSLMEME_FMT_SOURCE "LibTorch's own headers")
@@ -46,6 +46,8 @@ target_link_libraries(sslmeme_dependencies INTERFACE sslmeme_fmt Eigen3::Eigen n
 
 # Optional: what they serve is left out where they are missing.
 find_package(hwy 1.0 QUIET)
+find_package(WebP QUIET)
+find_package(libdeflate QUIET)
 find_file(SSLMEME_GLOO torch/csrc/distributed/c10d/ProcessGroupGloo.hpp PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
 find_file(SSLMEME_GLOO_OWN_HEADERS gloo/algorithm.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
 find_package(Freetype QUIET)
@@ -57,6 +59,7 @@ find_package(Catch2 3 QUIET)
 function(sslmeme_print_summary)
   message(STATUS "sslmeme ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}:")
   foreach(row IN ITEMS "ccache|SSLMEME_CCACHE|faster rebuilds|ccache" "Highway|hwy_FOUND|fast contrastive losses|libhwy-dev"
+      "libwebp|WebP_FOUND|WebP pictures|libwebp-dev" "libdeflate|libdeflate_FOUND|fast PNG|libdeflate-dev"
       "Gloo|SSLMEME_GLOO|several ranks|a LibTorch built with it"
       "CLI11|CLI11_FOUND|example programs|libcli11-dev" "Catch2 3|Catch2_FOUND|tests|catch2"
       "FreeType|Freetype_FOUND|made memes|libfreetype-dev" "emoji font|SSLMEME_EMOJI_FONT|made memes|fonts-noto-color-emoji"

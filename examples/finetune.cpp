@@ -87,11 +87,10 @@ int main(int argc, char** argv) {
   add_options(app, a);
 
   return run_program(app, argc, argv, [&] {
-    const sm::MemeJsonl train{a.data, a.split};
-    const Splits splits{train, sm::MemeJsonl{a.data, a.dev}, sm::MemeJsonl{a.data, a.test}, {}};
+    const Splits splits{a.dataset(), a.open(a.dev), a.open(a.test), {}};
     if (a.vocabulary.empty() && !a.from.empty() && a.modality != "picture")
       a.vocabulary = (std::filesystem::path{a.from} / "vocab.txt").string();
-    const auto tokenizer = a.tokenizer(train);
+    const auto tokenizer = a.tokenizer(splits.train);
     const auto [image, text] = encoders(a, tokenizer->vocabulary_size());
     const auto norm = a.fusion_norm == "l2" ? sm::FusionNorm::l2 : sm::FusionNorm::batch;
     sm::Supervised classifier{image,
@@ -101,7 +100,7 @@ int main(int argc, char** argv) {
                                           .fusion_dropout = a.fusion_dropout,
                                           .seed = a.seed},
                                .train_encoders = !a.freeze}};
-    sm::DataLoader loader{train, sm::train_views({.size = a.size}), a.loader(tokenizer)};
+    sm::DataLoader loader{splits.train, sm::train_views({.size = a.size}), a.loader(tokenizer)};
     const auto dev_auroc = [&] {
       auto dev = evaluation_loader(splits.dev, a.size, tokenizer, a.max_tokens);
       const auto predictions = sm::predict(classifier, dev);

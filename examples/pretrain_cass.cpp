@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
       "vit_tiny_patch16_224:patch_size=8,depth=4");
 
   return run_program(app, argc, argv, [&] {
-    const sm::MemeJsonl data{arguments.data, arguments.split};
+    const auto data = arguments.dataset();
     const sm::ImageEncoderOptions encoder{
         .image_size = arguments.size, .num_classes = reference ? 1000 : 0, .seed = arguments.seed};
     options.seed = arguments.seed;

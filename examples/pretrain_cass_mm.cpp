@@ -86,7 +86,7 @@ int main(int argc, char** argv) {
       "vit_tiny_patch16_224:patch_size=8,depth=4");
 
   return run_program(app, argc, argv, [&] {
-    const sm::MemeJsonl data{arguments.data, arguments.split};
+    const auto data = arguments.dataset();
     const auto tokenizer = arguments.tokenizer(data);
     const sm::ImageEncoderOptions encoder{.image_size = arguments.size, .seed = arguments.seed};
     options.seed = of_fused.seed = arguments.seed;

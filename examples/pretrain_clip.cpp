@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
       "vit_tiny_patch16_224:patch_size=8,depth=4 --epochs 5");
 
   return run_program(app, argc, argv, [&] {
-    const sm::MemeJsonl data{arguments.data, arguments.split};
+    const auto data = arguments.dataset();
     const auto tokenizer = arguments.tokenizer(data);
     auto method =
         sm::clip(parse_image_encoder(image, {.image_size = arguments.size, .seed = arguments.seed}),

@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
     auto trainer = arguments.trainer();
     std::get<sm::AdamW>(trainer.optimizer).final_weight_decay = final_weight_decay;
     trainer.clip_scope = sm::ClipScope::each;
-    sm::DataLoader loader{arguments.pictures(), sm::dino_views(views), arguments.loader()};
+    sm::DataLoader loader{arguments.dataset(), sm::dino_views(views), arguments.loader()};
     if (knn.empty()) {
       train(method, arguments, trainer, loader, "dino");
     } else {

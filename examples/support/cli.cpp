@@ -2,7 +2,6 @@
 
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/memory.hpp>
-#include <sslmeme/data/image_folder.hpp>
 
 #include <fmt/format.h>
 
@@ -91,7 +90,8 @@ sm::TextEncoder parse_text_encoder(const std::string& text, sm::TextEncoderOptio
 
 void TrainingArguments::add_to(CLI::App& app) {
   app.set_config("--config", "", "read options from a TOML file");
-  app.add_option("--data", data, "folder in the Hateful Memes layout")->required();
+  app.add_option("--data", data, "folder of memes, in the Hateful Memes layout or one that --layout names")->required();
+  add_layout_to(app);
   app.add_option("--split", split, "split to train on")->capture_default_str();
   app.add_option("--out", out, "run directory")->required();
   app.add_option("--size", size, "pixels of both edges")->capture_default_str();
@@ -141,21 +141,14 @@ sm::LoaderOptions TrainingArguments::loader(std::shared_ptr<const sm::Tokenizer>
           .max_tokens = max_tokens};
 }
 
-sm::AnyDataset TrainingArguments::pictures() const {
-  const std::filesystem::path folder{data};
-  if (std::filesystem::is_directory(folder) && !std::filesystem::exists(folder / (split + ".jsonl")))
-    return sm::ImageFolder{folder};
-  return sm::MemeJsonl{folder, split};
-}
-
-std::shared_ptr<const sm::WordPiece> TrainingArguments::tokenizer(const sm::MemeJsonl& dataset) const {
+std::shared_ptr<const sm::WordPiece> TrainingArguments::tokenizer(const sm::AnyDataset& dataset) const {
   const auto saved = std::filesystem::path{out} / "vocab.txt";
   if (!vocabulary.empty()) return std::make_shared<sm::WordPiece>(sm::WordPiece::from_file(vocabulary));
   if (resume && std::filesystem::exists(saved)) return std::make_shared<sm::WordPiece>(sm::WordPiece::from_file(saved));
   return train_tokenizer(dataset);
 }
 
-std::shared_ptr<const sm::WordPiece> train_tokenizer(const sm::MemeJsonl& data) {
+std::shared_ptr<const sm::WordPiece> train_tokenizer(const sm::AnyDataset& data) {
   std::vector<std::string> texts;
   texts.reserve(data.size());
   for (std::size_t i = 0; i < data.size(); ++i) texts.emplace_back(data.text(i));

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <sslmeme/data/loader.hpp>
-#include <sslmeme/data/meme_jsonl.hpp>
 #include <sslmeme/nn/backbone.hpp>
 #include <sslmeme/text/wordpiece.hpp>
 #include <sslmeme/train/session.hpp>
+
+#include "support/data.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -31,8 +32,8 @@ sm::ImageEncoder parse_image_encoder(const std::string& text, sm::ImageEncoderOp
 sm::TextEncoder parse_text_encoder(const std::string& text, sm::TextEncoderOptions options);
 
 /// The options of every program that trains.
-struct TrainingArguments {
-  std::string data, split = "train", out, device = "cpu", vocabulary;
+struct TrainingArguments : DataArguments {
+  std::string split = "train", out, device = "cpu", vocabulary;
   int size = 224, workers = 2;
   std::int64_t epochs = 10, batch = 32, accumulate = 1, max_tokens = 64, every_epochs = 1, keep = 2, skip = 0;
   double lr = 1e-3, weight_decay = 0.05, warmup_epochs = 1, clip_norm = 1;
@@ -42,15 +43,15 @@ struct TrainingArguments {
   void add_to(CLI::App& app);
   sm::TrainerOptions trainer() const;
   sm::LoaderOptions loader(std::shared_ptr<const sm::Tokenizer> tokenizer = nullptr) const;
-  /// The pictures of --data: memes, or those of a folder's sub-folders where it has no SPLIT.jsonl.
-  sm::AnyDataset pictures() const;
+  /// The split to train on.
+  sm::AnyDataset dataset() const { return open(split); }
   /// The WordPiece vocabulary given by --vocab; else that of the run directory when resuming; else one trained on the
-  /// texts of `data`.
-  std::shared_ptr<const sm::WordPiece> tokenizer(const sm::MemeJsonl& data) const;
+  /// texts of `dataset`.
+  std::shared_ptr<const sm::WordPiece> tokenizer(const sm::AnyDataset& dataset) const;
 };
 
 /// A small vocabulary trained on the texts of a dataset.
-std::shared_ptr<const sm::WordPiece> train_tokenizer(const sm::MemeJsonl& data);
+std::shared_ptr<const sm::WordPiece> train_tokenizer(const sm::AnyDataset& data);
 
 /// Callback that saves the vocabulary beside the weights, where finetune looks for it.
 struct VocabularyKeeper {

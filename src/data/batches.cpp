@@ -5,8 +5,7 @@
 
 #include <algorithm>
 #include <exception>
-#include <numeric>
-#include <span>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,22 +16,35 @@ namespace sslmeme::detail {
 
 namespace {
 
-/// "sample 42953 (img/42953.png): why", with the file only if `why` does not name it.
-std::string with_name(const AnyDataset& data, std::size_t position, std::string_view why) {
-  std::string id = fmt::format("at position {}", position), source;
+constexpr std::uint64_t most_substitutes = 16;  // of 1 in 100 unreadable samples, all of 10^32 rows find one
+
+struct SampleName {
+  std::string source;
+  std::optional<std::int64_t> id;
+};
+
+SampleName name_of(const AnyDataset& data, std::size_t position) {
+  SampleName name;
   try {
-    source = data.source(position);
-    id = std::to_string(data.id(position));
+    name.source = data.source(position);
+    name.id = data.id(position);
   } catch (const std::exception&) {  // a dataset without `id` has to read the very sample that failed
   }
-  const bool named = source.empty() || why.find(source) != std::string_view::npos;
-  return fmt::format("sample {}{}: {}", id, named ? "" : fmt::format(" ({})", source), why);
+  return name;
+}
+
+UnreadableSample described(const AnyDataset& data, std::size_t position, const DataError& error) {
+  const auto name = name_of(data, position);
+  const auto* of_picture = dynamic_cast<const PictureError*>(&error);
+  return {position, name.id, name.source, of_picture ? std::optional{of_picture->fault()} : std::nullopt, error.what()};
 }
 
 /// Rethrows the exception being handled as the same class of Error, with the sample's name in front.
 [[noreturn]] void rethrow_named(const AnyDataset& data, std::size_t position) {
   try {
     throw;
+  } catch (const PictureError& error) {
+    throw PictureError(error.fault(), with_name(data, position, error.what()));
   } catch (const DataError& error) {
     throw DataError(with_name(data, position, error.what()));
   } catch (const IoError& error) {
@@ -48,49 +60,125 @@ std::string with_name(const AnyDataset& data, std::size_t position, std::string_
 
 }  // namespace
 
-std::int64_t count_batches(std::size_t samples, const LoaderOptions& options) {
-  const auto n = static_cast<std::int64_t>(samples);
-  return options.drop_last ? n / options.batch_size : (n + options.batch_size - 1) / options.batch_size;
+std::string with_name(const AnyDataset& data, std::size_t position, std::string_view why) {
+  const auto [source, id] = name_of(data, position);
+  const bool named = source.empty() || why.find(source) != std::string_view::npos;
+  return fmt::format("sample {}{}: {}", id ? std::to_string(*id) : fmt::format("at position {}", position),
+                     named ? "" : fmt::format(" ({})", source), why);
+}
+
+std::int64_t count_batches(std::size_t draws, const LoaderOptions& options) {
+  const auto n = static_cast<std::int64_t>(draws), step = options.batch_size * options.ranks;
+  return options.drop_last ? n / step : (n + step - 1) / step;
+}
+
+AnySampler sampler_of(const LoaderOptions& options) {
+  if (options.sampler) return *options.sampler;
+  return options.shuffle ? AnySampler{Shuffled{}} : AnySampler{InOrder{}};
 }
 
 EpochBatches::EpochBatches(AnyDataset data, Views views, const LoaderOptions& options, std::int64_t epoch)
-    : data_{std::move(data)}, views_{std::move(views)}, options_{options}, epoch_{epoch}, order_(data_.size()) {
-  std::iota(order_.begin(), order_.end(), std::size_t{0});
-  if (options_.shuffle)
-    Rng{derive_seed({options_.seed, static_cast<std::uint64_t>(epoch)})}.shuffle(std::span<std::size_t>{order_});
+    : data_{std::move(data)},
+      views_{std::move(views)},
+      options_{options},
+      epoch_{epoch},
+      order_{sampler_of(options).order({data_.size(), options.batch_size * options.ranks, options.seed, epoch})},
+      draws_{order_.size()} {
+  count_ = count_batches(draws_, options_);
+  const auto last = rows_of(count_ - 1);
+  const auto end = static_cast<std::size_t>(last.first + (options_.ranks - options_.rank) * last.count);
+  for (std::size_t i = 0; order_.size() < end; ++i) order_.push_back(order_[i]);
+  std::vector<std::uint32_t> seen(data_.size());
+  bool any = false;
+  for (const auto position : order_) {
+    repetitions_.push_back(seen[position]++);
+    any = any || repetitions_.back() > 0;
+  }
+  if (!any) repetitions_ = {};
 }
 
-Batch EpochBatches::make(std::int64_t index, const std::atomic<bool>& stop) const {
-  const auto first = index * options_.batch_size;
-  const auto n = std::min(options_.batch_size, static_cast<std::int64_t>(order_.size()) - first);
-  Batch batch;
-  for (const auto& view : views_) batch.views.push_back(torch::empty({n, 3, view.size, view.size}));
-  batch.labels = torch::empty({n}, torch::kLong);
-  batch.ids = torch::empty({n}, torch::kLong);
+EpochBatches::Rows EpochBatches::rows_of(std::int64_t index) const {
+  const auto step = options_.batch_size * options_.ranks, first = index * step;
+  const auto draws = static_cast<std::int64_t>(draws_), left = std::min(step, draws - first);
+  const auto count = options_.pad_last ? options_.batch_size : (left + options_.ranks - 1) / options_.ranks;
+  const auto begin = first + options_.rank * count;
+  return {begin, count, std::clamp<std::int64_t>(begin + count - draws, 0, count)};
+}
+
+MadeBatch EpochBatches::make(std::int64_t index, const std::atomic<bool>& stop) const {
+  MadeBatch made;
+  try {
+    fill(made, rows_of(index), stop);
+  } catch (...) {
+    made.error = std::current_exception();
+  }
+  return made;
+}
+
+void EpochBatches::fill(MadeBatch& made, const Rows& rows, const std::atomic<bool>& stop) const {
+  auto& batch = made.batch;
+  for (const auto& view : views_) batch.views.push_back(torch::empty({rows.count, 3, view.size, view.size}));
+  batch.labels = torch::empty({rows.count}, torch::kLong);
+  batch.ids = torch::empty({rows.count}, torch::kLong);
+  batch.padding = rows.padding;
   std::vector<std::string> texts;
-  for (std::int64_t row = 0; row < n; ++row) {
-    if (stop.load(std::memory_order_relaxed)) return batch;
-    const auto position = order_[static_cast<std::size_t>(first + row)];
-    try {
-      add_sample(position, row, batch, texts);
-    } catch (const std::exception&) {
-      rethrow_named(data_, position);
-    }
+  for (std::int64_t row = 0; row < rows.count; ++row) {
+    if (stop.load(std::memory_order_relaxed)) return;
+    add_readable(static_cast<std::size_t>(rows.first + row), row, made, texts);
   }
   if (options_.tokenizer) {
     auto [tokens, mask] = tokenize(*options_.tokenizer, texts, options_.max_tokens);
     batch.tokens = std::move(tokens);
     batch.mask = std::move(mask);
   }
-  return batch;
 }
 
-void EpochBatches::add_sample(std::size_t position, std::int64_t row, Batch& batch,
+void EpochBatches::add_readable(std::size_t place, std::int64_t row, MadeBatch& made,
+                                std::vector<std::string>& texts) const {
+  const auto position = order_[place];
+  try {
+    return add_sample(position, repetition(place), row, made.batch, texts);
+  } catch (const DataError& error) {
+    if (options_.unreadable.policy == UnreadablePolicy::fail) rethrow_named(data_, position);
+    made.unreadable.push_back(described(data_, position, error));
+  } catch (const std::exception&) {
+    rethrow_named(data_, position);
+  }
+  add_substitute(place, row, made, texts);
+}
+
+void EpochBatches::add_substitute(std::size_t place, std::int64_t row, MadeBatch& made,
+                                  std::vector<std::string>& texts) const {
+  const auto unreadable = made.unreadable.back();
+  const auto id = static_cast<std::uint64_t>(unreadable.id.value_or(static_cast<std::int64_t>(unreadable.position)));
+  for (std::uint64_t attempt = 1; attempt <= most_substitutes; ++attempt) {
+    const auto dice = derive_seed({options_.seed, static_cast<std::uint64_t>(epoch_), id, repetition(place), attempt});
+    const auto position = order_[Rng{dice}.below(draws_)];
+    try {
+      add_sample(position, dice, row, made.batch, texts);
+      ++made.substituted;
+      return;
+    } catch (const DataError& error) {
+      made.unreadable.push_back(described(data_, position, error));
+    } catch (const std::exception&) {
+      rethrow_named(data_, position);
+    }
+  }
+  throw DataError(with_name(
+      data_, unreadable.position,
+      fmt::format("{}; nor can any of {} samples drawn in its place be read: look whether the data are all there",
+                  unreadable.reason, most_substitutes)));
+}
+
+/// again: 0 for the dice that a sample has where an epoch has it once.
+void EpochBatches::add_sample(std::size_t position, std::uint64_t again, std::int64_t row, Batch& batch,
                               std::vector<std::string>& texts) const {
   auto sample = data_.get(position);
   for (std::size_t v = 0; v < views_.size(); ++v) {
     const auto& view = views_[v];
-    Rng rng{derive_seed({options_.seed, static_cast<std::uint64_t>(epoch_), static_cast<std::uint64_t>(sample.id), v})};
+    const auto epoch = static_cast<std::uint64_t>(epoch_), id = static_cast<std::uint64_t>(sample.id);
+    Rng rng{again == 0 ? derive_seed({options_.seed, epoch, id, v})
+                       : derive_seed({options_.seed, epoch, id, v, again})};
     const auto picture = view.transform(sample.picture, rng);
     if (picture.width != view.size || picture.height != view.size) {
       throw InvalidArgument(

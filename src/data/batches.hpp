@@ -6,31 +6,59 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sslmeme::detail {
 
-/// Batches of a dataset with options.batch_size samples each.
-std::int64_t count_batches(std::size_t samples, const LoaderOptions& options);
+/// Batches of one rank in an epoch of so many draws.
+std::int64_t count_batches(std::size_t draws, const LoaderOptions& options);
+
+/// LoaderOptions::sampler, or what `shuffle` stands for.
+AnySampler sampler_of(const LoaderOptions& options);
+
+/// "sample 42953 (img/42953.png): why", with the file only if `why` does not name it.
+std::string with_name(const AnyDataset& data, std::size_t position, std::string_view why);
+
+/// A batch, or why there is none, and what could not be read on the way.
+struct MadeBatch {
+  Batch batch;
+  std::vector<UnreadableSample> unreadable;  ///< in the order of rows and tries; may hold a sample several times
+  std::int64_t substituted = 0;              ///< rows
+  std::exception_ptr error;
+};
 
 /// The order and the views of one epoch. Immutable, so its batches can be made by several threads at once.
 class EpochBatches {
  public:
   EpochBatches(AnyDataset data, Views views, const LoaderOptions& options, std::int64_t epoch);
 
-  std::int64_t count() const { return count_batches(data_.size(), options_); }
-  /// Batch `index`. Throws what went wrong with a sample, naming it. Returns an unfinished batch once `stop` is set.
-  Batch make(std::int64_t index, const std::atomic<bool>& stop) const;
+  std::int64_t count() const { return count_; }
+  /// Batch `index`. Its error is what went wrong with a sample, naming it. An unfinished batch once `stop` is set.
+  MadeBatch make(std::int64_t index, const std::atomic<bool>& stop) const;
 
  private:
-  void add_sample(std::size_t position, std::int64_t row, Batch& batch, std::vector<std::string>& texts) const;
+  /// Rows of a batch: the places from `first` on in the order.
+  struct Rows {
+    std::int64_t first, count, padding;
+  };
+  Rows rows_of(std::int64_t index) const;
+  void fill(MadeBatch& made, const Rows& rows, const std::atomic<bool>& stop) const;
+  void add_readable(std::size_t place, std::int64_t row, MadeBatch& made, std::vector<std::string>& texts) const;
+  void add_substitute(std::size_t place, std::int64_t row, MadeBatch& made, std::vector<std::string>& texts) const;
+  void add_sample(std::size_t position, std::uint64_t again, std::int64_t row, Batch& batch,
+                  std::vector<std::string>& texts) const;
+  std::uint64_t repetition(std::size_t place) const { return repetitions_.empty() ? 0 : repetitions_[place]; }
 
   AnyDataset data_;
   Views views_;
   LoaderOptions options_;
-  std::int64_t epoch_;
-  std::vector<std::size_t> order_;
+  std::int64_t epoch_, count_;
+  std::vector<std::size_t> order_;          // of all ranks; after the draws what fills up the last batch
+  std::size_t draws_;                       // how many there are without it
+  std::vector<std::uint32_t> repetitions_;  // how often the same position came before; empty where none ever did
 };
 
 }  // namespace sslmeme::detail

@@ -1,15 +1,15 @@
 // PNG through libpng's full interface. Its errors jump: each function that sets a jump target holds nothing that needs
 // destruction.
 #include "data/decoders.hpp"
+#include "data/orientation.hpp"
 
 #include <sslmeme/core/error.hpp>
 
-#include <algorithm>
 #include <csetjmp>
 #include <cstring>
+#include <utility>
 #include <vector>
 
-#include <fmt/format.h>
 #include <png.h>
 
 namespace sslmeme::detail {
@@ -21,6 +21,7 @@ struct Decoder {
   png_structp png = nullptr;
   png_infop info = nullptr;
   std::jmp_buf target{};
+  PictureFault fault = PictureFault::corrupt;
   char message[200]{};
 
   explicit Decoder(std::span<const std::byte> bytes) : rest{bytes} {}
@@ -39,18 +40,21 @@ void on_warning(png_structp, png_const_charp) {}
 
 void read_bytes(png_structp png, png_bytep out, std::size_t count) {
   auto& decoder = *static_cast<Decoder*>(png_get_io_ptr(png));
-  if (decoder.rest.size() < count) png_error(png, "the file ends too early");
+  if (decoder.rest.size() < count) {
+    decoder.fault = PictureFault::truncated;
+    png_error(png, "the file ends too early");
+  }
   std::memcpy(out, decoder.rest.data(), count);
   decoder.rest = decoder.rest.subspan(count);
 }
 
-bool read_header(Decoder& decoder, png_uint_32 max_edge) {
+bool read_header(Decoder& decoder) {
   if (setjmp(decoder.target) != 0) return false;
   decoder.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &decoder, on_error, on_warning);
   if (decoder.png == nullptr) return false;
   decoder.info = png_create_info_struct(decoder.png);
   if (decoder.info == nullptr) return false;
-  png_set_user_limits(decoder.png, max_edge, max_edge);
+  png_set_user_limits(decoder.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // check_size says more about it
   png_set_chunk_cache_max(decoder.png, 128);
   png_set_chunk_malloc_max(decoder.png, 8 << 20);
   png_set_read_fn(decoder.png, &decoder, read_bytes);
@@ -61,54 +65,58 @@ bool read_header(Decoder& decoder, png_uint_32 max_edge) {
   return true;
 }
 
-bool read_rows(Decoder& decoder, unsigned char* pixels) {
+// Rows with alpha go through `rgba`: of an interlaced picture all of them, else one at a time.
+bool read_rows(Decoder& decoder, unsigned char* pixels, unsigned char* rgba) {
   if (setjmp(decoder.target) != 0) return false;
   const int passes = png_set_interlace_handling(decoder.png);
   png_read_update_info(decoder.png, decoder.info);
-  const auto row_bytes = png_get_rowbytes(decoder.png, decoder.info);
-  const auto height = png_get_image_height(decoder.png, decoder.info);
+  const std::size_t width = png_get_image_width(decoder.png, decoder.info);
+  const std::size_t height = png_get_image_height(decoder.png, decoder.info);
+  const std::size_t kept = rgba != nullptr && passes == 1 ? 0 : png_get_rowbytes(decoder.png, decoder.info);
   for (int pass = 0; pass < passes; ++pass) {
-    for (png_uint_32 y = 0; y < height; ++y) png_read_row(decoder.png, pixels + y * row_bytes, nullptr);
+    for (std::size_t y = 0; y < height; ++y) {
+      unsigned char* row = (rgba != nullptr ? rgba : pixels) + y * kept;
+      png_read_row(decoder.png, row, nullptr);
+      if (rgba != nullptr && pass == passes - 1) on_white(row, width, pixels + y * width * 3);
+    }
   }
-  png_read_end(decoder.png, nullptr);
+  png_read_end(decoder.png, decoder.info);
   return true;
 }
 
-Image on_white(const std::vector<unsigned char>& rgba, int width, int height) {
-  Image image{width, height};
-  for (std::size_t i = 0; i < rgba.size() / 4; ++i) {
-    const int alpha = rgba[4 * i + 3];
-    for (std::size_t c = 0; c < 3; ++c) {
-      image.pixels[3 * i + c] = static_cast<unsigned char>((rgba[4 * i + c] * alpha + 255 * (255 - alpha) + 127) / 255);
-    }
-  }
-  return image;
+int orientation_of(Decoder& decoder) {
+  png_uint_32 size = 0;
+  png_bytep exif = nullptr;
+  if (png_get_eXIf_1(decoder.png, decoder.info, &size, &exif) == 0) return 1;
+  return exif_orientation({exif, size});
 }
 
 }  // namespace
 
-Image decode_png(std::span<const std::byte> bytes, const DecodeLimits& limits) {
+Image decode_any_png(std::span<const std::byte> bytes, const DecodeLimits& limits) {
   Decoder decoder{bytes};
-  const auto fail = [&] {
-    throw DataError(fmt::format("damaged or truncated PNG: {}", static_cast<const char*>(decoder.message)));
-  };
-  const auto max_edge = std::min<std::int64_t>(limits.max_pixels, PNG_UINT_31_MAX);
-  if (!read_header(decoder, static_cast<png_uint_32>(max_edge))) fail();
+  const auto give_up = [&] { fail(decoder.fault, "PNG", static_cast<const char*>(decoder.message)); };
+  if (!read_header(decoder)) give_up();
   const auto width = png_get_image_width(decoder.png, decoder.info);
   const auto height = png_get_image_height(decoder.png, decoder.info);
   check_size("PNG", width, height, limits);
 
   const bool has_alpha = (png_get_color_type(decoder.png, decoder.info) & PNG_COLOR_MASK_ALPHA) != 0 ||
                          png_get_valid(decoder.png, decoder.info, PNG_INFO_tRNS) != 0;
-  const int w = static_cast<int>(width), h = static_cast<int>(height);
-  if (has_alpha) {
-    std::vector<unsigned char> rgba(std::size_t{width} * height * 4);
-    if (!read_rows(decoder, rgba.data())) fail();
-    return on_white(rgba, w, h);
-  }
-  Image image{w, h};
-  if (!read_rows(decoder, image.pixels.data())) fail();
-  return image;
+  const bool interlaced = png_get_interlace_type(decoder.png, decoder.info) != PNG_INTERLACE_NONE;
+  const std::int64_t pixels = std::int64_t{width} * height;
+  check_memory("PNG", (has_alpha && interlaced ? 7 : 3) * pixels, limits);
+  std::vector<unsigned char> rgba(has_alpha ? std::size_t{width} * (interlaced ? height : 1) * 4 : 0);
+  Image image{static_cast<int>(width), static_cast<int>(height)};
+  if (!read_rows(decoder, image.pixels.data(), has_alpha ? rgba.data() : nullptr)) give_up();
+  const int orientation = orientation_of(decoder);
+  if (orientation != 1) check_memory("PNG", 6 * pixels, limits);
+  return oriented(std::move(image), orientation);
+}
+
+Image decode_png(std::span<const std::byte> bytes, const DecodeLimits& limits) {
+  if (auto image = decode_plain_png(bytes, limits)) return *std::move(image);
+  return decode_any_png(bytes, limits);
 }
 
 }  // namespace sslmeme::detail

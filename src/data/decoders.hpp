@@ -1,10 +1,13 @@
-// The decoder of each picture format. They throw DataError without a file name; the caller adds it.
+// The decoder of each picture format, and what they share. They throw PictureError without a file name; the caller
+// adds it.
 #pragma once
 
+#include <sslmeme/core/error.hpp>
 #include <sslmeme/data/image_io.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -13,14 +16,37 @@ namespace sslmeme::detail {
 Image decode_jpeg(std::span<const std::byte> bytes, const DecodeLimits& limits);
 Image decode_png(std::span<const std::byte> bytes, const DecodeLimits& limits);
 Image decode_bmp(std::span<const std::byte> bytes, const DecodeLimits& limits);
+Image decode_gif(std::span<const std::byte> bytes, const DecodeLimits& limits);
 
-/// Throws DataError if a header claims an empty picture or one beyond the limit: called before anything is allocated.
+/// Throws PictureError::unknown_format, naming what to install, where libwebp was missing at build time.
+Image decode_webp(std::span<const std::byte> bytes, const DecodeLimits& limits);
+bool has_webp();
+
+/// decode_png's two ways: libpng for every PNG; and, where libdeflate was there at build time, a fast one for the
+/// usual kind — 8-bit grey, RGB or RGBA, not interlaced, without tRNS or eXIf. It gives nothing for every other PNG and
+/// for one with anything odd about it, so that libpng alone decides what is refused.
+Image decode_any_png(std::span<const std::byte> bytes, const DecodeLimits& limits);
+std::optional<Image> decode_plain_png(std::span<const std::byte> bytes, const DecodeLimits& limits);
+
+/// Throws InvalidArgument for a limit that is not positive.
+void check_limits(const DecodeLimits& limits);
+
+/// Throws PictureError if a header claims an empty picture or one beyond the limits: called before anything is
+/// allocated.
 void check_size(std::string_view format, std::int64_t width, std::int64_t height, const DecodeLimits& limits);
 
-/// The EXIF orientation, 1 … 8, in an APP1 segment's payload; 1 if it has none.
-int exif_orientation(std::span<const std::uint8_t> segment);
+/// Throws PictureError::too_large if decoding would hold more bytes than the limit.
+void check_memory(std::string_view format, std::int64_t bytes, const DecodeLimits& limits);
 
-/// The picture turned upright: what EXIF orientation 1 … 8 asks for.
-Image oriented(Image image, int orientation);
+/// Throws PictureError: "damaged or truncated FORMAT: why".
+[[noreturn]] void fail(PictureFault fault, std::string_view format, std::string_view why);
+
+/// A value 0 … 255 of opacity `alpha` over white, rounded.
+constexpr std::uint8_t on_white(int value, int alpha) {
+  return static_cast<std::uint8_t>((value * alpha + 255 * (255 - alpha) + 127) / 255);
+}
+
+/// A row of RGBA pixels on white, as RGB.
+void on_white(const std::uint8_t* rgba, std::size_t pixels, std::uint8_t* rgb);
 
 }  // namespace sslmeme::detail

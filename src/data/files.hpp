@@ -1,11 +1,18 @@
-// Files from strangers: opened without leaving a folder, read with a cap, written whole or not at all.
+// Files from strangers: opened without leaving a folder and read with a cap.
 #pragma once
 
+#include <sslmeme/core/image.hpp>
+#include <sslmeme/data/image_io.hpp>
+
+#include "data/shown.hpp"
+
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <span>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -24,25 +31,57 @@ class FileDescriptor {
   ~FileDescriptor();
   int get() const { return fd_; }
   bool valid() const { return fd_ >= 0; }
+  /// Gives the number away: whoever takes it closes it.
+  int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_ = -1;
 };
 
-/// A folder whose files can be opened without ever leaving it, through `..`, absolute paths or links.
+/// A folder whose files can be opened without ever leaving it, through `..`, absolute paths or links. A link is
+/// followed if it is relative and what it leads to lies within: data sets are often put together of such links.
 class Folder {
  public:
-  /// Throws IoError if `root` is no folder that can be read.
+  /// What lies in a folder. A link counts as what it leads to; `other` is a pipe, a socket or a device, and `astray` a
+  /// link that leads out of the folder, nowhere or in a circle.
+  enum class Kind { file, folder, other, astray };
+  struct Entry {
+    std::string name;
+    Kind kind = Kind::file;
+  };
+
+  /// Throws IoError if `root` is no folder that can be read, naming the folders beside it.
   explicit Folder(std::filesystem::path root);
 
   const std::filesystem::path& root() const { return root_; }
-  /// Opens a file for reading; an invalid descriptor, with errno set, if it is not there or lies outside.
+  /// The path of a file within, for messages.
+  std::string path_of(const std::string& relative) const { return (root_ / relative).string(); }
+  /// Opens a regular file for reading; an invalid descriptor, with errno set, if it is not there, lies outside (EXDEV)
+  /// or is no regular file (EINVAL). Pipes and devices are not opened even for a moment.
   FileDescriptor open(const std::string& relative) const;
+  /// Whether a regular file is there, within, by looking alone; else errno is as `open` sets it.
+  bool has_file(const std::string& relative) const;
+  /// Whether a folder is there, within.
+  bool has_folder(const std::string& relative) const;
+  /// What lies in the folder `relative`, sorted by name, without names that begin with a dot. Throws IoError if it
+  /// cannot be listed and DataError if it holds more than `max_entries`.
+  std::vector<Entry> entries(const std::string& relative, std::size_t max_entries) const;
+  /// The regular files below the folder `relative`, as paths within the root, in sorted order. `left` says how many
+  /// entries there may be and becomes less by those that there are. Throws as `entries` does, and DataError for a link
+  /// that goes astray, a folder that two ways lead to and one more than 32 deep.
+  std::vector<std::string> files_below(const std::string& relative, std::size_t& left) const;
 
  private:
   std::filesystem::path root_;
   FileDescriptor fd_;
 };
+
+/// openat(2) that cannot leave `folder`: EXDEV for an absolute path or link, and for a `..` out of it. The kernel does
+/// it (openat2, RESOLVE_BENEATH) where it can, else `open_beneath_by_steps`.
+FileDescriptor open_beneath(const FileDescriptor& folder, const std::string& relative, int flags);
+
+/// The same, one component at a time, each opened with O_NOFOLLOW and each link read and walked in its turn.
+FileDescriptor open_beneath_by_steps(const FileDescriptor& folder, const std::string& relative, int flags);
 
 /// Opens a file for reading. Throws IoError.
 FileDescriptor open_file(const std::filesystem::path& path);
@@ -50,9 +89,63 @@ FileDescriptor open_file(const std::filesystem::path& path);
 /// Whether the descriptor is that of a regular file, not of a folder, pipe or device.
 bool is_regular(const FileDescriptor& file);
 
-/// All bytes of a regular file. Throws IoError if it cannot be read, DataError if it is longer than `max_bytes`; both
-/// name `path`.
+/// Why Folder::open failed, from errno: "it leads out of the folder", "it is no regular file" or the system's words.
+std::string why_not_opened(int code);
+
+/// All bytes of a regular file. Throws IoError if it cannot be read, PictureError if it is longer than `max_bytes`;
+/// both name `path`.
 std::vector<std::byte> read_bytes(const FileDescriptor& file, std::int64_t max_bytes,
                                   const std::filesystem::path& path);
+
+/// The bytes of a picture within `folder`. Throws PictureError if it is not there, and as read_bytes does.
+std::vector<std::byte> read_picture_bytes(const Folder& folder, const std::string& relative,
+                                          const DecodeLimits& limits);
+
+/// The picture. Throws as read_picture_bytes and decode_image do, naming the file.
+Image read_picture(const Folder& folder, const std::string& relative, const DecodeLimits& limits);
+
+/// Whether a file within `folder` begins as a JPEG, PNG, GIF, WebP or BMP picture does, whatever its name.
+bool begins_as_picture(const Folder& folder, const std::string& relative);
+/// Whether its name ends as that of such a picture does.
+bool is_named_as_picture(std::string_view path);
+
+/// A file read from its beginning to its end, byte by byte or line by line, through a small buffer.
+class ByteReader {
+ public:
+  /// `path` is for messages, and so is `option`, which sets `max_bytes`. Throws DataError if the file is longer,
+  /// IoError if it is not regular.
+  ByteReader(FileDescriptor file, std::string path, std::int64_t max_bytes,
+             std::string_view option = ".max_file_bytes");
+
+  const std::string& path() const { return path_; }
+  /// The next byte, 0 … 255, or −1 at the end. Throws IoError, and DataError for a file that grew beyond the cap.
+  int get() { return at_ < end_ || fill() ? static_cast<unsigned char>(buffer_[at_++]) : -1; }
+  /// The next byte, which stays there.
+  int peek() { return at_ < end_ || fill() ? static_cast<unsigned char>(buffer_[at_]) : -1; }
+  /// Reads up to the next '\n', which is left out; false at the end. Throws DataError for a longer line.
+  bool line(std::string& line, std::size_t max_bytes);
+  /// The bytes at hand, at least one of them, which are then behind us; empty at the end.
+  std::string_view block();
+
+ private:
+  bool fill();
+
+  FileDescriptor file_;
+  std::string path_;
+  std::string_view option_;
+  std::int64_t left_ = 0;
+  std::size_t at_ = 0, end_ = 0;
+  std::array<char, 1 << 16> buffer_;
+};
+
+/// The stable ids of paths, no two of them alike.
+class PathIds {
+ public:
+  /// Throws DataError if an earlier path has the same.
+  std::int64_t add(const std::string& path);
+
+ private:
+  std::unordered_set<std::int64_t> ids_;
+};
 
 }  // namespace sslmeme::detail

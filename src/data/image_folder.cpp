@@ -1,10 +1,9 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/data/image_folder.hpp>
 
-#include <algorithm>
-#include <array>
-#include <cctype>
-#include <string_view>
+#include "data/files.hpp"
+
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -12,57 +11,83 @@ namespace sslmeme {
 
 namespace fs = std::filesystem;
 
-namespace {
+struct ImageFolder::State {
+  struct Picture {
+    std::string path;  // relative to the root
+    std::int64_t id = 0, label = 0;
+  };
 
-bool is_picture(const fs::path& path) {
-  auto extension = path.extension().string();
-  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
-  constexpr std::array<std::string_view, 4> known{".jpg", ".jpeg", ".png", ".bmp"};
-  return std::ranges::find(known, extension) != known.end();
-}
+  detail::Folder folder;
+  DecodeLimits limits;
+  std::vector<std::string> classes;
+  std::vector<Picture> pictures;
 
-std::vector<fs::path> pictures_in(const fs::path& folder) {
-  std::vector<fs::path> paths;
-  for (const auto& entry : fs::recursive_directory_iterator{folder, fs::directory_options::follow_directory_symlink}) {
-    if (entry.is_regular_file() && is_picture(entry.path())) paths.push_back(entry.path());
-  }
-  std::ranges::sort(paths);
-  return paths;
-}
-
-}  // namespace
-
-ImageFolder::ImageFolder(const fs::path& root, const ImageFolderOptions& options) {
-  if (!fs::is_directory(root)) throw IoError(fmt::format("no folder {}", root.string()));
-  State state;
-  state.limits = options.limits;
-  try {
-    for (const auto& entry : fs::directory_iterator{root}) {
-      if (entry.is_directory()) state.classes.push_back(entry.path().filename().string());
-    }
-    std::ranges::sort(state.classes);
-    for (std::size_t label = 0; label < state.classes.size(); ++label) {
-      auto paths = pictures_in(root / state.classes[label]);
-      if (paths.empty()) {
+  State(const fs::path& root, const ImageFolderOptions& options) : folder{root}, limits{options.limits} {
+    if (options.max_files < 0)
+      throw InvalidArgument(fmt::format("ImageFolder: .max_files is {}: give at least 0", options.max_files));
+    auto left = static_cast<std::size_t>(options.max_files);
+    auto entries = folder.entries(".", left);
+    left -= entries.size();
+    for (auto& [name, kind] : entries) {
+      if (kind == detail::Folder::Kind::astray) {
         throw DataError(
-            fmt::format("the class folder {} holds no .jpg, .jpeg, .png or .bmp picture: add some or remove it",
-                        (root / state.classes[label]).string()));
+            fmt::format("{} is a link that leads out of {}, nowhere or in a circle: put what it leads to in its place",
+                        detail::shown_path(folder.path_of(name)), detail::shown_path(root)));
       }
-      for (auto& path : paths) state.pictures.push_back({std::move(path), static_cast<std::int64_t>(label)});
+      if (kind == detail::Folder::Kind::folder) classes.push_back(std::move(name));
     }
-  } catch (const fs::filesystem_error& error) {
-    throw IoError(fmt::format("cannot list {}: {}", error.path1().string(), error.code().message()));
+    if (classes.empty()) {
+      throw DataError(fmt::format("{} has no sub-folder: put the pictures of each class into one of its own",
+                                  detail::shown_path(root)));
+    }
+    detail::PathIds ids;
+    for (std::size_t label = 0; label < classes.size(); ++label) add_class(label, left, ids);
+    pictures.shrink_to_fit();
   }
-  if (state.classes.empty()) {
-    throw DataError(
-        fmt::format("{} has no sub-folder: put the pictures of each class into one of its own", root.string()));
+
+  /// `left` entries are allowed, and become less by those in the folder.
+  void add_class(std::size_t label, std::size_t& left, detail::PathIds& ids) {
+    auto files = folder.files_below(classes[label], left);
+    const auto before = pictures.size();
+    for (auto& path : files) {
+      if (!detail::is_named_as_picture(path) && !detail::begins_as_picture(folder, path)) continue;
+      const auto id = ids.add(path);
+      pictures.push_back({std::move(path), id, static_cast<std::int64_t>(label)});
+    }
+    if (pictures.size() == before) {
+      throw DataError(
+          fmt::format("the class folder {} holds no .jpg, .jpeg, .png, .gif, .webp or .bmp picture: add some or "
+                      "remove it",
+                      detail::shown_path(folder.path_of(classes[label]))));
+    }
   }
-  state_ = std::make_shared<const State>(std::move(state));
-}
+};
+
+ImageFolder::ImageFolder(const fs::path& root, const ImageFolderOptions& options)
+    : state_{std::make_shared<const State>(root, options)} {}
 
 Sample ImageFolder::get(std::size_t i) const {
   const auto& picture = state_->pictures[i];
-  return {read_image(picture.path, state_->limits), {}, picture.label, id(i)};
+  return {detail::read_picture(state_->folder, picture.path, state_->limits), {}, picture.label, picture.id};
+}
+
+std::size_t ImageFolder::size() const {
+  return state_->pictures.size();
+}
+std::int64_t ImageFolder::id(std::size_t i) const {
+  return state_->pictures[i].id;
+}
+std::optional<std::int64_t> ImageFolder::label(std::size_t i) const {
+  return state_->pictures[i].label;
+}
+std::string ImageFolder::source(std::size_t i) const {
+  return state_->folder.path_of(state_->pictures[i].path);
+}
+std::vector<std::byte> ImageFolder::bytes(std::size_t i) const {
+  return detail::read_picture_bytes(state_->folder, state_->pictures[i].path, state_->limits);
+}
+const std::vector<std::string>& ImageFolder::classes() const {
+  return state_->classes;
 }
 
 }  // namespace sslmeme

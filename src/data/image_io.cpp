@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 #include <png.h>
 
-#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -16,14 +15,54 @@ namespace sslmeme {
 
 namespace detail {
 
+void check_limits(const DecodeLimits& limits) {
+  const std::pair<const char*, std::int64_t> all[]{{"max_pixels", limits.max_pixels},
+                                                   {"max_bytes", limits.max_bytes},
+                                                   {"max_edge", limits.max_edge},
+                                                   {"max_scan_pixels", limits.max_scan_pixels},
+                                                   {"max_memory", limits.max_memory}};
+  for (const auto& [name, value] : all) {
+    if (value <= 0)
+      throw InvalidArgument(
+          fmt::format(".limits.{} is {}; it must be positive: leave it out for its default", name, value));
+  }
+}
+
 void check_size(std::string_view format, std::int64_t width, std::int64_t height, const DecodeLimits& limits) {
-  if (width <= 0 || height <= 0)
-    throw DataError(fmt::format("{} of {} × {} pixels has no content", format, width, height));
-  constexpr std::int64_t max_edge = std::numeric_limits<std::int32_t>::max() / 4;
-  if (width > max_edge || height > max_edge || width * height > limits.max_pixels) {
-    throw DataError(
+  if (width <= 0 || height <= 0) {
+    throw PictureError(PictureFault::corrupt,
+                       fmt::format("{} of {} × {} pixels has no content", format, width, height));
+  }
+  if (width > limits.max_edge || height > limits.max_edge) {
+    throw PictureError(PictureFault::too_large,
+                       fmt::format("{} of {} × {} pixels has an edge over the limit of {}: make it smaller or raise "
+                                   ".limits.max_edge",
+                                   format, width, height, limits.max_edge));
+  }
+  if (width > limits.max_pixels / height) {
+    throw PictureError(
+        PictureFault::too_large,
         fmt::format("{} of {} × {} pixels is over the limit of {}: make it smaller or raise .limits.max_pixels", format,
                     width, height, limits.max_pixels));
+  }
+}
+
+void check_memory(std::string_view format, std::int64_t bytes, const DecodeLimits& limits) {
+  if (bytes <= limits.max_memory) return;
+  throw PictureError(
+      PictureFault::too_large,
+      fmt::format("{} takes {} bytes of memory to decode, over the limit of {}: make it smaller or raise "
+                  ".limits.max_memory",
+                  format, bytes, limits.max_memory));
+}
+
+void fail(PictureFault fault, std::string_view format, std::string_view why) {
+  throw PictureError(fault, fmt::format("damaged or truncated {}: {}", format, why));
+}
+
+void on_white(const std::uint8_t* rgba, std::size_t pixels, std::uint8_t* rgb) {
+  for (std::size_t i = 0; i < pixels; ++i) {
+    for (std::size_t c = 0; c < 3; ++c) rgb[3 * i + c] = on_white(rgba[4 * i + c], rgba[4 * i + 3]);
   }
 }
 
@@ -31,29 +70,33 @@ void check_size(std::string_view format, std::int64_t width, std::int64_t height
 
 Image decode_image(std::span<const std::byte> bytes, const DecodeLimits& limits) {
   using namespace std::string_view_literals;
+  detail::check_limits(limits);
   if (std::cmp_greater(bytes.size(), limits.max_bytes)) {
-    throw DataError(
+    throw PictureError(
+        PictureFault::too_large,
         fmt::format("{} bytes, more than the limit of {}: make the picture smaller or raise .limits.max_bytes",
                     bytes.size(), limits.max_bytes));
   }
   const std::string_view text{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   if (text.starts_with("\xFF\xD8\xFF"sv)) return detail::decode_jpeg(bytes, limits);
   if (text.starts_with("\x89PNG\r\n\x1A\n"sv)) return detail::decode_png(bytes, limits);
+  const bool is_webp = text.starts_with("RIFF"sv) && text.size() >= 12 && text.substr(8, 4) == "WEBP"sv;
+  if (is_webp) return detail::decode_webp(bytes, limits);
+  if (text.starts_with("GIF87a"sv) || text.starts_with("GIF89a"sv)) return detail::decode_gif(bytes, limits);
   if (text.starts_with("BM"sv)) return detail::decode_bmp(bytes, limits);
-  const auto format = text.empty()                                                 ? "empty file"sv
-                      : text.starts_with("GIF8")                                   ? "GIF"sv
-                      : text.starts_with("RIFF")                                   ? "WebP"sv
-                      : text.starts_with("II*\0"sv) || text.starts_with("MM\0*"sv) ? "TIFF"sv
-                                                                                   : "unknown format"sv;
-  throw DataError(fmt::format("no JPEG, PNG or BMP picture ({}): convert it to PNG or JPEG", format));
+  const auto format = text.starts_with("II*\0"sv) || text.starts_with("MM\0*"sv) ? "TIFF"sv : "unknown format"sv;
+  if (text.empty()) throw PictureError(PictureFault::truncated, "no picture (empty file): replace the file");
+  throw PictureError(PictureFault::unknown_format,
+                     fmt::format("no JPEG, PNG, WebP, GIF or BMP picture ({}): convert it to PNG or JPEG", format));
 }
 
 Image read_image(const std::filesystem::path& path, const DecodeLimits& limits) {
+  detail::check_limits(limits);
   const auto bytes = detail::read_bytes(detail::open_file(path), limits.max_bytes, path);
   try {
     return decode_image(bytes, limits);
-  } catch (const DataError& error) {
-    throw DataError(fmt::format("{}: {}", path.string(), error.what()));
+  } catch (const PictureError& error) {
+    throw PictureError(error.fault(), fmt::format("{}: {}", path.string(), error.what()));
   }
 }
 

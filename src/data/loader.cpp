@@ -12,10 +12,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #ifdef __GLIBC__
@@ -23,6 +24,7 @@
 #endif
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace sslmeme {
 
@@ -38,16 +40,26 @@ void check_options(const AnyDataset& data, const LoaderOptions& options) {
   check("workers", options.workers, 0, 256);
   check("prefetch", options.prefetch, 1, 1 << 10);
   if (options.tokenizer) check("max_tokens", options.max_tokens, 2, 1 << 20);
+  check("ranks", options.ranks, 1, 1 << 16);
+  check("rank", options.rank, 0, options.ranks - 1);
+  if (options.pad_last && options.drop_last)
+    throw InvalidArgument(
+        "DataLoader: .pad_last fills up the batch that .drop_last leaves out: set .drop_last = false");
+  if (!(options.unreadable.abort_above >= 0 && options.unreadable.abort_above <= 1)) {
+    throw InvalidArgument(fmt::format("DataLoader: .unreadable.abort_above is {}: a share must be within 0 and 1",
+                                      options.unreadable.abort_above));
+  }
   if (data.size() == 0) throw InvalidArgument("DataLoader: the dataset is empty: give it at least one sample");
-  if (detail::count_batches(data.size(), options) == 0) {
+  const auto draws = detail::sampler_of(options).draws(data.size());
+  if (draws == 0) throw InvalidArgument("DataLoader: the sampler gives no sample: give it at least one to draw");
+  if (detail::count_batches(draws, options) == 0) {
     throw InvalidArgument(fmt::format(
-        "DataLoader: .batch_size is {}, but the dataset has {} samples and .drop_last leaves none: make the "
-        "batch smaller or set .drop_last = false",
-        options.batch_size, data.size()));
+        "DataLoader: .batch_size is {}{}, but {} {} samples and .drop_last leaves none: make the batch smaller or set "
+        ".drop_last = false",
+        options.batch_size, options.ranks == 1 ? "" : fmt::format(" on each of {} ranks", options.ranks),
+        options.sampler ? "the sampler draws" : "the dataset has", draws));
   }
 }
-
-using Outcome = std::variant<std::monostate, Batch, std::exception_ptr>;
 
 /// Batches first, first + 1, … of an epoch, made by threads that stay at most `capacity` batches ahead.
 class Workers {
@@ -60,9 +72,11 @@ class Workers {
     const int before = at::get_num_threads();
     try {
       for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-    } catch (...) {
+    } catch (const std::exception& error) {
       stop();
-      throw;
+      at::set_num_threads(before);
+      throw IoError(fmt::format("DataLoader: {} of {} workers were started, then: {}: set .workers lower",
+                                threads_.size(), threads, error.what()));
     }
     std::unique_lock lock{mutex_};
     ready_.wait(lock, [&] { return running_ == threads; });
@@ -72,14 +86,16 @@ class Workers {
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
-  /// The next batch in order, or what was thrown while it was made.
-  Outcome take() {
+  /// The next batch in order.
+  detail::MadeBatch take() {
     std::unique_lock lock{mutex_};
     auto& slot = slots_[static_cast<std::size_t>(taken_) % slots_.size()];
-    ready_.wait(lock, [&] { return slot.index() != 0; });
+    ready_.wait(lock, [&] { return slot.has_value(); });
+    auto made = std::move(*slot);
+    slot.reset();
     ++taken_;
     room_.notify_one();
-    return std::exchange(slot, {});
+    return made;
   }
 
  private:
@@ -94,14 +110,9 @@ class Workers {
       if (stopping_ || claimed_ == epoch_.count()) return;
       const auto index = claimed_++;
       lock.unlock();
-      Outcome outcome;
-      try {
-        outcome = epoch_.make(index, stopping_);
-      } catch (...) {
-        outcome = std::current_exception();
-      }
+      auto made = epoch_.make(index, stopping_);
       lock.lock();
-      slots_[static_cast<std::size_t>(index) % slots_.size()] = std::move(outcome);
+      slots_[static_cast<std::size_t>(index) % slots_.size()] = std::move(made);
       ready_.notify_one();
     }
   }
@@ -121,7 +132,7 @@ class Workers {
   std::atomic<bool> stopping_ = false;  // read between samples without the mutex
   int running_ = 0;
   std::int64_t claimed_, taken_;  // the next batch that a worker will make, and that take() will return
-  std::vector<Outcome> slots_;    // batch i waits in slot i modulo their number
+  std::vector<std::optional<detail::MadeBatch>> slots_;  // batch i waits in slot i modulo their number
   std::vector<std::thread> threads_;
 };
 
@@ -135,6 +146,8 @@ struct DataLoader::State {
   std::optional<Workers> workers;  // after `epoch`, which it refers to: destroyed first
   std::int64_t next = 0;
   std::chrono::steady_clock::duration waited{};
+  Quarantine quarantine;
+  std::set<std::size_t> quarantined;  // positions
 
   State(AnyDataset data_, Views views_, LoaderOptions options_)
       : data{std::move(data_)}, views{std::move(views_)}, options{std::move(options_)} {}
@@ -142,6 +155,24 @@ struct DataLoader::State {
   void end_epoch() {
     workers.reset();
     epoch.reset();
+  }
+
+  /// Throws once too many samples turned out unreadable.
+  void note(detail::MadeBatch& made) {
+    quarantine.substituted += made.substituted;
+    for (auto& sample : made.unreadable) {
+      if (quarantined.insert(sample.position).second) quarantine.samples.push_back(std::move(sample));
+    }
+    const auto& samples = quarantine.samples;
+    const auto share = static_cast<double>(samples.size()) / static_cast<double>(data.size());
+    if (made.unreadable.empty() || share <= options.unreadable.abort_above) return;
+    std::vector<std::string> counts;
+    for (const auto& [name, n] : quarantine.counts()) counts.push_back(fmt::format("{} {}", n, name));
+    throw DataError(fmt::format(
+        "{} of {} samples cannot be read ({}), a larger share than .unreadable.abort_above = {}: repair or remove "
+        "them; the last was {}",
+        samples.size(), data.size(), fmt::join(counts, ", "), options.unreadable.abort_above,
+        detail::with_name(data, samples.back().position, samples.back().reason)));
   }
 };
 
@@ -169,9 +200,13 @@ void DataLoader::start_epoch(std::int64_t epoch, std::int64_t first_batch, int v
 #endif
   state.epoch.emplace(state.data, std::move(views), state.options, epoch);
   state.next = first_batch;
-  if (state.options.workers > 0) {
+  if (state.options.workers == 0) return;
+  try {
     state.workers.emplace(*state.epoch, first_batch, state.options.workers,
                           std::int64_t{state.options.workers} * state.options.prefetch);
+  } catch (...) {
+    state.end_epoch();
+    throw;
   }
 }
 
@@ -181,27 +216,24 @@ std::optional<Batch> DataLoader::next() {
     throw InvalidArgument("DataLoader: next() without an epoch: call start_epoch() first, and again after an error");
   if (state.next == state.epoch->count()) return std::nullopt;
   const auto start = std::chrono::steady_clock::now();
-  Outcome outcome;
-  if (state.workers) {
-    outcome = state.workers->take();
-  } else {
-    try {
-      outcome = state.epoch->make(state.next, false);
-    } catch (...) {
-      outcome = std::current_exception();
-    }
-  }
+  auto made = state.workers ? state.workers->take() : state.epoch->make(state.next, false);
   state.waited += std::chrono::steady_clock::now() - start;
-  if (const auto* error = std::get_if<std::exception_ptr>(&outcome)) {
+  try {
+    state.note(made);
+    if (made.error) std::rethrow_exception(made.error);
+  } catch (...) {
     state.end_epoch();
-    std::rethrow_exception(*error);
+    throw;
   }
   ++state.next;
-  return std::get<Batch>(std::move(outcome));
+  return std::move(made.batch);
 }
 
+const Quarantine& DataLoader::quarantine() const {
+  return state_->quarantine;
+}
 std::int64_t DataLoader::batches_per_epoch() const {
-  return detail::count_batches(samples(), options());
+  return detail::count_batches(detail::sampler_of(options()).draws(samples()), options());
 }
 const AnyDataset& DataLoader::dataset() const {
   return state_->data;

@@ -2,12 +2,14 @@
 
 #include <sslmeme/core/error.hpp>
 
+#include "data/files.hpp"
+
 #include <algorithm>
-#include <limits>
+#include <array>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
-#include <utf8proc.h>
 #include <nlohmann/json.hpp>
 
 namespace sslmeme::detail {
@@ -15,127 +17,149 @@ namespace sslmeme::detail {
 namespace {
 
 using nlohmann::json;
+using Kind = Cell::Kind;
 
-constexpr std::size_t max_depth = 32;
+constexpr std::size_t max_depth = 32, max_keys = 256;
 
-/// Reads the four keys of a record straight into it; anything else may stand beside them, but no key twice in one
-/// object.
-class RecordReader final : public nlohmann::json_sax<json> {
+/// Reads the values of the wanted keys; anything else may stand beside them, but no key twice in one object.
+class RowReader final : public nlohmann::json_sax<json> {
  public:
-  bool null() override { return wrong("null"); }
-  bool boolean(bool) override { return wrong("a boolean"); }
-  bool number_float(double, const std::string& text) override { return wrong(fmt::format("the number {}", text)); }
-  bool binary(json::binary_t&) override { return wrong("binary"); }
+  explicit RowReader(const ManifestColumns& columns)
+      : wanted_{{{columns.id, &row_.id},
+                 {columns.picture, &row_.picture},
+                 {columns.text, &row_.text},
+                 {columns.label, &row_.label}}} {}
 
-  bool number_integer(std::int64_t value) override {  // called for negative numbers only
-    return wrong(fmt::format("the number {}", value));
+  bool null() override { return value({.kind = Kind::null, .text = "null"}); }
+  bool boolean(bool is) override { return value({.kind = Kind::boolean, .text = is ? "true" : "false"}); }
+  bool number_integer(std::int64_t number) override {
+    return value({.kind = Kind::whole, .text = std::to_string(number)});
   }
-  bool number_unsigned(std::uint64_t value) override {
-    if (!at_field()) return outside("a number");
-    constexpr std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
-    if (key_ == "id" && value <= largest)
-      record_.id = static_cast<std::int64_t>(value);
-    else if (key_ == "label" && value <= 1)
-      record_.label = static_cast<std::int64_t>(value);
-    else
-      return wrong(fmt::format("the number {}", value));
-    return true;
+  bool number_unsigned(std::uint64_t number) override {
+    return value({.kind = Kind::whole, .text = std::to_string(number)});
   }
-  bool string(std::string& value) override {
-    if (!at_field()) return outside("a string");
-    if (key_ == "img")
-      record_.picture = std::move(value);
-    else if (key_ == "text")
-      record_.text = std::move(value);
-    else
-      return wrong("a string");
-    return true;
-  }
+  bool number_float(double, const std::string& text) override { return value({.kind = Kind::fraction, .text = text}); }
+  bool string(std::string& text) override { return value({.kind = Kind::string, .text = std::move(text)}); }
+  bool binary(json::binary_t&) override { return value({.kind = Kind::object}); }  // not in JSON texts
 
-  bool start_object(std::size_t) override { return open("an object"); }
+  bool start_object(std::size_t) override { return open({.kind = Kind::object}); }
   bool end_object() override { return close(); }
-  bool start_array(std::size_t) override { return open("an array"); }
+  bool start_array(std::size_t) override { return open({.kind = Kind::array}); }
   bool end_array() override { return close(); }
 
   bool key(std::string& name) override {
     auto& seen = keys_.back();
-    if (std::ranges::find(seen, name) != seen.end()) throw DataError(fmt::format("the key \"{}\" stands twice", name));
-    seen.push_back(name);
+    if (std::ranges::find(seen, name) != seen.end())
+      throw DataError(fmt::format("the key {} stands twice", in_quotes(name)));
+    if (seen.size() == max_keys) throw DataError(fmt::format("an object of more than {} keys", max_keys));
     if (keys_.size() == 1) key_ = name;
+    seen.push_back(std::move(name));
     return true;
   }
 
   bool parse_error(std::size_t, const std::string&, const json::exception& error) override {
-    const std::string_view text =
-        error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 5: …"
-    const auto column = text.find("column ");
-    throw DataError(fmt::format("not JSON: {}", column == std::string_view::npos ? text : text.substr(column)));
+    throw DataError(fmt::format("not JSON: {}", json_complaint(error.what())));
   }
 
-  MemeRecord finish() {
-    for (const auto* name : {"id", "img", "text"}) {
-      if (std::ranges::find(fields_, name) == fields_.end())
-        throw DataError(fmt::format("the key \"{}\" is missing", name));
-    }
-    return std::move(record_);
-  }
+  Row finish() { return std::move(row_); }
 
  private:
-  bool at_field() const {
-    return keys_.size() == 1 && (key_ == "id" || key_ == "img" || key_ == "label" || key_ == "text");
-  }
-  // A value outside of the four fields is ignored, but the line itself must be an object.
-  bool outside(std::string_view what) const {
-    if (keys_.empty()) throw DataError(fmt::format("{} instead of an object {{\"id\": …, \"img\": …, …}}", what));
+  struct Wanted {
+    std::string_view key;
+    Cell* cell = nullptr;
+  };
+
+  bool value(Cell cell) {
+    if (keys_.empty()) {
+      const auto what = cell.kind == Kind::whole || cell.kind == Kind::fraction ? "a number" : cell.described();
+      throw DataError(fmt::format("{} instead of an object {{\"id\": …, \"img\": …, …}}", what));
+    }
+    if (keys_.size() == 1) {
+      for (const auto& [key, place] : wanted_) {
+        if (!key.empty() && key == key_) *place = cell;
+      }
+      wants_element_ = cell.kind == Kind::array && !wanted_.back().key.empty() && key_ == wanted_.back().key;
+    } else if (std::exchange(wants_element_, false) && keys_.size() == 2 && cell.is_scalar()) {
+      row_.label = std::move(cell);
+      row_.label.is_element = true;
+    }
     return true;
   }
-  bool wrong(std::string_view what) const {
-    if (!at_field()) return outside(what);
-    const auto* expected = key_ == "id"      ? "must be a whole number from 0"
-                           : key_ == "label" ? "must be 0 or 1, or be left out"
-                                             : "must be a string";
-    throw DataError(fmt::format("\"{}\" {}, but is {}", key_, expected, what));
-  }
-  bool open(std::string_view what) {
-    if (!keys_.empty() || what != "an object") wrong(what);
+  bool open(Cell cell) {
+    const bool is_row = keys_.empty() && cell.kind == Kind::object;
+    if (!is_row) value(std::move(cell));
     if (keys_.size() == max_depth) throw DataError(fmt::format("nested more than {} deep", max_depth));
     keys_.emplace_back();
     return true;
   }
   bool close() {
-    if (keys_.size() == 1) fields_ = std::move(keys_.back());
+    wants_element_ = false;
     keys_.pop_back();
     return true;
   }
 
-  MemeRecord record_;
-  std::string key_;                             // of the record's own object
+  Row row_;
+  std::array<Wanted, 4> wanted_;
+  std::string key_;                             // of the row's own object
   std::vector<std::vector<std::string>> keys_;  // the keys seen in each open object or array
-  std::vector<std::string> fields_;             // those of the record's own object, once it is closed
+  bool wants_element_ = false;                  // the label is an array that has just been opened
 };
 
-}  // namespace
-
-MemeRecord parse_meme_line(std::string_view line) {
-  RecordReader reader;
+Row parse(std::string_view line, const ManifestColumns& columns) {
+  RowReader reader{columns};
   json::sax_parse(line.begin(), line.end(), &reader);
   return reader.finish();
 }
 
-std::string repaired_utf8(std::string_view text) {
-  std::string repaired;
-  repaired.reserve(text.size());
-  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
-  for (std::size_t at = 0; at < text.size();) {
-    utf8proc_int32_t code = 0;
-    const auto length = utf8proc_iterate(bytes + at, static_cast<utf8proc_ssize_t>(text.size() - at), &code);
-    if (length > 0)
-      repaired.append(text.substr(at, static_cast<std::size_t>(length)));
-    else
-      repaired += "\uFFFD";
-    at += length > 0 ? static_cast<std::size_t>(length) : 1;
+/// Whether what was replaced in the line lies in the text: then another replacement makes another text.
+bool text_was_repaired(std::string_view line, const ManifestColumns& columns, const std::string& text) {
+  try {
+    return parse(repaired_utf8(line, "\uFFFC"), columns).text.text != text;
+  } catch (const DataError&) {  // keys that differ only in what was replaced
+    return true;
   }
-  return repaired;
+}
+
+}  // namespace
+
+std::string Cell::described() const {
+  if (is_element) return "an array";
+  switch (kind) {
+    case Kind::absent:
+      return "absent";
+    case Kind::null:
+      return "null";
+    case Kind::boolean:
+      return "a boolean";
+    case Kind::whole:
+    case Kind::fraction:
+      return fmt::format("the number {}", shown(text));
+    case Kind::string:
+      return "a string";
+    case Kind::array:
+      return "an array";
+    case Kind::object:
+      return "an object";
+  }
+  return {};
+}
+
+Row parse_meme_line(std::string_view line, const ManifestColumns& columns) {
+  const auto repaired = repaired_utf8(line);
+  auto row = parse(repaired, columns);
+  if (repaired != line) row.text_was_repaired = text_was_repaired(line, columns, row.text.text);
+  return row;
+}
+
+std::string json_complaint(std::string_view what) {
+  // "[json.exception.parse_error.101] parse error at line 1, column 5: …", which goes on to quote what it read
+  constexpr std::size_t max_characters = 160;
+  const auto column = what.find("column "), bracket = what.find("] ");
+  if (column != std::string_view::npos)
+    what.remove_prefix(column);
+  else if (what.starts_with('[') && bracket != std::string_view::npos)
+    what.remove_prefix(bracket + 2);
+  return shown(what, max_characters);
 }
 
 }  // namespace sslmeme::detail

@@ -1,10 +1,14 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/data/transforms.hpp>
 
+#include "data/color_kernels.hpp"
+#include "data/resize.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -40,20 +44,79 @@ int draw_int(Rng& rng, int low, int high) {
   return low + static_cast<int>(rng.below(static_cast<std::uint64_t>(high - low + 1)));
 }
 
+/// The corner pixels: top left, top right, bottom right, bottom left.
+std::array<Point, 4> corners_of(int width, int height) {
+  return {Point{0, 0}, Point{width - 1.0, 0}, Point{width - 1.0, height - 1.0}, Point{0, height - 1.0}};
+}
+
 // The smallest positive bound of ranges that must not hold 0.
 constexpr double tiny = 1e-6;
+
+struct Size {
+  int width, height;
+};
+
+Size resized_size(const Resize& resize, const Image& image) {
+  if (resize.size == 0) return {resize.width, resize.height};
+  const int shorter = std::min(image.width, image.height), longer = std::max(image.width, image.height);
+  if (shorter == 0) throw InvalidArgument("Resize: the picture is empty: give it at least one pixel");
+  const auto long_edge = std::int64_t{resize.size} * longer / shorter;
+  if (long_edge > max_edge) {
+    throw DataError(fmt::format(
+        "Resize to .size {}: a picture of {} × {} pixels would get an edge of {}, over {}: crop it or leave it out",
+        resize.size, image.width, image.height, long_edge, max_edge));
+  }
+  const auto edge = static_cast<int>(long_edge);
+  return image.width <= image.height ? Size{resize.size, edge} : Size{edge, resize.size};
+}
+
+/// The middle size × size pixels.
+Box center_of(int width, int height, int size) {
+  const auto start = [&](int edge) { return static_cast<int>(std::nearbyint((edge - size) / 2.0)); };
+  return {start(width), start(height), size, size};
+}
+
+/// Resize, then CenterCrop, of which only what stays is computed.
+struct ResizedCenter {
+  Resize resize;
+  CenterCrop crop;
+
+  Image operator()(const Image& image, Rng& rng) const {
+    const auto [width, height] = resized_size(resize, image);
+    if (image.empty() || width < crop.size || height < crop.size) return crop(resize(image, rng), rng);
+    return detail::resized_window(image, {0, 0, image.width, image.height}, width, height,
+                                  center_of(width, height, crop.size), resize.interpolation);
+  }
+};
 
 }  // namespace
 
 Image ImageTransform::operator()(const Image& image, Rng& rng) const {
   if (steps_.empty()) return image;
-  Image result = steps_.front()(image, rng);
-  for (auto step = steps_.begin() + 1; step != steps_.end(); ++step) result = (*step)(result, rng);
+  Image result = steps_.front()->made(image, rng);
+  for (auto step = steps_.begin() + 1; step != steps_.end(); ++step) result = (*step)->made(std::move(result), rng);
+  return result;
+}
+
+Image ImageTransform::operator()(Image&& image, Rng& rng) const {
+  Image result = std::move(image);
+  for (const auto& step : steps_) result = step->made(std::move(result), rng);
   return result;
 }
 
 ImageTransform chain(ImageTransform first, const ImageTransform& second) {
-  first.steps_.insert(first.steps_.end(), second.steps_.begin(), second.steps_.end());
+  auto& steps = first.steps_;
+  for (const auto& step : second.steps_) {
+    const auto* resize =
+        steps.empty() ? nullptr : dynamic_cast<const ImageTransform::StepOf<Resize>*>(steps.back().get());
+    const auto* crop = dynamic_cast<const ImageTransform::StepOf<CenterCrop>*>(step.get());
+    if (resize != nullptr && crop != nullptr) {
+      const ResizedCenter both{resize->transform, crop->transform};
+      steps.back() = std::make_shared<const ImageTransform::StepOf<ResizedCenter>>(both);
+    } else {
+      steps.push_back(step);
+    }
+  }
   return first;
 }
 
@@ -69,12 +132,8 @@ void Resize::validate() const {
 }
 
 Image Resize::operator()(const Image& image, Rng&) const {
-  if (size == 0) return resize(image, width, height, interpolation);
-  const int shorter = std::min(image.width, image.height), longer = std::max(image.width, image.height);
-  if (shorter == 0) throw InvalidArgument("Resize: the picture is empty: give it at least one pixel");
-  const int long_edge = static_cast<int>(std::int64_t{size} * longer / shorter);
-  return image.width <= image.height ? resize(image, size, long_edge, interpolation)
-                                     : resize(image, long_edge, size, interpolation);
+  const auto [new_width, new_height] = resized_size(*this, image);
+  return resize(image, new_width, new_height, interpolation);
 }
 
 void CenterCrop::validate() const {
@@ -89,8 +148,7 @@ Image CenterCrop::operator()(const Image& image, Rng&) const {
     for (int y = 0; y < image.height; ++y) std::copy_n(image.row(y), 3 * image.width, padded.row(y + top) + 3 * left);
   }
   const Image& source = padded.empty() ? image : padded;
-  const auto start = [&](int edge) { return static_cast<int>(std::nearbyint((edge - size) / 2.0)); };
-  return crop(source, {start(source.width), start(source.height), size, size});
+  return crop(source, center_of(source.width, source.height, size));
 }
 
 void RandomResizedCrop::validate() const {
@@ -127,15 +185,15 @@ Image RandomResizedCrop::operator()(const Image& image, Rng& rng) const {
 void RandomHorizontalFlip::validate() const {
   check_probability("RandomHorizontalFlip", p);
 }
-Image RandomHorizontalFlip::operator()(const Image& image, Rng& rng) const {
-  return rng.bernoulli(p) ? flip_horizontal(image) : image;
+Image RandomHorizontalFlip::operator()(Image image, Rng& rng) const {
+  return rng.bernoulli(p) ? flip_horizontal(std::move(image)) : std::move(image);
 }
 
 void RandomVerticalFlip::validate() const {
   check_probability("RandomVerticalFlip", p);
 }
-Image RandomVerticalFlip::operator()(const Image& image, Rng& rng) const {
-  return rng.bernoulli(p) ? flip_vertical(image) : image;
+Image RandomVerticalFlip::operator()(Image image, Rng& rng) const {
+  return rng.bernoulli(p) ? flip_vertical(std::move(image)) : std::move(image);
 }
 
 void ColorJitter::validate() const {
@@ -145,27 +203,36 @@ void ColorJitter::validate() const {
   check_value("ColorJitter.hue", hue, 0, 0.5);
 }
 
-Image ColorJitter::operator()(const Image& image, Rng& rng) const {
+ColorJitter::Factors ColorJitter::draw(Rng& rng) const {
   std::array<int, 4> order{0, 1, 2, 3};
   rng.shuffle(std::span<int>{order});
   const auto factor = [&](double strength) { return rng.uniform(std::max(0.0, 1 - strength), 1 + strength); };
-  // All four are drawn, so that switching one off leaves the others as they were.
-  const double b = factor(brightness), c = factor(contrast), s = factor(saturation), h = rng.uniform(-hue, hue);
-  Image out = image;
+  return {order, factor(brightness), factor(contrast), factor(saturation), rng.uniform(-hue, hue)};
+}
+
+Image ColorJitter::operator()(Image image, Rng& rng) const {
+  using Step = detail::ColorStep;
+  const auto [order, b, c, s, h] = draw(rng);
+  const std::array<Step, 4> all{{{.kind = Step::Kind::brightness, .factor = static_cast<float>(b)},
+                                 {.kind = Step::Kind::contrast, .factor = static_cast<float>(c)},
+                                 {.kind = Step::Kind::saturation, .factor = static_cast<float>(s)},
+                                 {.kind = Step::Kind::hue, .amount = detail::hue_turn(h)}}};
+  const std::array<bool, 4> used{brightness > 0, contrast > 0, saturation > 0, hue > 0};
+  std::array<Step, 4> steps;
+  std::size_t count = 0;
   for (const int step : order) {
-    if (step == 0 && brightness > 0) out = adjust_brightness(out, b);
-    if (step == 1 && contrast > 0) out = adjust_contrast(out, c);
-    if (step == 2 && saturation > 0) out = adjust_saturation(out, s);
-    if (step == 3 && hue > 0) out = adjust_hue(out, h);
+    const auto i = static_cast<std::size_t>(step);
+    if (used[i]) steps[count++] = all[i];
   }
-  return out;
+  detail::adjust_colors(image.pixels.data(), image.pixels.size() / 3, std::span{steps}.first(count));
+  return image;
 }
 
 void RandomGrayscale::validate() const {
   check_probability("RandomGrayscale", p);
 }
-Image RandomGrayscale::operator()(const Image& image, Rng& rng) const {
-  return rng.bernoulli(p) ? grayscale(image) : image;
+Image RandomGrayscale::operator()(Image image, Rng& rng) const {
+  return rng.bernoulli(p) ? grayscale(std::move(image)) : std::move(image);
 }
 
 void RandomPerspective::validate() const {
@@ -173,35 +240,49 @@ void RandomPerspective::validate() const {
   check_probability("RandomPerspective", p);
 }
 
-Image RandomPerspective::operator()(const Image& image, Rng& rng) const {
-  if (!rng.bernoulli(p)) return image;
-  const int w = image.width, h = image.height;
-  const int most_x = static_cast<int>(distortion_scale * (w / 2)),
-            most_y = static_cast<int>(distortion_scale * (h / 2));
-  const std::array<Point, 4> from{Point{0, 0}, Point{w - 1.0, 0}, Point{w - 1.0, h - 1.0}, Point{0, h - 1.0}};
-  auto to = from;
-  for (auto& corner : to) {
+std::array<Point, 4> RandomPerspective::draw(int width, int height, Rng& rng) const {
+  const int most_x = static_cast<int>(distortion_scale * (width / 2)),
+            most_y = static_cast<int>(distortion_scale * (height / 2));
+  auto corners = corners_of(width, height);
+  for (auto& corner : corners) {
     const int x = draw_int(rng, 0, most_x), y = draw_int(rng, 0, most_y);
     corner.x += corner.x > 0 ? -x : x;
     corner.y += corner.y > 0 ? -y : y;
   }
-  return perspective(image, from, to, interpolation);
+  return corners;
+}
+
+Image RandomPerspective::operator()(Image image, Rng& rng) const {
+  if (!rng.bernoulli(p)) return image;
+  const auto to = draw(image.width, image.height, rng);
+  return perspective(image, corners_of(image.width, image.height), to, interpolation);
 }
 
 void RandomAffine::validate() const {
-  check_value("RandomAffine.degrees", degrees, 0, 360);
+  check_range("RandomAffine.degrees", {degrees.low, degrees.high}, -360, 360);
   check_value("RandomAffine.translate[0]", translate[0], 0, 1);
   check_value("RandomAffine.translate[1]", translate[1], 0, 1);
   check_range("RandomAffine.scale", scale, tiny, 1 / tiny);
+  check_range("RandomAffine.shear[0]", {shear[0].low, shear[0].high}, -89, 89);
+  check_range("RandomAffine.shear[1]", {shear[1].low, shear[1].high}, -89, 89);
+}
+
+AffineMotion RandomAffine::draw(int width, int height, Rng& rng) const {
+  const double most_x = translate[0] * width, most_y = translate[1] * height;
+  AffineMotion motion;
+  motion.degrees = rng.uniform(degrees.low, degrees.high);
+  motion.shift = {std::nearbyint(rng.uniform(-most_x, most_x)), std::nearbyint(rng.uniform(-most_y, most_y))};
+  motion.scale = rng.uniform(scale[0], scale[1]);
+  // No dice where there is no range, so that what follows a transform without shear does not depend on there being one.
+  const auto angle = [&](const AngleRange& range) {
+    return range.low < range.high ? rng.uniform(range.low, range.high) : range.low;
+  };
+  motion.shear = {angle(shear[0]), angle(shear[1])};
+  return motion;
 }
 
 Image RandomAffine::operator()(const Image& image, Rng& rng) const {
-  const double most_x = translate[0] * image.width, most_y = translate[1] * image.height;
-  AffineMotion motion;
-  motion.degrees = rng.uniform(-degrees, degrees);
-  motion.shift = {std::nearbyint(rng.uniform(-most_x, most_x)), std::nearbyint(rng.uniform(-most_y, most_y))};
-  motion.scale = rng.uniform(scale[0], scale[1]);
-  return affine(image, motion, interpolation);
+  return affine(image, draw(image.width, image.height, rng), interpolation);
 }
 
 void GaussianBlur::validate() const {
@@ -211,23 +292,49 @@ void GaussianBlur::validate() const {
   check_range("GaussianBlur.sigma", sigma, tiny, 1000);
 }
 
-Image GaussianBlur::operator()(const Image& image, Rng& rng) const {
-  return gaussian_blur(image, kernel_size, rng.uniform(sigma[0], sigma[1]));
+double GaussianBlur::draw(Rng& rng) const {
+  return rng.uniform(sigma[0], sigma[1]);
+}
+
+Image GaussianBlur::operator()(Image image, Rng& rng) const {
+  return gaussian_blur(std::move(image), kernel_size, draw(rng));
 }
 
 void RandomSolarize::validate() const {
   check_value("RandomSolarize.threshold", threshold, 0, 256);
   check_probability("RandomSolarize", p);
 }
-Image RandomSolarize::operator()(const Image& image, Rng& rng) const {
-  return rng.bernoulli(p) ? solarize(image, threshold) : image;
+Image RandomSolarize::operator()(Image image, Rng& rng) const {
+  return rng.bernoulli(p) ? solarize(std::move(image), threshold) : std::move(image);
+}
+
+void RandomPosterize::validate() const {
+  check_value("RandomPosterize.bits", bits, 1, 8);
+  check_probability("RandomPosterize", p);
+}
+Image RandomPosterize::operator()(Image image, Rng& rng) const {
+  return rng.bernoulli(p) ? posterize(std::move(image), bits) : std::move(image);
+}
+
+void RandomEqualize::validate() const {
+  check_probability("RandomEqualize", p);
+}
+Image RandomEqualize::operator()(Image image, Rng& rng) const {
+  return rng.bernoulli(p) ? equalize(std::move(image)) : std::move(image);
+}
+
+void RandomAutocontrast::validate() const {
+  check_probability("RandomAutocontrast", p);
+}
+Image RandomAutocontrast::operator()(Image image, Rng& rng) const {
+  return rng.bernoulli(p) ? autocontrast(std::move(image)) : std::move(image);
 }
 
 void RandomApply::validate() const {
   check_probability("RandomApply", p);
 }
-Image RandomApply::operator()(const Image& image, Rng& rng) const {
-  return rng.bernoulli(p) ? transform(image, rng) : image;
+Image RandomApply::operator()(Image image, Rng& rng) const {
+  return rng.bernoulli(p) ? transform(std::move(image), rng) : std::move(image);
 }
 
 void Normalize::validate() const {
@@ -237,15 +344,7 @@ void Normalize::validate() const {
 }
 
 void Normalize::write(const Image& image, float* out) const {
-  const std::size_t area = image.pixels.size() / 3;
-  const auto* pixels = image.pixels.data();
-  for (std::size_t c = 0; c < 3; ++c) {
-    // A table instead of arithmetic: 256 values, each exactly that of (x / 255 − mean) / std.
-    std::array<float, 256> table;
-    for (std::size_t v = 0; v < table.size(); ++v) table[v] = (static_cast<float>(v) / 255.0F - mean[c]) / std[c];
-    float* plane = out + c * area;
-    for (std::size_t i = 0; i < area; ++i) plane[i] = table[pixels[3 * i + c]];
-  }
+  detail::normalize(image.pixels.data(), image.pixels.size() / 3, mean, std, out);
 }
 
 Tensor Normalize::operator()(const Image& image) const {

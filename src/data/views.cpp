@@ -73,6 +73,21 @@ Views dino_views(const DinoViewOptions& options) {
   return Views{std::move(views)};
 }
 
+Views simclr_views(const SimclrViewOptions& options) {
+  check_size(options.size);
+  const double s = options.strength;
+  if (!(s >= 0 && s <= 2.5)) {  // beyond it the hue would turn by more than half of the circle
+    throw InvalidArgument(fmt::format("SimclrViewOptions::strength is {}: must be within 0 and 2.5", s));
+  }
+  const ColorJitter jitter{.brightness = 0.8 * s, .contrast = 0.8 * s, .saturation = 0.8 * s, .hue = 0.2 * s};
+  const GaussianBlur blur{.kernel_size = options.size / 10 / 2 * 2 + 1, .sigma = options.blur_sigma};
+  return {{.size = options.size,
+           .transform = RandomResizedCrop{.size = options.size, .interpolation = Interpolation::bicubic} |
+                        RandomHorizontalFlip{} | RandomApply{.p = 0.8, .transform = jitter} |
+                        RandomGrayscale{.p = 0.2} | RandomApply{.p = options.blur, .transform = blur},
+           .normalize = imagenet_mean_std}};
+}
+
 Views clip_train(const ViewOptions& options) {
   check_size(options.size);
   return {{.size = options.size,

@@ -1,8 +1,8 @@
-// Where pixels move: flips, affine and perspective maps (Pillow's Geometry.c), blur.
+// Where pixels move: affine and perspective maps (Pillow's Geometry.c).
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/data/image_ops.hpp>
 
-#include "data/pixel_kernels.hpp"
+#include "data/warp_kernels.hpp"
 
 #include <Eigen/Dense>
 
@@ -10,7 +10,6 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
-#include <vector>
 
 #include <fmt/format.h>
 
@@ -24,89 +23,97 @@ void check_interpolation(Interpolation interpolation) {
   }
 }
 
-bool inside(const Image& image, double x, double y) {
-  return x >= 0 && x < image.width && y >= 0 && y < image.height;
-}
+/// Of an output pixel's centre (x, y): it comes from ((m0 x + m1 y + m2) / d, (m3 x + m4 y + m5) / d), d = m6 x + m7 y
+/// + 1.
+using Projection = std::array<double, 8>;
 
-void sample_nearest(const Image& image, double x, double y, std::uint8_t* out) {
-  if (inside(image, x, y)) std::copy_n(image.row(static_cast<int>(y)) + 3 * static_cast<int>(x), 3, out);
-}
-
-void sample_bilinear(const Image& image, double x, double y, std::uint8_t* out) {
-  if (!inside(image, x, y)) return;
-  x -= 0.5;
-  y -= 0.5;
-  const int left = static_cast<int>(std::floor(x)), top = static_cast<int>(std::floor(y));
-  const double dx = x - left, dy = y - top;
-  const int x0 = 3 * std::max(left, 0), x1 = 3 * std::min(left + 1, image.width - 1);
-  const auto* upper = image.row(std::max(top, 0));
-  const auto* lower = image.row(std::min(top + 1, image.height - 1));
-  for (int c = 0; c < 3; ++c) {
-    const double above = upper[x0 + c] + (upper[x1 + c] - upper[x0 + c]) * dx;
-    const double below = lower[x0 + c] + (lower[x1 + c] - lower[x0 + c]) * dx;
-    out[c] = static_cast<std::uint8_t>(above + (below - above) * dy);
-  }
-}
-
-/// at(x, y): the place in `image` of an output pixel's centre.
-template <class Map>
-Image warped(const Image& image, Interpolation interpolation, const Map& at) {
+Image warped_bilinear(const Image& image, const Projection& m) {
   Image out{image.width, image.height};
-  for (int y = 0; y < out.height; ++y) {
-    auto* row = out.row(y);
-    for (int x = 0; x < out.width; ++x, row += 3) {
-      const Point point = at(x + 0.5, y + 0.5);
-      if (interpolation == Interpolation::nearest)
-        sample_nearest(image, point.x, point.y, row);
-      else
-        sample_bilinear(image, point.x, point.y, row);
+  for (int y = 0; y < out.height; ++y) detail::bilinear_row(image, m, y, out.row(y));
+  return out;
+}
+
+Image warped_nearest(const Image& image, const Projection& m) {
+  Image out{image.width, image.height};
+  for (int i = 0; i < out.height; ++i) {
+    auto* row = out.row(i);
+    for (int k = 0; k < out.width; ++k, row += 3) {
+      const double u = k + 0.5, v = i + 0.5, depth = m[6] * u + m[7] * v + 1;
+      const double x = (m[0] * u + m[1] * v + m[2]) / depth, y = (m[3] * u + m[4] * v + m[5]) / depth;
+      if (!(x >= 0 && x < image.width && y >= 0 && y < image.height)) continue;
+      std::copy_n(image.row(static_cast<int>(y)) + 3 * static_cast<int>(x), 3, row);
     }
   }
   return out;
 }
 
-/// Pillow steps in 16-bit fixed point here; so do we, to land on the same pixels.
-Image warped_nearest(const Image& image, const std::array<double, 6>& m) {
-  const auto fixed = [](double value) { return static_cast<std::int64_t>(std::floor(value * 65536.0 + 0.5)); };
-  const auto dx_x = fixed(m[0]), dx_y = fixed(m[1]), dy_x = fixed(m[3]), dy_y = fixed(m[4]);
-  auto row_x = fixed(m[2] + m[0] * 0.5 + m[1] * 0.5), row_y = fixed(m[5] + m[3] * 0.5 + m[4] * 0.5);
+/// Steps from pixel to pixel as m says, whose last column is the place of the first. `pixel` makes places to numbers.
+template <class T, class Pixel>
+Image stepped(const Image& image, const std::array<T, 6>& m, const Pixel& pixel) {
   Image out{image.width, image.height};
-  for (int y = 0; y < out.height; ++y, row_x += dx_y, row_y += dy_y) {
+  auto row_x = m[2], row_y = m[5];
+  for (int y = 0; y < out.height; ++y, row_x += m[1], row_y += m[4]) {
     auto* row = out.row(y);
-    auto at_x = row_x, at_y = row_y;
-    for (int x = 0; x < out.width; ++x, row += 3, at_x += dx_x, at_y += dy_x) {
-      const auto in_x = at_x >> 16, in_y = at_y >> 16;
-      if (in_x < 0 || in_x >= image.width || in_y < 0 || in_y >= image.height) continue;
-      std::copy_n(image.row(static_cast<int>(in_y)) + 3 * in_x, 3, row);
+    auto x = row_x, y_in = row_y;
+    for (int i = 0; i < out.width; ++i, row += 3, x += m[0], y_in += m[3]) {
+      const auto from_x = pixel(x, image.width), from_y = pixel(y_in, image.height);
+      if (from_x >= 0 && from_y >= 0) std::copy_n(image.row(from_y) + 3 * from_x, 3, row);
     }
   }
   return out;
 }
 
-/// The position within [0, size) that reflecting at the first and last pixel leads to; position within (−size, 2 size −
-/// 1).
-int reflected(int position, int size) {
-  if (position < 0) return -position;
-  return position < size ? position : 2 * (size - 1) - position;
+/// Pillow steps in 16-bit fixed point where it can, but not where rows and columns stay such; so do we, to land on the
+/// same pixels.
+Image stepped_nearest(const Image& image, std::array<double, 6> m) {
+  constexpr double most = 32768;  // pixels, that fixed point holds
+  bool fits = m[1] != 0 || m[3] != 0;
+  for (const int x : {0, image.width}) {
+    for (const int y : {0, image.height}) {
+      fits = fits && std::abs(m[0] * x + m[1] * y + m[2]) < most && std::abs(m[3] * x + m[4] * y + m[5]) < most;
+    }
+  }
+  m[2] += m[1] * 0.5 + m[0] * 0.5;
+  m[5] += m[4] * 0.5 + m[3] * 0.5;
+  if (!fits) {
+    return stepped(image, m, [](double at, int size) { return at >= 0 && at < size ? static_cast<int>(at) : -1; });
+  }
+  std::array<std::int64_t, 6> fixed{};
+  std::ranges::transform(m, fixed.begin(),
+                         [](double value) { return static_cast<std::int64_t>(std::floor(value * 65536.0 + 0.5)); });
+  return stepped(image, fixed, [](std::int64_t at, int size) {
+    const auto position = at >> 16;
+    return position >= 0 && position < size ? static_cast<int>(position) : -1;
+  });
+}
+
+/// The place in the picture of a place in the result: x = m[0] x' + m[1] y' + m[2], y = m[3] x' + m[4] y' + m[5]. The
+/// order of the operations is torchvision's (_get_inverse_affine_matrix).
+std::array<double, 6> inverse_of(const AffineMotion& motion, const Point& center) {
+  constexpr double degree = std::numbers::pi / 180;
+  const double turn = motion.degrees * degree, along_x = motion.shear.x * degree, along_y = motion.shear.y * degree;
+  const double a = std::cos(turn - along_y) / std::cos(along_y);
+  const double b = -std::cos(turn - along_y) * std::tan(along_x) / std::cos(along_y) - std::sin(turn);
+  const double c = std::sin(turn - along_y) / std::cos(along_y);
+  const double d = -std::sin(turn - along_y) * std::tan(along_x) / std::cos(along_y) + std::cos(turn);
+  std::array<double, 6> m{d, -b, 0, -c, a, 0};
+  for (auto& value : m) value /= motion.scale;
+  const double x = -center.x - motion.shift.x, y = -center.y - motion.shift.y;
+  m[2] = m[0] * x + m[1] * y + center.x;
+  m[5] = m[3] * x + m[4] * y + center.y;
+  return m;
+}
+
+void check_motion(const AffineMotion& motion) {
+  if (!(motion.scale > 0)) throw InvalidArgument(fmt::format("affine: .scale is {}: must be positive", motion.scale));
+  for (const double degrees : {motion.shear.x, motion.shear.y}) {
+    if (std::abs(degrees) < 90) continue;
+    throw InvalidArgument(
+        fmt::format("affine: .shear is ({}, {}): must lie between -90 and 90 degrees", motion.shear.x, motion.shear.y));
+  }
 }
 
 }  // namespace
-
-Image flip_horizontal(const Image& image) {
-  Image out{image.width, image.height};
-  for (int y = 0; y < image.height; ++y) {
-    const auto* in = image.row(y) + 3 * (image.width - 1);
-    auto* row = out.row(y);
-    for (int x = 0; x < image.width; ++x, in -= 3, row += 3) std::copy_n(in, 3, row);
-  }
-  return out;
-}
-
-Image flip_vertical(const Image& image) {
-  Image out{image.width, image.height};
-  for (int y = 0; y < image.height; ++y) std::copy_n(image.row(image.height - 1 - y), 3 * image.width, out.row(y));
-  return out;
-}
 
 Image perspective(const Image& image, const std::array<Point, 4>& from, const std::array<Point, 4>& to,
                   Interpolation interpolation) {
@@ -122,67 +129,19 @@ Image perspective(const Image& image, const std::array<Point, 4>& from, const st
     values.segment<2>(2 * i) << fx, fy;
   }
   // torchvision rounds the coefficients to fp32: so do we, to land on the same pixels.
-  const Eigen::Matrix<double, 8, 1> m = equations.partialPivLu().solve(values).cast<float>().cast<double>();
-  return warped(image, interpolation, [&](double x, double y) {
-    const double depth = m[6] * x + m[7] * y + 1;
-    return Point{(m[0] * x + m[1] * y + m[2]) / depth, (m[3] * x + m[4] * y + m[5]) / depth};
-  });
+  // One cast after the other in a single expression leaves some of them as they were (seen with GCC 12 and Eigen 3.4).
+  const Eigen::Matrix<float, 8, 1> solution = equations.partialPivLu().solve(values).cast<float>();
+  Projection m{};
+  std::copy_n(solution.data(), m.size(), m.begin());
+  return interpolation == Interpolation::nearest ? warped_nearest(image, m) : warped_bilinear(image, m);
 }
 
 Image affine(const Image& image, const AffineMotion& motion, Interpolation interpolation) {
   check_interpolation(interpolation);
-  if (!(motion.scale > 0)) throw InvalidArgument(fmt::format("affine: .scale is {}: must be positive", motion.scale));
-  const double angle = motion.degrees * std::numbers::pi / 180;
-  const double c = std::cos(angle) / motion.scale, s = std::sin(angle) / motion.scale;
-  const double cx = image.width * 0.5, cy = image.height * 0.5;
-  const double x = -cx - motion.shift.x, y = -cy - motion.shift.y;
-  const std::array<double, 6> m{c, s, c * x + s * y + cx, -s, c, c * y - s * x + cy};
-  if (interpolation == Interpolation::nearest) return warped_nearest(image, m);
-  return warped(image, interpolation,
-                [&](double u, double v) { return Point{m[0] * u + m[1] * v + m[2], m[3] * u + m[4] * v + m[5]}; });
-}
-
-Image gaussian_blur(const Image& image, int kernel_size, double sigma) {
-  if (kernel_size < 1 || kernel_size % 2 == 0 || !(sigma > 0)) {
-    throw InvalidArgument(
-        fmt::format("gaussian_blur: kernel_size {} must be odd and sigma {} positive", kernel_size, sigma));
-  }
-  const int radius = kernel_size / 2;
-  if (radius >= image.width || radius >= image.height) {
-    throw InvalidArgument(
-        fmt::format("gaussian_blur: kernel_size {} on a picture of {} × {}: must be below twice its smaller edge",
-                    kernel_size, image.width, image.height));
-  }
-  std::vector<float> kernel;
-  float sum = 0;
-  for (int k = -radius; k <= radius; ++k) {
-    const auto x = k / sigma;
-    kernel.push_back(static_cast<float>(std::exp(-0.5 * x * x)));
-    sum += kernel.back();
-  }
-  for (auto& weight : kernel) weight /= sum;
-
-  const auto length = static_cast<std::size_t>(image.width) * 3;
-  std::vector<float> padded(length + static_cast<std::size_t>(6 * radius)), sums(length);
-  std::vector<const float*> from(kernel.size());
-  std::vector<float> blurred(length * static_cast<std::size_t>(image.height));
-  for (int y = 0; y < image.height; ++y) {
-    for (int x = -radius; x < image.width + radius; ++x) {
-      std::copy_n(image.row(y) + 3 * reflected(x, image.width), 3, padded.data() + 3 * (x + radius));
-    }
-    for (std::size_t k = 0; k < kernel.size(); ++k) from[k] = padded.data() + 3 * k;
-    detail::weighted_rows(from, kernel.data(), length, blurred.data() + static_cast<std::size_t>(y) * length);
-  }
-  Image out{image.width, image.height};
-  for (int y = 0; y < image.height; ++y) {
-    for (int k = -radius; k <= radius; ++k) {
-      from[static_cast<std::size_t>(k + radius)] =
-          blurred.data() + static_cast<std::size_t>(reflected(y + k, image.height)) * length;
-    }
-    detail::weighted_rows(from, kernel.data(), length, sums.data());
-    std::ranges::transform(sums, out.row(y), [](float value) { return static_cast<std::uint8_t>(std::lrint(value)); });
-  }
-  return out;
+  check_motion(motion);
+  const auto m = inverse_of(motion, motion.center.value_or(Point{image.width * 0.5, image.height * 0.5}));
+  if (interpolation == Interpolation::nearest) return stepped_nearest(image, m);
+  return warped_bilinear(image, {m[0], m[1], m[2], m[3], m[4], m[5], 0, 0});
 }
 
 }  // namespace sslmeme

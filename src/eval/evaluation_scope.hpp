@@ -26,10 +26,17 @@ class EvaluationScope {
   bool was_training_;
 };
 
-/// Throws InvalidArgument for a loader that would leave samples out; `what` is what it is for.
+/// Throws InvalidArgument for a loader that would leave samples out or put others in their place; `what` is what it is
+/// for.
 inline void require_whole(const DataLoader& loader, const char* what) {
   if (loader.options().drop_last)
     throw InvalidArgument(fmt::format("a loader to {} must leave out nothing: make it with .drop_last = false", what));
+  if (loader.options().unreadable.policy != UnreadablePolicy::fail) {
+    throw InvalidArgument(
+        fmt::format("a loader to {} must not put other samples in the place of unreadable ones: make it with "
+                    "UnreadablePolicy::fail",
+                    what));
+  }
 }
 
 }  // namespace sslmeme::detail

@@ -19,9 +19,11 @@ Embeddings embed(ImageBackbone& encoder, DataLoader& loader) {
   std::vector<Tensor> features, labels, ids;
   loader.start_epoch(0, 0, 1);
   while (const auto batch = loader.next()) {
-    features.push_back(encoder.forward(batch->views.at(0).to(device)).to(torch::kCPU, torch::kFloat));
-    labels.push_back(batch->labels);
-    ids.push_back(batch->ids);
+    const auto rows = batch->size() - batch->padding;
+    const auto all = encoder.forward(batch->views.at(0).to(device)).to(torch::kCPU, torch::kFloat);
+    features.push_back(all.narrow(0, 0, rows));
+    labels.push_back(batch->labels.narrow(0, 0, rows));
+    ids.push_back(batch->ids.narrow(0, 0, rows));
     if (const auto row = detail::first_row_not_finite(features.back())) {
       throw NonFiniteError(
           fmt::format("the features of sample {} are not finite", ids.back()[*row].item<std::int64_t>()));

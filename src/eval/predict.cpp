@@ -20,7 +20,7 @@ Predictions predict(Supervised& classifier, DataLoader& loader) {
     const auto scores = torch::sigmoid(classifier.logits(batch->to(device)).to(torch::kDouble)).cpu();
     const auto labels = batch->labels.contiguous();
     const auto ids = batch->ids.contiguous();
-    for (std::int64_t i = 0; i < batch->size(); ++i) {
+    for (std::int64_t i = 0; i < batch->size() - batch->padding; ++i) {
       all.scores.push_back(scores.data_ptr<double>()[i]);
       all.labels.push_back(labels.data_ptr<std::int64_t>()[i]);
       all.ids.push_back(ids.data_ptr<std::int64_t>()[i]);

@@ -60,8 +60,8 @@ RunDirectory::RunDirectory(const TrainerOptions& options, const nlohmann::json& 
   make_directory(path_);
   lock_.emplace(path_);
   if (used && options.existing == ExistingRun::overwrite) {
-    for (const auto* name : {"checkpoints", "tensorboard", "epochs.csv", "log.jsonl", "model.safetensors",
-                             "average.safetensors", "config.json"})
+    for (const auto* name : {"checkpoints", "tensorboard", "epochs.csv", "log.jsonl", "quarantine.jsonl",
+                             "model.safetensors", "average.safetensors", "config.json"})
       std::filesystem::remove_all(path_ / name);
   }
   checkpoints_.emplace(path_ / "checkpoints");

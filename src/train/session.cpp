@@ -20,7 +20,9 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <set>
 #include <span>
+#include <sstream>
 
 namespace sslmeme {
 namespace {
@@ -148,6 +150,7 @@ struct TrainingSession::State {
   double waited = 0;
   std::int64_t samples = 0;  ///< in this epoch, since this process began it
   bool epoch_is_complete = false;
+  std::size_t unreadable_noted = 0;
 
   void restore(const detail::TrainingState& checkpoint) {
     if (checkpoint.config_digest != directory->config_digest()) {
@@ -383,6 +386,30 @@ void TrainingSession::step(std::vector<Batch> parts, double wait, const MethodCa
   if (state_->average) state_->average->update(before.step);
   state_->look_for_collapse(*output);
   state_->log();
+}
+
+void TrainingSession::note_unreadable(const Quarantine& quarantine) {
+  auto& noted = state_->unreadable_noted;
+  if (!state_->directory || quarantine.samples.size() == noted) return;
+  const auto path = output_dir() / "quarantine.jsonl";
+  auto text = std::filesystem::exists(path) ? read_file(path) : std::string{};
+  std::set<std::size_t> known;
+  std::istringstream lines{text};
+  for (std::string line; std::getline(lines, line);) {
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object() && json.contains("position")) known.insert(json["position"].get<std::size_t>());
+  }
+  for (const auto& sample : quarantine.samples) {
+    if (known.contains(sample.position)) continue;
+    const nlohmann::json line{{"position", sample.position},
+                              {"id", sample.id ? nlohmann::json(*sample.id) : nlohmann::json{}},
+                              {"source", sample.source},
+                              {"fault", sample.fault ? name_of(*sample.fault) : "other"},
+                              {"reason", sample.reason}};
+    text += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  }
+  write_atomically(path, text);
+  noted = quarantine.samples.size();
 }
 
 void TrainingSession::end_epoch() {

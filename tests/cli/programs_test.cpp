@@ -12,6 +12,7 @@
 #include <string>
 
 #include "files.hpp"
+#include "json_files.hpp"
 
 namespace fs = std::filesystem;
 using Catch::Matchers::ContainsSubstring;
@@ -72,8 +73,8 @@ void check_one_line(const Outcome& outcome, const std::string& program, const st
 }  // namespace
 
 TEST_CASE("Programs show an example in --help and refuse a wrong command line with code 2") {
-  for (const auto* program :
-       {"make_memes", "pretrain_clip", "pretrain_cass", "pretrain_cass_mm", "finetune", "my_loss", "demo"}) {
+  for (const auto* program : {"make_memes", "pretrain_clip", "pretrain_cass", "pretrain_cass_mm", "pretrain_dino",
+                              "finetune", "my_loss", "demo", "inspect_data", "split_data"}) {
     INFO(program);
     const auto help = run(program, "--help");
     CHECK(help.code == 0);
@@ -107,6 +108,107 @@ TEST_CASE("Pre-training, fine-tuning, resuming and refusing a used directory") {
       run("my_loss", "--data " + tiny.memes + " --size 32 --batch 8 --epochs 1 --encoder resnet18:width=8,depth=1");
   INFO(mine.output);
   CHECK(mine.code == 0);
+}
+
+TEST_CASE("inspect_data tells what is there, writes JSON and fails on leaks where asked to") {
+  const TinyMemes tiny;
+  const auto json = (tiny.root / "report.json").string();
+  const auto clean = run("inspect_data", tiny.memes + " --strict --json " + json);
+  INFO(clean.output);
+  REQUIRE(clean.code == 0);
+  CHECK_THAT(clean.output, StartsWith("split") && ContainsSubstring("\ntrain") && ContainsSubstring("\ntest_unseen"));
+  CHECK_THAT(clean.output, !ContainsSubstring("leak") && !ContainsSubstring("unreadable in"));
+  const auto report = sslmeme::test::json_of(json);
+  REQUIRE(report.at("splits").size() == 5);
+  CHECK(report.at("splits").at(0).at("name") == "train");
+  CHECK(report.at("splits").at(0).at("samples") == 32);
+
+  const auto copy_of_first = [&](const std::string& name, const std::string& split) {
+    fs::copy_file(fs::path{tiny.memes} / "img/00001.png", fs::path{tiny.memes} / name);
+    std::ofstream{fs::path{tiny.memes} / split, std::ios::app}
+        << R"({"id": 99, "img": ")" + name + R"(", "label": 0, "text": "again"})" << '\n';
+  };
+  SECTION("a leak") {
+    copy_of_first("again.png", "dev_seen.jsonl");
+    CHECK(run("inspect_data", tiny.memes).code == 0);
+    const auto strict = run("inspect_data", tiny.memes + " --strict --splits train,dev_seen");
+    INFO(strict.output);
+    CHECK(strict.code == 1);
+    CHECK_THAT(strict.output, ContainsSubstring("leak: 1 of dev_seen is in train too, 1 exactly") &&
+                                  ContainsSubstring("again.png is ") &&
+                                  ContainsSubstring("inspect_data: 0 unreadable, 1 pairs of splits with leaks"));
+  }
+  SECTION("a damaged picture") {
+    copy_of_first("broken.png", "train.jsonl");
+    fs::resize_file(fs::path{tiny.memes} / "broken.png", 100);
+    const auto strict = run("inspect_data", tiny.memes + " --strict");
+    INFO(strict.output);
+    CHECK(strict.code == 1);
+    CHECK_THAT(strict.output, ContainsSubstring("unreadable in train: 1") && ContainsSubstring("broken.png"));
+  }
+  SECTION("nothing there") {
+    check_one_line(run("inspect_data", (tiny.root / "nowhere").string()), "inspect_data", "nowhere");
+    fs::create_directory(tiny.root / "empty");
+    check_one_line(run("inspect_data", (tiny.root / "empty").string()), "inspect_data", "train.jsonl");
+    check_one_line(run("inspect_data", tiny.memes + " --splits tran"), "inspect_data", "train.jsonl");
+  }
+}
+
+TEST_CASE("A table and folders of pictures are trained on as they are, and a table can be split") {
+  const TinyMemes tiny;
+  const fs::path pictures = fs::path{tiny.memes} / "img";
+  const auto data = tiny.root / "data";
+  SECTION("a table") {
+    fs::create_directories(data / "img");
+    std::ofstream train{data / "train.csv"}, val{data / "val.csv"};
+    train << "file,words,kind\n";
+    val << "file,words,kind\n";
+    for (int i = 1; i <= 48; ++i) {
+      const auto name = "img/000" + std::string(i < 10 ? "0" : "") + std::to_string(i) + ".png";
+      fs::copy_file(fs::path{tiny.memes} / name, data / name);
+      (i <= 32 ? train : val) << name << ",\"some, words " << i % 5 << "\"," << (i % 2 == 0 ? "benign" : "hateful")
+                              << '\n';
+    }
+    train.close();
+    val.close();
+    const auto columns =
+        " --id-column \"\" --picture-column file --text-column words --label-column kind --label-names benign,hateful";
+    const auto tuned = run("finetune", "--data " + data.string() + " --out " + (tiny.root / "ft").string() +
+                                           tiny.small + columns + " --dev val --test val");
+    INFO(tuned.output);
+    CHECK(tuned.code == 0);
+    CHECK_THAT(tuned.output, ContainsSubstring("16 memes"));
+
+    const auto split = "split_data";
+    check_one_line(run(split, data.string() + columns), split, "choose one with --split");
+    const auto dealt = run(split, data.string() + columns + " --split train --dev 0.25 --test 0.25");
+    INFO(dealt.output);
+    CHECK(dealt.code == 0);
+    CHECK_THAT(dealt.output, ContainsSubstring("32 different pictures; 0 memes left out"));
+    CHECK(run("inspect_data", data.string() + " --layout memes --strict").code == 0);
+    CHECK(sslmeme::test::json_lines_of(data / "train.jsonl").size() == 16);
+    CHECK(sslmeme::test::json_lines_of(data / "dev_seen.jsonl").size() == 8);
+    const auto first = sslmeme::test::bytes_of(data / "test_seen.jsonl");
+    const auto again = columns + std::string{" --layout csv --split train --dev 0.25 --test 0.25"};
+    CHECK(run(split, data.string() + again).code == 1);  // there already
+    CHECK(run(split, data.string() + again + " --overwrite").code == 0);
+    CHECK(sslmeme::test::bytes_of(data / "test_seen.jsonl") == first);
+  }
+  SECTION("a sub-folder a class") {
+    for (const auto* label : {"cats", "dogs"}) fs::create_directories(data / label);
+    for (const auto& picture : fs::directory_iterator{pictures})
+      fs::copy_file(picture,
+                    data / (picture.path().stem().string() < "00017" ? "cats" : "dogs") / picture.path().filename());
+    const auto inspected = run("inspect_data", data.string());
+    INFO(inspected.output);
+    CHECK_THAT(inspected.output, ContainsSubstring("0: 16, 1: 48"));
+    const auto cass = run("pretrain_cass", "--data " + data.string() + " --out " + (tiny.root / "cass").string() +
+                                               " --size 32 --batch 8 --workers 1 --epochs 1 --cnn "
+                                               "resnet18:width=8,depth=1 --vit "
+                                               "vit_tiny_patch16_224:patch_size=16,width=24,depth=1");
+    INFO(cass.output);
+    CHECK(cass.code == 0);
+  }
 }
 
 TEST_CASE("Each kind of bad input gets one line that names it") {

@@ -21,6 +21,7 @@
 #include <thread>
 #include <vector>
 
+#include "batches.hpp"
 #include "files.hpp"
 
 namespace sslmeme {
@@ -29,6 +30,9 @@ namespace {
 namespace fs = std::filesystem;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
+using test::batches_of;
+using test::check_same;
+using test::ids_of;
 
 constexpr int count = 22;
 constexpr std::int64_t batch_size = 4;
@@ -67,30 +71,6 @@ struct Letters final : Tokenizer {
   std::int64_t pad_id() const override { return 0; }
   std::string token(std::int64_t id) const override { return {static_cast<char>(id)}; }
 };
-
-std::vector<Batch> batches_of(DataLoader& loader, std::int64_t epoch, std::int64_t first = 0, int views = 0) {
-  loader.start_epoch(epoch, first, views);
-  std::vector<Batch> batches;
-  while (auto batch = loader.next()) batches.push_back(std::move(*batch));
-  return batches;
-}
-
-std::vector<std::int64_t> ids_of(const std::vector<Batch>& batches) {
-  std::vector<std::int64_t> ids;
-  for (const auto& batch : batches) {
-    for (std::int64_t i = 0; i < batch.size(); ++i) ids.push_back(batch.ids[i].item<std::int64_t>());
-  }
-  return ids;
-}
-
-void check_same(const Batch& a, const Batch& b) {
-  REQUIRE(a.views.size() == b.views.size());
-  for (std::size_t v = 0; v < a.views.size(); ++v) CHECK(torch::equal(a.views[v], b.views[v]));
-  CHECK(torch::equal(a.ids, b.ids));
-  CHECK(torch::equal(a.labels, b.labels));
-  CHECK(torch::equal(a.tokens, b.tokens));
-  CHECK(torch::equal(a.mask, b.mask));
-}
 
 LoaderOptions with_workers(int workers) {
   return {.batch_size = batch_size,
@@ -201,6 +181,24 @@ TEST_CASE("errors of other kinds are named too") {
       MessageMatches(ContainsSubstring("sample 100") && ContainsSubstring("18 × 16") && ContainsSubstring(".size 16")));
 }
 
+TEST_CASE("a picture's error keeps its fault") {
+  struct Damaged : Synthetic {
+    Sample get(std::size_t i) const {
+      if (i == 3) throw PictureError(PictureFault::truncated, "it ends after 50 bytes");
+      return Synthetic::get(i);
+    }
+  };
+  DataLoader loader{Damaged{}, eval_views({.size = 8}), {.batch_size = 22, .workers = GENERATE(0, 2)}};
+  loader.start_epoch(0);
+  try {
+    loader.next();
+    FAIL("a picture is damaged");
+  } catch (const PictureError& error) {
+    CHECK(error.fault() == PictureFault::truncated);
+    CHECK(std::string{error.what()} == "sample 103 (picture 3): it ends after 50 bytes");
+  }
+}
+
 TEST_CASE("an epoch may be left early: by destruction, by another epoch, by a move") {
   const int workers = GENERATE(1, 4);
   const Synthetic slow{.samples = 400, .delay = std::chrono::milliseconds{20}};
@@ -260,6 +258,112 @@ TEST_CASE("wait_seconds counts the time spent waiting for data") {
   CHECK(loader.wait_seconds() < 20);
 }
 
+/// The rows of all, in order.
+Batch joined(const std::vector<Batch>& parts) {
+  Batch whole;
+  for (std::size_t v = 0; v < parts.front().views.size(); ++v) {
+    std::vector<Tensor> views;
+    for (const auto& part : parts) views.push_back(part.views[v]);
+    whole.views.push_back(torch::cat(views));
+  }
+  std::vector<Tensor> tokens, masks, labels, ids;
+  for (const auto& part : parts) {
+    tokens.push_back(part.tokens);
+    masks.push_back(part.mask);
+    labels.push_back(part.labels);
+    ids.push_back(part.ids);
+    whole.padding += part.padding;
+  }
+  whole.tokens = torch::cat(tokens);
+  whole.mask = torch::cat(masks);
+  whole.labels = torch::cat(labels);
+  whole.ids = torch::cat(ids);
+  return whole;
+}
+
+/// The first rows of a batch.
+Batch head(const Batch& batch, std::int64_t rows) {
+  const auto cut = [&](const Tensor& x) { return x.narrow(0, 0, rows); };
+  Batch part{{}, cut(batch.tokens), cut(batch.mask), cut(batch.labels), cut(batch.ids)};
+  for (const auto& view : batch.views) part.views.push_back(cut(view));
+  return part;
+}
+
+TEST_CASE("the batches of all ranks make those of one with as many times the batch size") {
+  // 22 samples in batches of 4 a rank: 6, 10, 2 and 22 are left over.
+  const std::int64_t ranks = GENERATE(2, 3, 5, 8);
+  const int ending = GENERATE(0, 1, 2);  // dropped, as it is, filled up
+  CAPTURE(ranks, ending);
+  auto options = with_workers(2);
+  options.drop_last = ending == 0;
+  options.pad_last = ending == 2;
+  auto large_options = options;
+  large_options.batch_size *= ranks;
+  if (ending == 0 && large_options.batch_size > count) {
+    options.ranks = ranks;
+    CHECK_THROWS_MATCHES((DataLoader{Synthetic{}, cass_views({.size = 16}), options}), InvalidArgument,
+                         MessageMatches(ContainsSubstring(".batch_size is 4 on each of 8 ranks")));
+    return;
+  }
+  DataLoader large{Synthetic{}, cass_views({.size = 16}), large_options};
+  const auto expected = batches_of(large, 3);
+  std::vector<std::vector<Batch>> of_ranks;
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    auto of_rank = options;
+    of_rank.rank = rank;
+    of_rank.ranks = ranks;
+    DataLoader loader{Synthetic{}, cass_views({.size = 16}), of_rank};
+    CHECK(loader.batches_per_epoch() == large.batches_per_epoch());
+    of_ranks.push_back(batches_of(loader, 3));
+    REQUIRE(of_ranks.back().size() == expected.size());
+    const auto resumed = batches_of(loader, 3, 1);
+    REQUIRE(resumed.size() + 1 == expected.size());
+    if (!resumed.empty()) check_same(resumed.back(), of_ranks.back().back());
+  }
+  std::multiset<std::int64_t> ids;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    std::vector<Batch> parts;
+    for (const auto& batches : of_ranks) {
+      parts.push_back(batches[i]);
+      CHECK(parts.back().size() == parts.front().size());
+      CHECK(parts.back().padding <= parts.back().size());
+      for (const auto id : ids_of(head(parts.back(), parts.back().size() - parts.back().padding))) ids.insert(id);
+    }
+    const auto whole = joined(parts);
+    if (ending == 1) {
+      CHECK(whole.padding < ranks);
+      check_same(head(whole, whole.size() - whole.padding), expected[i]);
+    } else {
+      check_same(whole, expected[i]);
+    }
+  }
+  CHECK(ids.size() == std::set(ids.begin(), ids.end()).size());  // on one rank only
+  CHECK(ids.size() == (ending == 0 ? static_cast<std::size_t>(large.batches_per_epoch() * 4 * ranks) : count));
+}
+
+TEST_CASE("a last batch is filled up with the first samples of the epoch") {
+  auto options = with_workers(GENERATE(0, 2));
+  options.drop_last = false;
+  options.batch_size = GENERATE(4, 9, 22, 50);
+  CAPTURE(options.batch_size);
+  DataLoader plain{Synthetic{}, cass_views({.size = 16}), options};
+  options.pad_last = true;
+  DataLoader padded{Synthetic{}, cass_views({.size = 16}), options};
+  const auto expected = batches_of(plain, 2), batches = batches_of(padded, 2);
+  REQUIRE(batches.size() == expected.size());
+  const auto ids = ids_of(expected);
+  REQUIRE(ids.size() == count);
+  const auto full = options.batch_size * static_cast<std::int64_t>(batches.size());
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    CHECK(batches[i].size() == options.batch_size);
+    CHECK(expected[i].padding == 0);
+    CHECK(batches[i].padding == (i + 1 == batches.size() ? full - count : 0));
+    check_same(head(batches[i], batches[i].size() - batches[i].padding), expected[i]);
+  }
+  const auto all = ids_of(batches);
+  for (std::size_t i = count; i < all.size(); ++i) CHECK(all[i] == ids[(i - count) % count]);
+}
+
 TEST_CASE("options that cannot work are refused at construction") {
   const auto make = [](const Synthetic& data, const LoaderOptions& options) {
     DataLoader{data, eval_views({.size = 8}), options};
@@ -275,6 +379,12 @@ TEST_CASE("options that cannot work are refused at construction") {
                        MessageMatches(ContainsSubstring(".workers is -1") && ContainsSubstring("0")));
   CHECK_THROWS_MATCHES(make({}, {.batch_size = 2, .prefetch = 0}), InvalidArgument,
                        MessageMatches(ContainsSubstring(".prefetch is 0") && ContainsSubstring("1")));
+  CHECK_THROWS_MATCHES(make({}, {.batch_size = 2, .pad_last = true}), InvalidArgument,
+                       MessageMatches(ContainsSubstring(".pad_last") && ContainsSubstring(".drop_last = false")));
+  CHECK_THROWS_MATCHES(make({}, {.batch_size = 2, .rank = 2, .ranks = 2}), InvalidArgument,
+                       MessageMatches(ContainsSubstring(".rank is 2") && ContainsSubstring("0 and 1")));
+  CHECK_THROWS_MATCHES(make({}, {.batch_size = 2, .ranks = 0}), InvalidArgument,
+                       MessageMatches(ContainsSubstring(".ranks is 0")));
 
   DataLoader loader{Synthetic{}, eval_views({.size = 8}), {.batch_size = 4}};
   CHECK_THROWS_MATCHES(loader.next(), InvalidArgument,

@@ -6,7 +6,10 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_predicate.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <initializer_list>
@@ -133,15 +136,99 @@ TEST_CASE("a bad line is named by file, line and what is wrong with it") {
       {R"({"id": 3, "img": "/etc/hostname", "text": ""})", "must be a path within the folder"},
       {R"({"id": 3, "img": "", "text": ""})", "must be a path within the folder"},
       {R"({"id": 3, "img": "img", "text": ""})", "the picture img is missing"},
+      {R"({"id": 3, "img": "other/2.png", "text": ""})", "the picture other/2.png is missing"},
+      {R"({"id": 3, "img": "img/img/2.png", "text": ""})", "the picture img/img/2.png is missing"},
+      {R"({"id": 3, "img": "a\u0000.png", "text": ""})", "the picture \"a\\x00.png\" must be a path within"},
+      {R"({"id": 3, "img": "img/1.png", "label": [1], "text": ""})", "but is an array"},
+      {R"({"id": 3, "img": "a\nb\u001b[31m", "text": ""})", "the picture a\\nb\\x1B[31m is missing"},
+      {R"({"id": 3, "img": ")" + std::string(1 << 19, 'p') + R"(", "text": ""})", "… (524288 bytes) is missing"},
+      {"{\"" + std::string(1 << 19, 'k') + R"(": 1, "id": 3, "img": 4, "text": ""})", "\"img\" must be a string"},
+      {"{\"k\\n\": 1, \"k\\n\": 2}", "the key \"k\\n\" stands twice"},
+      {"{\"id\": " + std::string(1 << 19, '1') + "}", "not JSON: number overflow parsing '111"},
+      {"{\"id\": " + std::string(300, '1') + R"(, "img": "1.png", "text": ""})", "but is the number 1"},
+      {R"({"id": 3, "img": "1.png", "text": "", "label": )" + std::string(1 << 19, '1') + "}",
+       "not JSON: number overflow"},
+      {"{\"id\": 3, \"x\": \"" + std::string(1 << 19, 'x'), "not JSON"},
       {R"({"id": 3, "x": )" + std::string(100, '[') + std::string(100, ']') + "}", "nested more than 32 deep"},
       {"{\"id\": 3, \"x\": \"" + std::string(1 << 20, 'x') + "\"}", "longer than 1048576 bytes"},
   }));
+  const auto is_short =
+      Catch::Matchers::Predicate<std::string>([](const std::string& what) { return what.size() < 600; }, "is short");
   const MemeFolder folder;
   folder.write("train.jsonl", {first, line});
   CAPTURE(line.substr(0, 100));
   CHECK_THROWS_MATCHES(
       MemeJsonl(folder.path, "train"), DataError,
-      MessageMatches(ContainsSubstring((folder / "train.jsonl").string() + ":2: ") && ContainsSubstring(message)));
+      MessageMatches(ContainsSubstring((folder / "train.jsonl").string() + ":2: ") && ContainsSubstring(message) &&
+                     !ContainsSubstring("\n") && !ContainsSubstring("\x1B") && is_short));
+}
+
+TEST_CASE("an object may have 256 keys and no more, for each is compared with those before it") {
+  const MemeFolder folder;
+  const auto line = [](int count) {
+    std::string keys = R"({"id": 1, "img": "2.png", "text": "x")";
+    for (int i = 3; i < count; ++i) keys += ", \"" + std::to_string(i) + "\": 0";
+    return keys + "}";
+  };
+  folder.write("train.jsonl", {line(256)});
+  CHECK(MemeJsonl{folder.path, "train"}.size() == 1);
+  folder.write("train.jsonl", {line(257)});
+  CHECK_THROWS_MATCHES(MemeJsonl(folder.path, "train"), DataError,
+                       MessageMatches(ContainsSubstring("train.jsonl:1: an object of more than 256 keys")));
+  folder.write("train.jsonl", {line(60'000)});  // took seconds when all were compared
+  CHECK_THROWS_AS(MemeJsonl(folder.path, "train"), DataError);
+}
+
+TEST_CASE("the split's file is a regular one within the folder, of a bounded length") {
+  const MemeFolder folder, other;
+  const auto file = folder / "train.jsonl";
+  const auto refused = [&](const std::string& message) {
+    CHECK_THROWS_MATCHES(MemeJsonl(folder.path, "train"), IoError, MessageMatches(ContainsSubstring(message)));
+  };
+  SECTION("a pipe, which must not be waited for") {
+    REQUIRE(::mkfifo(file.c_str(), 0600) == 0);
+    refused("it is no regular file");
+  }
+  SECTION("a folder") {
+    fs::create_directory(file);
+    refused("it is a folder");
+  }
+  SECTION("a link out") {
+    other.write("train.jsonl", {first});
+    fs::create_symlink(other / "train.jsonl", file);
+    refused("it leads out of the folder");
+  }
+  SECTION("a device") {
+    fs::create_symlink("/dev/zero", file);
+    refused("it leads out of the folder");
+  }
+  SECTION("a link within") {
+    folder.write("all.jsonl", {first});
+    fs::create_symlink("all.jsonl", file);
+    CHECK(MemeJsonl{folder.path, "train"}.size() == 1);
+  }
+  SECTION("a long one") {
+    folder.write("train.jsonl", {first, second});
+    CHECK_THROWS_MATCHES(MemeJsonl(folder.path, "train", {.max_file_bytes = 100}), DataError,
+                         MessageMatches(ContainsSubstring("more than the limit of 100")));
+    CHECK_THROWS_MATCHES(MemeJsonl(folder.path, "train", {.max_records = 1}), DataError,
+                         MessageMatches(ContainsSubstring("train.jsonl:2: more than 1 rows")));
+  }
+  SECTION("a name that no file system takes") {
+    CHECK_THROWS_AS(MemeJsonl(folder.path, std::string(5000, 'x')), IoError);
+    CHECK_THROWS_AS(MemeJsonl(folder.path, std::string("a\0b", 3)), InvalidArgument);
+  }
+}
+
+TEST_CASE("a label of null is none, and lines with an id that came before are left out where that is asked for") {
+  const MemeFolder folder;
+  folder.write("train.jsonl", {R"({"id": 1, "img": "1.png", "label": null, "text": ""})", second, first});
+  const MemeJsonl data{folder.path, "train", {.duplicates = DuplicateIds::keep_first}};
+  REQUIRE(data.size() == 2);
+  CHECK_FALSE(data.label(0).has_value());
+  REQUIRE(data.duplicates().size() == 1);
+  CHECK(data.duplicates()[0].line == 3);
+  CHECK(data.duplicates()[0].first_line == 1);
 }
 
 TEST_CASE("a link out of the folder is no picture, one within is") {
@@ -157,10 +244,11 @@ TEST_CASE("a link out of the folder is no picture, one within is") {
 
 TEST_CASE("malformed UTF-8 becomes U+FFFD and is counted") {
   const MemeFolder folder;
-  folder.write("train.jsonl", {first, "{\"id\": 2, \"img\": \"2.png\", \"text\": \"a\xFFz\xE2\x82\"}"});
+  folder.write("train.jsonl", {first, "{\"id\": 2, \"img\": \"2.png\", \"text\": \"a\xFFz\xE2\x82\"}",
+                               "{\"id\": 3, \"img\": \"2.png\", \"text\": \"�\", \"more\": \"\xFF\"}"});
   const MemeJsonl data{folder.path, "train"};
   CHECK(data.text(1) == "a\uFFFDz\uFFFD\uFFFD");
-  CHECK(data.repaired_texts() == 1);
+  CHECK(data.repaired_texts() == 1);  // not that of line 3, whose text is as it was
 }
 
 TEST_CASE("a picture that is damaged or went away is named when it is read") {
@@ -172,8 +260,9 @@ TEST_CASE("a picture that is damaged or went away is named when it is read") {
       data.get(1), DataError,
       MessageMatches(ContainsSubstring((folder / "2.png").string()) && ContainsSubstring("truncated")));
   fs::remove(folder / "2.png");
-  CHECK_THROWS_MATCHES(data.get(1), IoError, MessageMatches(ContainsSubstring((folder / "2.png").string())));
+  CHECK_THROWS_MATCHES(data.get(1), PictureError, MessageMatches(ContainsSubstring((folder / "2.png").string())));
   CHECK(data.get(0).picture.width == 4);
+  CHECK(data.bytes(0).size() == fs::file_size(folder / "img/1.png"));
 }
 
 TEST_CASE("AnyDataset and Subset pass everything on") {

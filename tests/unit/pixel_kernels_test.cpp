@@ -1,4 +1,5 @@
-// The kernels of resizing and blurring against the loops that define them, on every instruction set of this machine.
+// The kernels of resizing, blurring and mirroring against the loops that define them, on every instruction set of this
+// machine.
 #include "data/pixel_kernels.hpp"
 
 #include <sslmeme/core/random.hpp>
@@ -6,6 +7,8 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include "instruction_sets.hpp"
@@ -43,48 +46,29 @@ TEST_CASE("Rows are weighted value by value, of any length") {
   for (const std::size_t n : {1U, 3U, 7U, 31U, 64U, 131U, 672U}) {
     for (const std::size_t count : {1U, 2U, 5U, 9U}) {
       sm::Rng rng{100 * n + count};
-      std::vector<std::vector<std::uint8_t>> bytes;
-      std::vector<std::vector<float>> floats;
-      std::vector<const std::uint8_t*> byte_rows;
-      std::vector<const float*> float_rows;
-      for (std::size_t k = 0; k < count; ++k) {
-        bytes.push_back(random_bytes(n, rng));
-        floats.emplace_back(bytes.back().begin(), bytes.back().end());
-      }
-      for (std::size_t k = 0; k < count; ++k) {
-        byte_rows.push_back(bytes[k].data());
-        float_rows.push_back(floats[k].data());
-      }
+      std::vector<std::vector<std::uint8_t>> rows;
+      std::vector<const std::uint8_t*> from;
+      for (std::size_t k = 0; k < count; ++k) rows.push_back(random_bytes(n, rng));
+      for (const auto& row : rows) from.push_back(row.data());
       const auto weights = random_weights(count, rng);
-      const std::vector<float> shares(weights.begin(), weights.end());
-      std::vector<std::uint8_t> expected_bytes(n);
-      std::vector<float> expected_floats(n);
+      std::vector<std::uint8_t> expected(n);
       for (std::size_t i = 0; i < n; ++i) {
         std::int64_t sum = 0;
-        volatile float total = 0;  // each product and each sum rounded
-        for (std::size_t k = 0; k < count; ++k) {
-          sum += std::int64_t{weights[k]} * bytes[k][i];
-          volatile float product = shares[k] * floats[k][i];
-          total = total + product;
-        }
-        expected_bytes[i] = rounded(sum);
-        expected_floats[i] = total;
+        for (std::size_t k = 0; k < count; ++k) sum += std::int64_t{weights[k]} * rows[k][i];
+        expected[i] = rounded(sum);
       }
       sm::test::on_every_instruction_set([&] {
         std::vector<std::uint8_t> out(n);
-        kernels::weighted_rows(byte_rows, weights.data(), n, out.data());
-        CHECK(out == expected_bytes);
-        std::vector<float> sums(n);
-        kernels::weighted_rows(float_rows, shares.data(), n, sums.data());
-        CHECK(sums == expected_floats);
+        kernels::weighted_rows(from, weights.data(), n, out.data());
+        CHECK(out == expected);
       });
     }
   }
 }
 
-TEST_CASE("Rows are resized pixel by pixel, one to four at a time") {
-  for (const int width : {1, 2, 5, 40}) {
-    for (const std::size_t height : {1U, 2U, 3U, 4U}) {
+TEST_CASE("Rows are resized pixel by pixel, one to eight at a time") {
+  for (const int width : {1, 2, 5, 6, 7, 40}) {
+    for (const std::size_t height : {1U, 2U, 3U, 7U, 8U}) {
       sm::Rng rng{static_cast<std::uint64_t>(width) * 10 + height};
       const int size = 1 + static_cast<int>(rng.below(30)), stride = 7;
       std::vector<int> first, count;
@@ -122,5 +106,83 @@ TEST_CASE("Rows are resized pixel by pixel, one to four at a time") {
         CHECK(out == expected);
       });
     }
+  }
+}
+
+TEST_CASE("Rows are blurred value by value, each product rounded") {
+  for (const std::size_t n : {1U, 5U, 33U, 64U, 97U, 288U}) {
+    for (const std::size_t pairs : {1U, 2U, 5U, 11U}) {
+      sm::Rng rng{100 * n + pairs};
+      const auto random_row = [&] {
+        std::vector<std::int16_t> row(n + kernels::blur_slack);
+        for (auto& value : row) value = static_cast<std::int16_t>(static_cast<int>(rng.below(256) << 7U) - 16384);
+        return row;
+      };
+      std::vector<std::vector<std::int16_t>> rows;
+      for (std::size_t k = 0; k <= 2 * pairs; ++k) rows.push_back(random_row());
+      std::vector<const std::int16_t*> before, after;
+      for (std::size_t k = 0; k < pairs; ++k) {
+        before.push_back(rows[1 + k].data());
+        after.push_back(rows[1 + pairs + k].data());
+      }
+      // Of a sum of 1, counting those of pairs twice.
+      std::vector<std::int16_t> weights(pairs + 1);
+      int rest = 1 << 15;
+      for (std::size_t k = 1; k <= pairs; ++k) {
+        weights[k] = static_cast<std::int16_t>(rng.below(static_cast<std::uint64_t>(rest / 4)));
+        rest -= 2 * weights[k];
+      }
+      weights[0] = static_cast<std::int16_t>(rest - 1);
+      std::vector<std::int16_t> expected;
+      for (std::size_t i = 0; i < n; ++i) {
+        const auto product = [](int value, int weight) {
+          return (std::clamp(value, -32768, 32767) * weight + (1 << 14)) >> 15;
+        };
+        int sum = product(rows[0][i], weights[0]);
+        for (std::size_t k = 0; k < pairs; ++k) sum += product(before[k][i] + after[k][i], weights[k + 1]);
+        expected.push_back(static_cast<std::int16_t>(sum));
+      }
+      sm::test::on_every_instruction_set([&] {
+        std::vector<std::int16_t> out(n + kernels::blur_slack);
+        kernels::blurred_row(rows[0].data(), before, after, weights.data(), n, out.data());
+        out.resize(n);
+        CHECK(out == expected);
+      });
+    }
+  }
+}
+
+TEST_CASE("Values become fixed point and, rounded, bytes again") {
+  std::vector<std::uint8_t> bytes(256 + 5);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i);
+  std::vector<std::int16_t> all(1U << 16U);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int16_t>(static_cast<int>(i) - 32768);
+  sm::test::on_every_instruction_set([&] {
+    std::vector<std::int16_t> fixed(bytes.size());
+    kernels::to_blur(bytes.data(), bytes.size(), fixed.data());
+    int wrong = 0;
+    for (std::size_t i = 0; i < bytes.size(); ++i) wrong += fixed[i] == (bytes[i] - 128) * 128 ? 0 : 1;
+    CHECK(wrong == 0);
+    std::vector<std::uint8_t> back(all.size());
+    kernels::from_blur(all.data(), all.size(), back.data());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const double value = std::floor(all[i] / 128.0 + 0.5) + 128;
+      wrong += back[i] == std::clamp(value, 0.0, 255.0) ? 0 : 1;
+    }
+    CHECK(wrong == 0);
+  });
+}
+
+TEST_CASE("Rows are mirrored pixel by pixel, of any length") {
+  for (std::size_t n = 1; n < 40; ++n) {
+    sm::Rng rng{n};
+    const auto row = random_bytes(3 * n, rng);
+    std::vector<std::uint8_t> expected(row.size());
+    for (std::size_t x = 0; x < n; ++x) std::copy_n(&row[3 * (n - 1 - x)], 3, &expected[3 * x]);
+    sm::test::on_every_instruction_set([&] {
+      std::vector<std::uint8_t> out(row.size());
+      kernels::mirrored_row(row.data(), n, out.data());
+      CHECK(out == expected);
+    });
   }
 }

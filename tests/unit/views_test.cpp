@@ -117,5 +117,118 @@ TEST_CASE("DINO's second large view alone is solarized, about one in five") {
   CHECK(std::abs(dark(1) - 200) < 80);  // 6 deviations; brightness below one half keeps some from being inverted
 }
 
+/// Red and green tell where a pixel was, so that a view tells which part of the picture it shows.
+const Image map = [] {
+  Image image{240, 180};
+  for (int y = 0; y < image.height; ++y) {
+    for (int x = 0; x < image.width; ++x) {
+      auto* pixel = image.row(y) + 3 * x;
+      pixel[0] = static_cast<std::uint8_t>(x);
+      pixel[1] = static_cast<std::uint8_t>(y);
+    }
+  }
+  return image;
+}();
+
+struct Seen {
+  double width, height;  ///< in pixels of the map, within about 2; the width is negative if mirrored
+  double area() const { return std::abs(width) * height / (map.width * map.height); }
+};
+
+/// The part of the map that a square view shows.
+Seen seen_by(const Image& view) {
+  // Not at the border, where filters lack neighbours.
+  const int first = view.width / 6, last = view.width - 1 - first;
+  const double share = static_cast<double>(view.width) / (last - first);
+  const auto *left = view.row(last) + 3 * first, *right = view.row(last) + 3 * last, *top = view.row(first) + 3 * last;
+  return {(right[0] - left[0]) * share, (right[1] - top[1]) * share};
+}
+
+TEST_CASE("CLIP trains on nearly the whole picture") {
+  const auto views = clip_train({.size = 60});
+  const RandomResizedCrop part{.size = 60, .scale = {0.9, 1.0}, .interpolation = Interpolation::bicubic};
+  Rng a{5}, b{5};
+  double least = 2, most = 0;
+  for (int i = 0; i < 500; ++i) {
+    const auto view = views[0].transform(map, a);
+    REQUIRE(view == part(map, b));  // whose law transform_laws_test holds against torchvision
+    const auto seen = seen_by(view);
+    REQUIRE(seen.width > 0);  // never mirrored: it could hold words
+    least = std::min(least, seen.area());
+    most = std::max(most, seen.area());
+  }
+  CHECK(least == Approx(0.9).margin(0.02));
+  CHECK(most == Approx(1.0).margin(0.02));
+  CHECK(views[0].normalize.mean == clip_mean_std.mean);
+}
+
+TEST_CASE("SimCLR shows parts of 8 % to 100 % of the picture, every other one mirrored") {
+  const auto views = simclr_views({.size = 60, .strength = 0, .blur = 0});
+  REQUIRE(views.size() == 1);
+  Rng rng{6};
+  constexpr int n = 2000;
+  int mirrored = 0, small = 0, grey = 0;
+  double least = 2, most = 0;
+  for (int i = 0; i < n; ++i) {
+    const auto view = views[0].transform(map, rng);
+    const auto* middle = view.row(30) + 3 * 30;
+    if (middle[0] == middle[2]) {
+      ++grey;
+      continue;
+    }
+    const auto seen = seen_by(view);
+    mirrored += seen.width < 0 ? 1 : 0;
+    small += seen.area() < 0.54 ? 1 : 0;
+    least = std::min(least, seen.area());
+    most = std::max(most, seen.area());
+  }
+  const double shown = n - grey;
+  CHECK(static_cast<double>(grey) / n == Approx(0.2).margin(4 * std::sqrt(0.2 * 0.8 / n)));
+  CHECK(mirrored / shown == Approx(0.5).margin(4 * std::sqrt(0.25 / shown)));
+  CHECK(small / shown > 0.5);  // large parts fit less often
+  CHECK(least == Approx(0.08).margin(0.02));
+  CHECK(most > 0.9);
+  CHECK(views[0].normalize.mean == imagenet_mean_std.mean);
+}
+
+TEST_CASE("SimCLR jitters with 0.8, as strongly as it is told, and blurs with 0.5 by a tenth of the size") {
+  Image plain{40, 40};
+  for (std::size_t i = 0; i < plain.pixels.size(); ++i) plain.pixels[i] = static_cast<std::uint8_t>(40 + 60 * (i % 3));
+  constexpr int n = 2000;
+  const auto unchanged = [&](double strength) {
+    const auto views = simclr_views({.size = 16, .strength = strength});
+    Rng rng{7};
+    int count = 0;
+    for (int i = 0; i < n; ++i) {
+      const auto view = views[0].transform(plain, rng);
+      count += std::equal(view.pixels.begin(), view.pixels.begin() + 3, plain.pixels.begin()) ? 1 : 0;
+    }
+    return static_cast<double>(count) / n;
+  };
+  CHECK(unchanged(1) == Approx(0.2 * 0.8).margin(4 * std::sqrt(0.16 * 0.84 / n)));
+  CHECK(unchanged(0) == Approx(0.8).margin(4 * std::sqrt(0.16 / n)));
+
+  for (const int size : {224, 96, 32, 16}) {
+    const int taps = size == 224 ? 23 : size == 96 ? 9 : size == 32 ? 3 : 1;
+    const auto sharp = simclr_views({.size = size, .blur = 0}), blurred = simclr_views({.size = size, .blur = 1});
+    Rng a{8}, b{8};
+    const auto view = sharp[0].transform(source, a);
+    CHECK(blurred[0].transform(source, b) == GaussianBlur{.kernel_size = taps}(view, a));
+  }
+  const auto sharp = simclr_views({.size = 48, .blur = 0}), usual = simclr_views({.size = 48});
+  int changed = 0;
+  for (std::uint64_t seed = 0; seed < n / 4; ++seed) {
+    Rng a{seed}, b{seed};
+    changed += sharp[0].transform(source, a) != usual[0].transform(source, b) ? 1 : 0;
+  }
+  CHECK(changed / (n / 4.0) == Approx(0.5).margin(0.13));  // the least deviations change nothing
+
+  const auto message = [](const auto& part) { return MessageMatches(ContainsSubstring(part)); };
+  CHECK_THROWS_MATCHES(simclr_views({.strength = 3}), InvalidArgument, message("strength is 3"));
+  CHECK_THROWS_MATCHES(simclr_views({.size = 4}), InvalidArgument, message(".size 4"));
+  CHECK_THROWS_MATCHES(simclr_views({.blur = 1.1}), InvalidArgument, message("RandomApply.p is 1.1"));
+  CHECK(simclr_views().repeated(2).size() == 2);
+}
+
 }  // namespace
 }  // namespace sslmeme

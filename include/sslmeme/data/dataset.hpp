@@ -17,8 +17,9 @@ namespace sslmeme {
 
 /// `size()` and `get(i)` for i < size(), both const; `get` is called from several threads at once.
 ///
-/// Four more members are used where a type has them, and save decoding the picture: `id(i)`, `label(i)`, `text(i)` with
-/// the types of Sample's members, and `source(i)`, a string that names the sample in messages (its picture file, say).
+/// Five more members are used where a type has them, and save decoding the picture: `id(i)`, `label(i)`, `text(i)` with
+/// the types of Sample's members, `source(i)`, a string that names the sample in messages (its picture file, say), and
+/// `bytes(i)`, the picture's encoded file as a std::vector<std::byte>, by whose hash duplicates are found.
 template <class D>
 concept Dataset = std::move_constructible<D> && requires(const D& data, std::size_t i) {
   { data.size() } -> std::convertible_to<std::size_t>;
@@ -46,6 +47,8 @@ class AnyDataset {
   std::string text(std::size_t i) const { return model_->text(checked(i)); }
   /// The name of the sample in messages; empty if the dataset has no `source`.
   std::string source(std::size_t i) const { return model_->source(checked(i)); }
+  /// The picture's encoded file; empty if the dataset has no `bytes`.
+  std::vector<std::byte> bytes(std::size_t i) const { return model_->bytes(checked(i)); }
 
  private:
   struct Interface {
@@ -56,6 +59,7 @@ class AnyDataset {
     virtual std::optional<std::int64_t> label(std::size_t i) const = 0;
     virtual std::string text(std::size_t i) const = 0;
     virtual std::string source(std::size_t i) const = 0;
+    virtual std::vector<std::byte> bytes(std::size_t i) const = 0;
   };
 
   template <class D>
@@ -87,6 +91,14 @@ class AnyDataset {
       else
         return {};
     }
+    std::vector<std::byte> bytes(std::size_t i) const override {
+      if constexpr (requires {
+                      { data.bytes(i) } -> std::same_as<std::vector<std::byte>>;
+                    })
+        return data.bytes(i);
+      else
+        return {};
+    }
     D data;
   };
 
@@ -107,6 +119,7 @@ class Subset {
   std::optional<std::int64_t> label(std::size_t i) const { return data_.label(indices_->at(i)); }
   std::string text(std::size_t i) const { return data_.text(indices_->at(i)); }
   std::string source(std::size_t i) const { return data_.source(indices_->at(i)); }
+  std::vector<std::byte> bytes(std::size_t i) const { return data_.bytes(indices_->at(i)); }
 
  private:
   AnyDataset data_;

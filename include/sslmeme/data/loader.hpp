@@ -4,6 +4,8 @@
 
 #include <sslmeme/core/batch.hpp>
 #include <sslmeme/data/dataset.hpp>
+#include <sslmeme/data/quarantine.hpp>
+#include <sslmeme/data/sampler.hpp>
 #include <sslmeme/data/views.hpp>
 #include <sslmeme/text/tokenizer.hpp>
 
@@ -20,9 +22,17 @@ struct LoaderOptions {
   std::uint64_t seed = 0;        ///< order and augmentation
   bool shuffle = true;           ///< a new order each epoch; otherwise the dataset's
   bool drop_last = true;         ///< leave out a last, smaller batch: right for training, set false to evaluate
+  bool pad_last = false;         ///< fill up the last batch with the first samples of the epoch, see Batch::padding
   int prefetch = 2;              ///< batches that each worker may be ahead
   std::shared_ptr<const Tokenizer> tokenizer = {};  ///< makes Batch::tokens and mask; none: they stay undefined
   std::int64_t max_tokens = 77;                     ///< longest row of tokens
+  std::optional<AnySampler> sampler = {};           ///< which samples an epoch has, in place of `shuffle`
+  Unreadable unreadable = {};                       ///< what to do with samples that cannot be read
+  /// The share of this loader among `ranks` processes that train together, counted from 0. Each batch is a part of one
+  /// large batch of ranks × batch_size samples, which the batches of all ranks make in order; so a sample comes on one
+  /// rank only, and all have equally many batches, of equal size. Where drop_last is off the last ones are filled up
+  /// like those of pad_last, with as few rows as that takes.
+  std::int64_t rank = 0, ranks = 1;
 };
 
 /// The batches of a dataset, epoch by epoch. One thread may use a loader at a time.
@@ -32,7 +42,12 @@ struct LoaderOptions {
 ///   while (const auto batch = loader.next()) { … }
 ///
 /// The order comes from derive_seed({seed, epoch}), the dice of a view from derive_seed({seed, epoch, sample id,
-/// view}).
+/// view}); where an epoch has a sample again, also from how often it came before.
+///
+/// Unreadable samples: under UnreadablePolicy::substitute the one that takes the place is drawn from the epoch's by
+/// dice from derive_seed({seed, epoch, id of the unreadable sample, repetition, try}), again until one can be read, and
+/// at most 16 times. So batches do not depend on what was found unreadable before; quarantine() does: it starts empty
+/// with the loader, and knows after a resume only what came since.
 class DataLoader {
  public:
   /// Takes any Dataset. Throws InvalidArgument for options that cannot work and for a dataset that gives no batch.
@@ -48,8 +63,11 @@ class DataLoader {
 
   /// The next batch, or none at the end of the epoch. Rethrows what went wrong with a sample, as the same class of
   /// sslmeme::Error and naming its id and picture; after that a new epoch can be started. Throws InvalidArgument if
-  /// none was started.
+  /// none was started, and DataError when more of the dataset is unreadable than Unreadable::abort_above allows.
   std::optional<Batch> next();
+
+  /// What the batches that next() returned met with, whatever was prepared beyond them.
+  const Quarantine& quarantine() const;
 
   std::int64_t batches_per_epoch() const;
   /// The size of the dataset.

@@ -1,4 +1,4 @@
-// Views: how a loader makes the tensors of a batch from each picture, with the recipes of CASS and CLIP.
+// Views: how a loader makes the tensors of a batch from each picture, with the recipes of CASS, DINO, SimCLR and CLIP.
 #pragma once
 
 #include <sslmeme/data/transforms.hpp>
@@ -59,6 +59,19 @@ struct DinoViewOptions {
 /// small ones, bicubic; mirrored with 0.5; jitter (0.4, 0.4, 0.2, 0.1) with 0.8, no colour with 0.2; blurred always,
 /// with 0.1, and of the small ones with 0.5; the second solarized with 0.2; ImageNet's mean and deviation.
 Views dino_views(const DinoViewOptions& options = {});
+
+struct SimclrViewOptions {
+  int size = 224;                               ///< pixels of both edges, in [8, 2048]
+  double strength = 1.0;                        ///< of the jitter, in [0, 2.5]; 1/2 for small pictures as CIFAR's
+  double blur = 0.5;                            ///< probability; 0 for small pictures
+  std::array<double, 2> blur_sigma = {0.1, 2};  ///< pixels
+};
+
+/// SimCLR's view (Chen et al. 2020, arXiv:2002.05709, appendix A, and its code): a random part of 8 % to 100 % of the
+/// area, bicubic; mirrored with 0.5; with 0.8 jitter of strength × (0.8, 0.8, 0.8, 0.2); no colour with 0.2; blurred by
+/// a kernel of a tenth of the size. ONE view, which the loader makes as often as a method wants it, each with dice of
+/// its own. Departs from that code in ImageNet's mean and deviation, which it does not subtract.
+Views simclr_views(const SimclrViewOptions& options = {});
 
 /// open_clip's training view: a random part of 90 % to 100 % of the area, bicubic; CLIP's mean and deviation.
 Views clip_train(const ViewOptions& options = {});

@@ -16,8 +16,9 @@ struct Embeddings {
 };
 
 /// Runs the encoder over one epoch of `loader` (made with shuffle = false and drop_last = false, one view), in
-/// evaluation mode and without gradients, which are as before at the end. Throws InvalidArgument for a loader that
-/// would leave samples out, NonFiniteError naming the id of a feature that is not finite.
+/// evaluation mode and without gradients, which are as before at the end; rows that only fill up a batch are left out.
+/// Throws InvalidArgument for a loader that would leave samples out or put others in the place of unreadable ones,
+/// NonFiniteError naming the id of a feature that is not finite.
 Embeddings embed(ImageBackbone& encoder, DataLoader& loader);
 
 struct KnnOptions {

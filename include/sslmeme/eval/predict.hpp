@@ -17,8 +17,9 @@ struct Predictions {
 };
 
 /// Runs the classifier over one epoch of `loader` (made with shuffle = false and drop_last = false), in evaluation mode
-/// and without gradients. Throws InvalidArgument for a loader that would leave samples out, NonFiniteError naming the
-/// id of a score that is not finite.
+/// and without gradients; rows that only fill up a batch are left out. Throws InvalidArgument for a loader that would
+/// leave samples out or put others in the place of unreadable ones, NonFiniteError naming the id of a score that is not
+/// finite.
 Predictions predict(Supervised& classifier, DataLoader& loader);
 
 /// The figures by which rows of a table are compared.

@@ -3,6 +3,7 @@
 
 #include <sslmeme/core/batch.hpp>
 #include <sslmeme/core/precision.hpp>
+#include <sslmeme/data/quarantine.hpp>
 #include <sslmeme/loss/concepts.hpp>
 #include <sslmeme/nn/backbone.hpp>
 #include <sslmeme/train/average.hpp>
@@ -94,8 +95,9 @@ struct FitResult {
 /// One run of training: optimizer, schedule, precision, run directory, log and checkpoints.
 ///
 /// A run directory holds config.json (options, method, versions, seed), log.jsonl (a line a step), model.safetensors
-/// and average.safetensors (at the end) and checkpoints/step-N/ (weights, their average, optimizer, manifest.json with
-/// digests; written beside the training under another name and renamed when complete).
+/// and average.safetensors (at the end), quarantine.jsonl (a line for each sample that could not be read, if there is
+/// one) and checkpoints/step-N/ (weights, their average, optimizer, manifest.json with digests; written beside the
+/// training under another name and renamed when complete).
 class TrainingSession {
  public:
   /// method_json: Method::describe() or empty. Throws InvalidArgument for bad options, for a used directory under
@@ -115,6 +117,9 @@ class TrainingSession {
   /// an epoch. wait: seconds that they were waited for. Throws NonFiniteError, naming step and ids, before any
   /// parameter changed, when loss or gradients are not finite, once skip_non_finite steps in a row were skipped.
   void step(std::vector<Batch> parts, double wait, const MethodCalls& method);
+  /// Adds the samples that quarantine.jsonl has not yet, by their position; a resumed run keeps what is there. Throws
+  /// IoError.
+  void note_unreadable(const Quarantine& quarantine);
   void end_epoch();
   /// Throws InvalidArgument: the loader ended an epoch before its batches_per_epoch().
   [[noreturn]] void refuse_short_epoch() const;

@@ -24,7 +24,8 @@ class Trainer {
   Trainer(M method, TrainerOptions options = {}) : method_{std::move(method)}, options_{std::move(options)} {}
 
   /// Runs all epochs that are not done yet. loader: start_epoch(epoch, first_batch, views), next() → optional<Batch>
-  /// and batches_per_epoch(), as DataLoader has them. Callbacks are called in the order given.
+  /// and batches_per_epoch(), as DataLoader has them; and quarantine(), where it has one, for the run directory.
+  /// Callbacks are called in the order given.
   template <class Loader, class... Callbacks>
   FitResult fit(Loader& loader, Callbacks... callbacks) {
     (detail::require_callback<Callbacks>(), ...);
@@ -46,7 +47,7 @@ class Trainer {
       loader.start_epoch(epoch, std::exchange(first_batch, 0), method_.views_required());
       while (going) {
         const auto asked = std::chrono::steady_clock::now();
-        auto parts = next_batches(loader);
+        auto parts = next_batches(loader, session);
         if (parts.empty()) break;
         const std::chrono::duration<double> wait = std::chrono::steady_clock::now() - asked;
         session.step(std::move(parts), wait.count(), method);
@@ -94,13 +95,23 @@ class Trainer {
 
   /// The batches of the next step; fewer than accumulate, or none, at the end of an epoch.
   template <class Loader>
-  std::vector<Batch> next_batches(Loader& loader) const {
+  std::vector<Batch> next_batches(Loader& loader, [[maybe_unused]] TrainingSession& session) const {
+    const auto note_unreadable = [&] {
+      if constexpr (requires { session.note_unreadable(loader.quarantine()); })
+        session.note_unreadable(loader.quarantine());
+    };
     std::vector<Batch> batches;
-    while (std::cmp_less(batches.size(), options_.accumulate)) {
-      auto batch = loader.next();
-      if (!batch) break;
-      batches.push_back(std::move(*batch));
+    try {
+      while (std::cmp_less(batches.size(), options_.accumulate)) {
+        auto batch = loader.next();
+        if (!batch) break;
+        batches.push_back(std::move(*batch));
+      }
+    } catch (...) {  // too many of them, perhaps: the list tells which
+      note_unreadable();
+      throw;
     }
+    note_unreadable();
     return batches;
   }
 

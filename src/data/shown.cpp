@@ -1,0 +1,94 @@
+#include "data/shown.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <utf8proc.h>
+
+namespace sslmeme::detail {
+
+namespace {
+
+/// Whether a message must not hold this character as it is: controls, and what changes the direction or the line.
+bool is_harmful(utf8proc_int32_t code) {
+  return code < 0x20 || (code >= 0x7F && code < 0xA0) || (code >= 0x200B && code <= 0x200F) ||
+         (code >= 0x2028 && code <= 0x202E) || (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
+}
+
+std::string escaped(utf8proc_int32_t code) {
+  if (code == '\n') return "\\n";
+  if (code == '\t') return "\\t";
+  if (code == '\r') return "\\r";
+  return code < 0x80 ? fmt::format("\\x{:02X}", code) : fmt::format("\\u{:04X}", code);
+}
+
+/// The first character of `text`: its bytes, and its code, negative for a byte that is not part of valid UTF-8.
+std::pair<std::string_view, utf8proc_int32_t> first_character(std::string_view text) {
+  if (static_cast<unsigned char>(text.front()) < 0x80) return {text.substr(0, 1), text.front()};
+  utf8proc_int32_t code = -1;
+  const auto length = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                       static_cast<utf8proc_ssize_t>(text.size()), &code);
+  if (length <= 0) return {text.substr(0, 1), -1};
+  return {text.substr(0, static_cast<std::size_t>(length)), code};
+}
+
+}  // namespace
+
+std::string shown(std::string_view text, std::size_t max_characters) {
+  std::string result;
+  auto rest = text;
+  for (std::size_t characters = 0; !rest.empty(); ++characters) {
+    if (characters == max_characters) return fmt::format("{}… ({} bytes)", result, text.size());
+    const auto [bytes, code] = first_character(rest);
+    if (code < 0)
+      result += fmt::format("\\x{:02X}", static_cast<unsigned char>(rest.front()));
+    else if (is_harmful(code))
+      result += escaped(code);
+    else
+      result += bytes;
+    rest.remove_prefix(bytes.size());
+  }
+  return result;
+}
+
+std::string in_quotes(std::string_view text, std::size_t max_characters) {
+  return fmt::format("\"{}\"", shown(text, max_characters));
+}
+
+std::string shown_path(const std::filesystem::path& path) {
+  constexpr std::size_t max_characters = 400;
+  return shown(path.native(), max_characters);
+}
+
+std::string listed(std::span<const std::string> names) {
+  if (names.empty()) return "none";
+  constexpr std::size_t max_names = 10;
+  std::vector<std::string> some;
+  for (const auto& name : names.first(std::min(names.size(), max_names))) some.push_back(shown(name));
+  return fmt::format("{}{}", fmt::join(some, ", "), names.size() > max_names ? ", …" : "");
+}
+
+std::string repaired_utf8(std::string_view text, std::string_view replacement) {
+  std::string repaired;
+  repaired.reserve(text.size());
+  while (!text.empty()) {
+    const auto [bytes, code] = first_character(text);
+    repaired += code < 0 ? replacement : bytes;
+    text.remove_prefix(bytes.size());
+  }
+  return repaired;
+}
+
+std::int64_t stable_id(std::string_view text) {
+  std::uint64_t hash = 0xCBF29CE484222325;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+  hash = (hash ^ (hash >> 33U)) * 0xFF51AFD7ED558CCD;
+  hash = (hash ^ (hash >> 33U)) * 0xC4CEB9FE1A85EC53;
+  hash ^= hash >> 33U;
+  return static_cast<std::int64_t>(hash >> 1U);
+}
+
+}  // namespace sslmeme::detail

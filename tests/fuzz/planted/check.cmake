@@ -1,0 +1,25 @@
+# The driver finds a planted bug, keeps the input, finds the same one again for the same seed, and passes what is harmless.
+set(here "${CMAKE_CURRENT_LIST_DIR}")
+file(REMOVE_RECURSE "${FOLDER}")
+
+function(run expected)
+  execute_process(COMMAND "${PROGRAM}" ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result STREQUAL expected)
+    message(FATAL_ERROR "${ARGN}: exit status ${result} instead of ${expected}: ${output}")
+  endif()
+endfunction()
+
+run(0 "${here}/seed")
+run(0 --seconds 0.5 "${here}/seed")  # without the dictionary it would take months
+foreach(folder IN ITEMS first second)
+  run(1 --seconds 60 --seed 3 --dictionary "${here}/planted.dict" --artifacts "${FOLDER}/${folder}" "${here}/seed")
+  file(GLOB ${folder} RELATIVE "${FOLDER}/${folder}" "${FOLDER}/${folder}/crash-planted-*")
+endforeach()
+list(LENGTH first count)
+if(NOT count EQUAL 1 OR NOT first STREQUAL second)
+  message(FATAL_ERROR "kept for the same seed: ${first} and ${second}")
+endif()
+run(1 --artifacts "${FOLDER}/again" "${FOLDER}/first/${first}")
+run(2 "${here}/no_such_file")
+run(2)
+run(2 --wrong "${here}/seed")
