@@ -1,5 +1,5 @@
-// The heavy headers that most of our own files need. Private to this build. Not <torch/nn.h>: what it leaves to the end of
-// each file (templates that are instantiated there, functions that are written out) took 20 s a file.
+// The heavy headers that most of our own files need. Private to this build. Not <torch/nn.h>: what it leaves to the end
+// of each file (templates that are instantiated there, functions that are written out) took 20 s a file.
 #pragma once
 
 #include <torch/autograd.h>

@@ -1,5 +1,5 @@
-// The functions of fmt that are no templates, compiled once: header-only they cost every file that formats a message some
-// five seconds. Weak, so that a program may have an fmt of its own.
+// The functions of fmt that are no templates, compiled once: header-only they cost every file that formats a message
+// some five seconds. Weak, so that a program may have an fmt of its own.
 #define FMT_FUNC [[gnu::weak]]
 #include <fmt/format-inl.h>
 

@@ -93,8 +93,8 @@ TEST_CASE("what was planted is found exactly once, and nothing else") {
   CHECK(train.labels == std::map<std::int64_t, std::size_t>{{0, 7}, {1, 8}});
   CHECK(train.exact_duplicates == 1);
   CHECK(train.near_duplicates == 1);
-  CHECK(train.duplicates ==
-        std::vector<PicturePair>{{20, 3, file(20), file(3), true, false}, {21, 5, file(21), file(5), false, false}});
+  CHECK((train.duplicates ==
+         std::vector<PicturePair>{{20, 3, file(20), file(3), true, false}, {21, 5, file(21), file(5), false, false}}));
   CHECK(train.unreadable == 1);
   REQUIRE(train.unreadable_samples.size() == 1);
   CHECK(train.unreadable_samples[0].id == 23);
@@ -110,8 +110,8 @@ TEST_CASE("what was planted is found exactly once, and nothing else") {
   CHECK(report.leaks[0].exact == 1);
   CHECK(report.leaks[0].near == 1);
   CHECK(report.leaks[0].same_caption == 1);
-  CHECK(report.leaks[0].samples ==
-        std::vector<PicturePair>{{22, 7, file(22), file(7), true, true}, {24, 9, file(24), file(9), false, false}});
+  CHECK((report.leaks[0].samples ==
+         std::vector<PicturePair>{{22, 7, file(22), file(7), true, true}, {24, 9, file(24), file(9), false, false}}));
   CHECK(report.unreadable() == 1);
   CHECK(report.near_complete);
 }

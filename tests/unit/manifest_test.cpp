@@ -69,7 +69,7 @@ TEST_CASE("a CSV, a TSV and a JSONL file with the same rows are the same dataset
   CHECK(data.get(0).label == 1);
   CHECK(data.bytes(1).size() == fs::file_size(root / "img/2.png"));
   const AnyDataset any = Subset{data, {1}};
-  CHECK(any.bytes(0) == data.bytes(1));
+  CHECK((any.bytes(0) == data.bytes(1)));
 }
 
 TEST_CASE("columns, format, picture folder and labels are as the options say") {
@@ -292,7 +292,7 @@ TEST_CASE("folders are not left, by the kernel's word or step by step") {
       return -code;
     }
     const auto bytes = detail::read_bytes(one, 1000, name);
-    CHECK(detail::read_bytes(other, 1000, name) == bytes);
+    CHECK((detail::read_bytes(other, 1000, name) == bytes));
     return decode_image(bytes).width;
   };
   CHECK(width("1.png") == 1);

@@ -19,7 +19,6 @@
 #include "instruction_sets.hpp"
 
 namespace sm = sslmeme;
-namespace detail = sslmeme::detail;
 
 namespace {
 
@@ -118,12 +117,12 @@ TEST_CASE("A filtered row comes out as it was, of any width") {
           const auto row = random_bytes(width * pixel_bytes, rng), above = random_bytes(width * pixel_bytes, rng);
           const auto in = filtered(filter, pixel_bytes, row, above);
           Bytes out(row.size());
-          REQUIRE(detail::unfilter_row(filter, pixel_bytes, in.data(), above.data(), in.size(), out.data()));
+          REQUIRE(sm::detail::unfilter_row(filter, pixel_bytes, in.data(), above.data(), in.size(), out.data()));
           CHECK(out == row);
 
           Bytes both(1 + in.size());  // from where a byte further on is
           std::copy(in.begin(), in.end(), both.begin() + 1);
-          REQUIRE(detail::unfilter_row(filter, pixel_bytes, both.data() + 1, above.data(), in.size(), both.data()));
+          REQUIRE(sm::detail::unfilter_row(filter, pixel_bytes, both.data() + 1, above.data(), in.size(), both.data()));
           both.pop_back();
           CHECK(both == row);
         }
@@ -132,7 +131,7 @@ TEST_CASE("A filtered row comes out as it was, of any width") {
     Bytes out(3, 7);
     const Bytes zeros(3);
     for (const int filter : {-1, 5, 255}) {
-      CHECK_FALSE(detail::unfilter_row(filter, 3, zeros.data(), zeros.data(), 3, out.data()));
+      CHECK_FALSE(sm::detail::unfilter_row(filter, 3, zeros.data(), zeros.data(), 3, out.data()));
       CHECK(out == Bytes(3, 7));
     }
   });
@@ -140,7 +139,7 @@ TEST_CASE("A filtered row comes out as it was, of any width") {
 
 TEST_CASE("Whole PNGs of every filter are read the same both ways") {
   sm::Rng rng{5};
-  const bool has_fast = detail::decode_plain_png(view(Png{}.bytes(rng)), {}).has_value();
+  const bool has_fast = sm::detail::decode_plain_png(view(Png{}.bytes(rng)), {}).has_value();
   for (const auto& [colour_type, channels] : {std::pair{0, 1U}, {2, 3U}, {6, 4U}}) {
     for (const std::uint32_t width : {1U, 2U, 31U, 200U}) {
       for (const std::size_t pieces : {1U, 3U, 50U}) {
@@ -150,9 +149,9 @@ TEST_CASE("Whole PNGs of every filter are read the same both ways") {
                              .channels = channels,
                              .pieces = pieces}
                              .bytes(rng);
-        const auto fast = detail::decode_plain_png(view(png), {});
+        const auto fast = sm::detail::decode_plain_png(view(png), {});
         CHECK(fast.has_value() == has_fast);
-        const auto slow = detail::decode_any_png(view(png), {});
+        const auto slow = sm::detail::decode_any_png(view(png), {});
         if (fast) CHECK(*fast == slow);
         CHECK(sm::decode_image(view(png)) == slow);
       }
@@ -163,7 +162,7 @@ TEST_CASE("Whole PNGs of every filter are read the same both ways") {
 TEST_CASE("What libpng refuses the fast way does not read, and what is odd it leaves to libpng") {
   sm::Rng rng{6};
   const auto refused = [](const Bytes& png) {
-    CHECK_FALSE(detail::decode_plain_png(view(png), {}).has_value());
+    CHECK_FALSE(sm::detail::decode_plain_png(view(png), {}).has_value());
     CHECK_THROWS_AS(sm::decode_image(view(png)), sm::PictureError);
   };
   refused(Png{.bad_filter = 5}.bytes(rng));
@@ -176,7 +175,7 @@ TEST_CASE("What libpng refuses the fast way does not read, and what is odd it le
   // A window smaller than the pixels, and bytes behind the stream: libpng decides.
   for (const auto& odd : {Png{.width = 300, .window_bits = 9}, Png{.tail = {1, 2, 3}}}) {
     const auto png = odd.bytes(rng);
-    CHECK_FALSE(detail::decode_plain_png(view(png), {}).has_value());
-    CHECK(sm::decode_image(view(png)) == detail::decode_any_png(view(png), {}));
+    CHECK_FALSE(sm::detail::decode_plain_png(view(png), {}).has_value());
+    CHECK(sm::decode_image(view(png)) == sm::detail::decode_any_png(view(png), {}));
   }
 }

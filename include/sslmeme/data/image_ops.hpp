@@ -20,8 +20,8 @@ struct Box {
 };
 
 /// The picture at another size. bilinear and bicubic (a = −1/2) are antialiased when shrinking. Equal to Pillow's
-/// Image.resize. Throws InvalidArgument for an empty picture or a size that is not positive, DataError for a picture with
-/// an edge over 65,536 pixels, which would cost more than any use of it is worth.
+/// Image.resize. Throws InvalidArgument for an empty picture or a size that is not positive, DataError for a picture
+/// with an edge over 65,536 pixels, which would cost more than any use of it is worth.
 Image resize(const Image& image, int width, int height, Interpolation interpolation = Interpolation::bilinear);
 /// resize(crop(image, box), …) without the copy between.
 Image resized_crop(const Image& image, const Box& box, int width, int height,
