@@ -4,7 +4,7 @@
 #include <sslmeme/core/image.hpp>
 #include <sslmeme/data/image_io.hpp>
 
-#include "data/shown.hpp"
+#include "core/shown.hpp"
 
 #include <array>
 #include <cstddef>

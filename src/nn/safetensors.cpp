@@ -3,6 +3,8 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/files.hpp>
 
+#include "core/shown.hpp"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -31,7 +33,7 @@ constexpr std::array types{StoredType{"F64", torch::kDouble}, StoredType{"F32", 
                            StoredType{"U8", torch::kByte},    StoredType{"BOOL", torch::kBool}};
 
 [[noreturn]] void reject(const std::filesystem::path& path, const std::string& what) {
-  throw DataError(fmt::format("{} is no valid safetensors file: {}", path.string(), what));
+  throw DataError(fmt::format("{} is no valid safetensors file: {}", path.string(), detail::shown(what, 400)));
 }
 
 /// Parses the header, refusing duplicate keys, which nlohmann would silently merge.

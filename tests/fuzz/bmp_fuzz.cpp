@@ -3,6 +3,6 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto bytes = sslmeme::fuzz::text_of(data, size);
-  bytes.replace(0, 2, "BM");
+  sslmeme::fuzz::overwrite(bytes, 0, "BM");
   return sslmeme::fuzz::decode(bytes);
 }

@@ -3,6 +3,6 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto bytes = sslmeme::fuzz::text_of(data, size);
-  bytes.replace(0, 3, "\xFF\xD8\xFF");
+  sslmeme::fuzz::overwrite(bytes, 0, "\xFF\xD8\xFF");
   return sslmeme::fuzz::decode(bytes);
 }

@@ -27,7 +27,7 @@ void repair_checksums(std::string& bytes) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto bytes = sslmeme::fuzz::text_of(data, size);
-  bytes.replace(0, 8, "\x89PNG\r\n\x1A\n");
+  sslmeme::fuzz::overwrite(bytes, 0, "\x89PNG\r\n\x1A\n");
   sslmeme::fuzz::decode(bytes);
   repair_checksums(bytes);
   return sslmeme::fuzz::decode(bytes);

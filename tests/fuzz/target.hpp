@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -38,6 +39,12 @@ inline void check_message(std::string_view message) {
             fmt::format("a control character at byte {} of the message: {}", at, message));
     at += static_cast<std::size_t>(length);
   }
+}
+
+/// Writes `magic` over `bytes` from `at` on.
+inline void overwrite(std::string& bytes, std::size_t at, std::string_view magic) {
+  if (bytes.size() < at + magic.size()) bytes.resize(at + magic.size());
+  std::copy(magic.begin(), magic.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at));
 }
 
 /// Runs `body`. What the library throws on purpose is no finding; anything else ends the process.

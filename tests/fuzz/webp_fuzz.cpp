@@ -5,7 +5,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto bytes = sslmeme::fuzz::text_of(data, size);
   constexpr std::size_t start = 12;  // "RIFF", the length of what follows it, "WEBP"
   bytes.resize(std::max(bytes.size(), start));
-  bytes.replace(0, 4, "RIFF").replace(8, 4, "WEBP");
+  sslmeme::fuzz::overwrite(bytes, 0, "RIFF");
+  sslmeme::fuzz::overwrite(bytes, 8, "WEBP");
   sslmeme::fuzz::decode(bytes);
   for (std::size_t i = 0; i < 4; ++i) bytes[4 + i] = static_cast<char>((bytes.size() - 8) >> (8 * i));
   return sslmeme::fuzz::decode(bytes);

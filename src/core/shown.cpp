@@ -1,4 +1,4 @@
-#include "data/shown.hpp"
+#include "core/shown.hpp"
 
 #include <algorithm>
 #include <utility>
