@@ -1,14 +1,13 @@
 // decode_speed FOLDER [rounds]: milliseconds a picture, on one thread, of decoding the files of FOLDER/png_rgb,
 // png_rgba, png_grey and jpeg out of memory. Its peer and driver is benchmarks/peers/compare_decode.py.
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/data/image_io.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,8 +20,7 @@ std::vector<std::string> files_of(const std::filesystem::path& folder, const std
   std::vector<std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator{folder}) {
     if (entry.path().extension() != extension) continue;
-    std::ifstream file{entry.path(), std::ios::binary};
-    files.emplace_back(std::istreambuf_iterator<char>{file}, std::istreambuf_iterator<char>{});
+    files.push_back(sm::read_file(entry.path()));
   }
   return files;
 }

@@ -115,8 +115,9 @@ int main(int argc, char** argv) {
   app.footer("Example:\n  split_data memes --picture-column file --dev 0.1 --test 0.2");
 
   return run_program(app, argc, argv, [&] {
-    parts[0].share = 1 - parts[1].share - parts[2].share;
-    if (parts[0].share < 0) throw sm::InvalidArgument("--dev and --test are more than the whole together");
+    const double held_out = parts[1].share + parts[2].share;
+    if (held_out > 1) throw sm::InvalidArgument("--dev and --test are more than the whole together");
+    parts[0].share = 1 - held_out;
     const auto names = arguments.splits();
     if (split.empty() && names.size() > 1)
       throw sm::InvalidArgument(fmt::format("{} holds {}: choose one with --split, and --layout csv for a table",

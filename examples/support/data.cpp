@@ -172,8 +172,15 @@ fs::path DataArguments::file_of(const std::string& split) const {
   no_split(split, *this);
 }
 
+DataArguments DataArguments::resolved() const {
+  auto found = *this;
+  found.layout = resolved_layout();
+  return found;
+}
+
 sm::AnyDataset DataArguments::open(const std::string& split) const {
-  const auto kind = resolved_layout();
+  if (layout == "auto") return resolved().open(split);
+  const auto& kind = layout;
   const fs::path root{data};
   if (const auto* const preset = preset_of(kind)) return preset->open(root, split, {.check_pictures = false});
   if (kind == "memes") return sm::MemeJsonl{root, split};
@@ -194,8 +201,9 @@ sm::AnyDataset DataArguments::open(const std::string& split) const {
 }
 
 std::vector<sm::NamedDataset> DataArguments::open_all() const {
+  if (layout == "auto") return resolved().open_all();
   std::vector<sm::NamedDataset> all;
-  const bool may_lack = preset_of(resolved_layout()) != nullptr;
+  const bool may_lack = preset_of(layout) != nullptr;
   std::string lacking;
   for (const auto& split : splits()) {
     try {

@@ -25,6 +25,8 @@ struct DataArguments {
   void add_layout_to(CLI::App& app);
   /// The layout, found out if it is "auto": JSONL, CSV or TSV files, tar shards, sub-folders, pictures with captions.
   std::string resolved_layout() const;
+  /// The same with the layout found out.
+  DataArguments resolved() const;
   /// The splits that are there: train first, then dev, test and the rest by name. A folder without splits has one,
   /// "train"; of a published data set all that it may have. Throws IoError if there is none.
   std::vector<std::string> splits() const;

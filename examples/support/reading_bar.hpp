@@ -1,7 +1,6 @@
 // How far the reading of a dataset is: a bar on a terminal, nothing elsewhere.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <functional>
 

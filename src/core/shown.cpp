@@ -1,6 +1,8 @@
 #include "core/shown.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -74,21 +76,48 @@ std::string listed(std::span<const std::string> names) {
 std::string repaired_utf8(std::string_view text, std::string_view replacement) {
   std::string repaired;
   repaired.reserve(text.size());
-  while (!text.empty()) {
-    const auto [bytes, code] = first_character(text);
-    repaired += code < 0 ? replacement : bytes;
-    text.remove_prefix(bytes.size());
+  std::size_t begin = 0;  // of the valid run that ends at `at`
+  for (std::size_t at = 0; at < text.size();) {
+    const auto [bytes, code] = first_character(text.substr(at));
+    if (code < 0) {
+      repaired += text.substr(begin, at - begin);
+      repaired += replacement;
+      begin = at + bytes.size();
+    }
+    at += bytes.size();
   }
-  return repaired;
+  return repaired += text.substr(begin);
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view blank = " \t\r\n\v\f";
+  text.remove_prefix(std::min(text.find_first_not_of(blank), text.size()));
+  return text.substr(0, text.find_last_not_of(blank) + 1);
+}
+
+std::string ascii_lower(std::string_view text) {
+  std::string lower{text};
+  std::ranges::transform(lower, lower.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return lower;
+}
+
+std::optional<std::int64_t> whole_number(std::string_view text) {
+  std::int64_t number = 0;
+  const auto* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, number);
+  if (error != std::errc{} || end != last) return {};
+  return number;
+}
+
+std::optional<std::int64_t> natural_number(std::string_view text) {
+  return text.starts_with('-') ? std::nullopt : whole_number(text);
 }
 
 std::int64_t stable_id(std::string_view text) {
   std::uint64_t hash = 0xCBF29CE484222325;
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
-  hash = (hash ^ (hash >> 33U)) * 0xFF51AFD7ED558CCD;
-  hash = (hash ^ (hash >> 33U)) * 0xC4CEB9FE1A85EC53;
-  hash ^= hash >> 33U;
-  return static_cast<std::int64_t>(hash >> 1U);
+  return static_cast<std::int64_t>(mixed(hash) >> 1U);
 }
 
 }  // namespace sslmeme::detail

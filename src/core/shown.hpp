@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,8 +24,25 @@ std::string listed(std::span<const std::string> names);
 /// `text` with each byte that is not part of valid UTF-8 replaced.
 std::string repaired_utf8(std::string_view text, std::string_view replacement = "\uFFFD");
 
-/// A number from 0 to 2⁶³ − 1 that stands for `text` on every machine: FNV-1a of its bytes, mixed by the finalizer of
-/// MurmurHash3, without the highest bit.
+/// `text` without the blanks and line ends around it.
+std::string_view trimmed(std::string_view text);
+/// `text` with A … Z as a … z, every other byte as it is.
+std::string ascii_lower(std::string_view text);
+
+/// The whole number in `text`, if it is one that fits: digits, perhaps behind a minus.
+std::optional<std::int64_t> whole_number(std::string_view text);
+/// The same of digits alone.
+std::optional<std::int64_t> natural_number(std::string_view text);
+
+/// The finisher of MurmurHash3: every bit of the input changes every bit of the result as likely as not.
+constexpr std::uint64_t mixed(std::uint64_t value) {
+  value = (value ^ value >> 33U) * 0xFF51AFD7ED558CCDU;
+  value = (value ^ value >> 33U) * 0xC4CEB9FE1A85EC53U;
+  return value ^ value >> 33U;
+}
+
+/// A number from 0 to 2⁶³ − 1 that stands for `text` on every machine: FNV-1a of its bytes, mixed(), without the
+/// highest bit.
 std::int64_t stable_id(std::string_view text);
 
 }  // namespace sslmeme::detail

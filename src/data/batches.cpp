@@ -3,6 +3,8 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/random.hpp>
 
+#include "core/rethrow.hpp"
+
 #include <algorithm>
 #include <exception>
 #include <optional>
@@ -18,53 +20,36 @@ namespace {
 
 constexpr std::uint64_t most_substitutes = 16;  // of 1 in 100 unreadable samples, all of 10^32 rows find one
 
-struct SampleName {
-  std::string source;
-  std::optional<std::int64_t> id;
-};
-
-SampleName name_of(const AnyDataset& data, std::size_t position) {
-  SampleName name;
+/// Its position, id and source.
+UnreadableSample sample_at(const AnyDataset& data, std::size_t position) {
+  UnreadableSample sample;
+  sample.position = position;
   try {
-    name.source = data.source(position);
-    name.id = data.id(position);
+    sample.source = data.source(position);
+    sample.id = data.id(position);
   } catch (const std::exception&) {  // a dataset without `id` has to read the very sample that failed
   }
-  return name;
+  return sample;
 }
 
 UnreadableSample described(const AnyDataset& data, std::size_t position, const DataError& error) {
-  const auto name = name_of(data, position);
-  const auto* of_picture = dynamic_cast<const PictureError*>(&error);
-  return {position, name.id, name.source, of_picture ? std::optional{of_picture->fault()} : std::nullopt, error.what()};
+  auto sample = sample_at(data, position);
+  if (const auto* of_picture = dynamic_cast<const PictureError*>(&error)) sample.fault = of_picture->fault();
+  sample.reason = error.what();
+  return sample;
 }
 
-/// Rethrows the exception being handled as the same class of Error, with the sample's name in front.
-[[noreturn]] void rethrow_named(const AnyDataset& data, std::size_t position) {
-  try {
-    throw;
-  } catch (const PictureError& error) {
-    throw PictureError(error.fault(), with_name(data, position, error.what()));
-  } catch (const DataError& error) {
-    throw DataError(with_name(data, position, error.what()));
-  } catch (const IoError& error) {
-    throw IoError(with_name(data, position, error.what()));
-  } catch (const InvalidArgument& error) {
-    throw InvalidArgument(with_name(data, position, error.what()));
-  } catch (const NonFiniteError& error) {
-    throw NonFiniteError(with_name(data, position, error.what()));
-  } catch (const std::exception& error) {
-    throw Error(with_name(data, position, error.what()));
-  }
+/// Within a catch clause: throws what is being handled again, with the sample's name in front.
+[[noreturn]] void rethrow_of(const AnyDataset& data, std::size_t position) {
+  rethrow_named([&](const char* why) { return with_name(sample_at(data, position), why); });
 }
 
 }  // namespace
 
-std::string with_name(const AnyDataset& data, std::size_t position, std::string_view why) {
-  const auto [source, id] = name_of(data, position);
-  const bool named = source.empty() || why.find(source) != std::string_view::npos;
-  return fmt::format("sample {}{}: {}", id ? std::to_string(*id) : fmt::format("at position {}", position),
-                     named ? "" : fmt::format(" ({})", source), why);
+std::string with_name(const UnreadableSample& sample, std::string_view why) {
+  const auto id = sample.id ? std::to_string(*sample.id) : fmt::format("at position {}", sample.position);
+  const bool named = sample.source.empty() || why.find(sample.source) != std::string_view::npos;
+  return fmt::format("sample {}{}: {}", id, named ? "" : fmt::format(" ({})", sample.source), why);
 }
 
 std::int64_t count_batches(std::size_t draws, const LoaderOptions& options) {
@@ -139,10 +124,10 @@ void EpochBatches::add_readable(std::size_t place, std::int64_t row, MadeBatch& 
   try {
     return add_sample(position, repetition(place), row, made.batch, texts);
   } catch (const DataError& error) {
-    if (options_.unreadable.policy == UnreadablePolicy::fail) rethrow_named(data_, position);
+    if (options_.unreadable.policy == UnreadablePolicy::fail) rethrow_of(data_, position);
     made.unreadable.push_back(described(data_, position, error));
   } catch (const std::exception&) {
-    rethrow_named(data_, position);
+    rethrow_of(data_, position);
   }
   add_substitute(place, row, made, texts);
 }
@@ -161,11 +146,11 @@ void EpochBatches::add_substitute(std::size_t place, std::int64_t row, MadeBatch
     } catch (const DataError& error) {
       made.unreadable.push_back(described(data_, position, error));
     } catch (const std::exception&) {
-      rethrow_named(data_, position);
+      rethrow_of(data_, position);
     }
   }
   throw DataError(with_name(
-      data_, unreadable.position,
+      unreadable,
       fmt::format("{}; nor can any of {} samples drawn in its place be read: look whether the data are all there",
                   unreadable.reason, most_substitutes)));
 }

@@ -20,7 +20,7 @@ std::int64_t count_batches(std::size_t draws, const LoaderOptions& options);
 AnySampler sampler_of(const LoaderOptions& options);
 
 /// "sample 42953 (img/42953.png): why", with the file only if `why` does not name it.
-std::string with_name(const AnyDataset& data, std::size_t position, std::string_view why);
+std::string with_name(const UnreadableSample& sample, std::string_view why);
 
 /// A batch, or why there is none, and what could not be read on the way.
 struct MadeBatch {

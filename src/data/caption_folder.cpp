@@ -3,7 +3,6 @@
 
 #include "data/files.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <string_view>
@@ -49,8 +48,8 @@ struct CaptionFolder::State {
     }
     std::map<std::string, std::string> captions;  // each file without .txt, and the picture it goes with
     std::vector<std::string> pictures;
-    auto left = static_cast<std::size_t>(options.max_files);
-    for (auto& path : folder.files_below(".", left)) {
+    detail::Folder::Search search{.left = static_cast<std::size_t>(options.max_files)};
+    for (auto& path : folder.files_below(".", search)) {
       if (path.ends_with(caption_extension))
         captions.try_emplace(without_extension(path));
       else if (detail::is_named_as_picture(path) || detail::begins_as_picture(folder, path))
@@ -105,18 +104,12 @@ std::string CaptionFolder::text(std::size_t i) const {
   if (!file.valid())
     throw DataError(
         fmt::format("cannot open the caption {}: {}", detail::shown_path(named), detail::why_not_opened(errno)));
-  std::string caption;
-  for (detail::ByteReader reader{std::move(file), named, state_->options.max_caption_bytes, ".max_caption_bytes"};;) {
-    const auto block = reader.block();
-    if (block.empty()) break;
-    caption += block;
-  }
-  constexpr std::string_view space = " \t\r\n\v\f", mark = "\xEF\xBB\xBF";
+  const auto caption =
+      detail::ByteReader{std::move(file), named, state_->options.max_caption_bytes, ".max_caption_bytes"}.rest();
+  constexpr std::string_view mark = "\xEF\xBB\xBF";
   std::string_view text = caption;
   if (text.starts_with(mark)) text.remove_prefix(mark.size());
-  text = text.substr(std::min(text.find_first_not_of(space), text.size()));
-  text = text.substr(0, text.find_last_not_of(space) + 1);
-  return detail::repaired_utf8(text);
+  return detail::repaired_utf8(detail::trimmed(text));
 }
 
 std::size_t CaptionFolder::size() const {

@@ -53,7 +53,6 @@ using Bytes = hn::ScalableTag<std::uint8_t>;
 using Ints = hn::ScalableTag<std::int32_t>;
 using Floats = hn::ScalableTag<float>;
 using FewBytes = hn::Rebind<std::uint8_t, Ints>;
-using Plane = std::uint8_t*;
 
 struct Planes {
   HWY_ALIGN std::uint8_t r[chunk], g[chunk], b[chunk];

@@ -5,6 +5,7 @@
 #include "data/meme_line.hpp"
 
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -20,7 +21,9 @@ bool ends_line(int byte) {
 
 }  // namespace
 
-CsvReader::CsvReader(ByteReader& reader, char separator) : reader_{reader}, separator_{separator} {
+CsvReader::CsvReader(ByteReader& reader, char separator) : reader_{reader}, separator_{separator} {}
+
+void CsvReader::skip_mark() {
   constexpr std::string_view mark = "\xEF\xBB\xBF";
   if (reader_.peek() != static_cast<unsigned char>(mark.front())) return;
   for (const char c : mark) {
@@ -44,6 +47,7 @@ void CsvReader::end_line(int byte) {
 }
 
 bool CsvReader::next(std::vector<std::string>& fields) {
+  if (!std::exchange(begun_, true)) skip_mark();
   for (;;) {
     row_bytes_ = 0;
     row_line_ = line_;

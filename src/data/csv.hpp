@@ -19,12 +19,14 @@ class CsvReader {
   CsvReader(ByteReader& reader, char separator);
 
   /// Reads the next row; false at the end. Throws DataError, without file and line, for a quote that is not closed, a
-  /// character after a closing quote, a NUL byte, a row of more than 1 MiB and one of more than 1024 fields.
+  /// character after a closing quote, a broken byte-order mark, a NUL byte, a row of more than 1 MiB and one of more
+  /// than 1024 fields.
   bool next(std::vector<std::string>& fields);
   /// The line, counted from 1, in which the row last read, or that which failed, begins.
   std::int64_t line() const { return row_line_; }
 
  private:
+  void skip_mark();
   int take();
   void end_line(int byte);
   void read_quoted(std::string& field);
@@ -34,6 +36,7 @@ class CsvReader {
   char separator_;
   std::int64_t line_ = 1, row_line_ = 1;
   std::size_t row_bytes_ = 0;
+  bool begun_ = false;
 };
 
 }  // namespace sslmeme::detail

@@ -88,8 +88,7 @@ void on_progress(j_common_ptr info) {
 
 bool read_header(Decoder& decoder, const unsigned char* bytes, unsigned long size, std::int64_t max_memory) {
   if (setjmp(decoder.target) != 0) return false;
-  jpeg_create_decompress(&decoder.info);
-  decoder.info.client_data = &decoder;
+  jpeg_create_decompress(&decoder.info);  // which keeps err and client_data
   decoder.info.progress = &decoder.progress;
   decoder.info.mem->max_memory_to_use = static_cast<long>(max_memory);
   jpeg_mem_src(&decoder.info, bytes, size);

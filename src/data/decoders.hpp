@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -28,8 +29,19 @@ bool has_webp();
 Image decode_any_png(std::span<const std::byte> bytes, const DecodeLimits& limits);
 std::optional<Image> decode_plain_png(std::span<const std::byte> bytes, const DecodeLimits& limits);
 
+enum class PictureFormat { unknown, jpeg, png, webp, gif, bmp };
+
+/// What a file that begins with `bytes`, at least 12 of them unless it is shorter, claims to be.
+PictureFormat format_of(std::string_view bytes);
+
+/// decode_image, its errors naming `path`.
+Image decode_named(std::span<const std::byte> bytes, const DecodeLimits& limits, const std::filesystem::path& path);
+
 /// Throws InvalidArgument for a limit that is not positive.
 void check_limits(const DecodeLimits& limits);
+
+/// Throws PictureError::too_large for a file of more bytes than the limit.
+void check_bytes(std::int64_t bytes, const DecodeLimits& limits);
 
 /// Throws PictureError if a header claims an empty picture or one beyond the limits: called before anything is
 /// allocated.

@@ -1,6 +1,8 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/data/erasing.hpp>
 
+#include "data/transform_options.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -8,6 +10,8 @@
 #include <fmt/format.h>
 
 namespace sslmeme {
+
+using namespace detail;
 
 namespace {
 
@@ -38,18 +42,9 @@ Image erase(Image image, const Box& box, const std::array<std::uint8_t, 3>& rgb)
 }
 
 void RandomErasing::validate() const {
-  if (!(p >= 0 && p <= 1)) {
-    throw InvalidArgument(fmt::format("RandomErasing.p is {}: must be within 0 and 1", p));
-  }
-  if (!(scale[0] >= 0 && scale[0] <= scale[1] && scale[1] <= 1)) {
-    throw InvalidArgument(
-        fmt::format("RandomErasing.scale is {{{}, {}}}: must rise and lie within 0 and 1", scale[0], scale[1]));
-  }
-  constexpr double flattest = 1e-6;
-  if (!(ratio[0] >= flattest && ratio[0] <= ratio[1] && ratio[1] <= 1 / flattest)) {
-    throw InvalidArgument(fmt::format("RandomErasing.ratio is {{{}, {}}}: must rise and lie within {} and {}", ratio[0],
-                                      ratio[1], flattest, 1 / flattest));
-  }
+  check_probability("RandomErasing", p);
+  check_range("RandomErasing.scale", scale, 0, 1);
+  check_range("RandomErasing.ratio", ratio, tiny, 1 / tiny);
 }
 
 Box RandomErasing::draw(int width, int height, Rng& rng) const {
@@ -60,8 +55,7 @@ Box RandomErasing::draw(int width, int height, Rng& rng) const {
     const double h = std::nearbyint(std::sqrt(area * aspect)), w = std::nearbyint(std::sqrt(area / aspect));
     if (!(w < width && h < height)) continue;
     const int box_width = static_cast<int>(w), box_height = static_cast<int>(h);
-    const auto place = [&](int room) { return static_cast<int>(rng.below(static_cast<std::uint64_t>(room) + 1)); };
-    const int y = place(height - box_height), x = place(width - box_width);
+    const int y = draw_int(rng, 0, height - box_height), x = draw_int(rng, 0, width - box_width);
     return {x, y, box_width, box_height};
   }
   return {};

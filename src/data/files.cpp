@@ -2,6 +2,8 @@
 
 #include <sslmeme/core/error.hpp>
 
+#include "data/decoders.hpp"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -17,7 +19,6 @@
 #include <climits>
 #include <cstring>
 #include <memory>
-#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -49,37 +50,47 @@ bool status_of(const FileDescriptor& file, struct stat& status) {
   return file.valid() && ::fstat(file.get(), &status) == 0;
 }
 
-/// The names in an open folder but those that begin with a dot; false if there are more or the system refuses.
-bool read_names(FileDescriptor folder, std::size_t max_names, std::vector<std::string>& names) {
+/// A name in a folder and its readdir(3) type: DT_REG, DT_DIR, … or DT_UNKNOWN.
+struct Name {
+  std::string text;
+  unsigned char type = DT_UNKNOWN;
+};
+
+/// The names in an open folder but those that begin with a dot, sorted; false, with errno set, if there are more or the
+/// system refuses. An invalid folder leaves errno as opening it did.
+bool read_names(FileDescriptor folder, std::size_t max_names, std::vector<Name>& names) {
+  if (!folder.valid()) return false;
   const auto close = [](DIR* stream) { ::closedir(stream); };
   const std::unique_ptr<DIR, decltype(close)> stream{::fdopendir(folder.get()), close};
   if (!stream) return false;
   folder.release();
+  int code = 0;
   for (errno = 0; const auto* entry = ::readdir(stream.get()); errno = 0) {
     const std::string_view name{static_cast<const char*>(entry->d_name)};
     if (name.starts_with('.')) continue;
     if (names.size() == max_names) {
-      errno = EOVERFLOW;
-      return false;
+      code = EOVERFLOW;
+      break;
     }
-    names.emplace_back(name);
+    names.push_back({std::string{name}, entry->d_type});
   }
-  if (errno != 0) return false;
-  std::ranges::sort(names);
-  return true;
+  if (code == 0) code = errno;
+  std::ranges::sort(names, {}, &Name::text);
+  errno = code;
+  return code == 0;
 }
 
 /// The folders beside one that is not there, for the message.
 std::string folders_beside(const fs::path& root) {
   std::error_code error;
   const auto parent = fs::absolute(root, error).lexically_normal().parent_path();
-  std::vector<std::string> names, folders;
+  std::vector<Name> names;
+  std::vector<std::string> folders;
   constexpr std::size_t max_names = 1000;  // enough for a hint
   read_names(FileDescriptor{::open(parent.c_str(), folder_flags)}, max_names, names);
   for (auto& name : names) {
-    if (fs::is_directory(parent / name, error)) folders.push_back(std::move(name));
+    if (fs::is_directory(parent / name.text, error)) folders.push_back(std::move(name.text));
   }
-  std::ranges::sort(folders);
   return fmt::format("folders in {}: {}", shown_path(parent), listed(folders));
 }
 
@@ -150,11 +161,10 @@ class Walk {
 
 bool begins_as_picture(std::string_view bytes) {
   using namespace std::string_view_literals;
-  if (bytes.starts_with("\xFF\xD8\xFF"sv) || bytes.starts_with("\x89PNG\r\n\x1A\n"sv)) return true;
-  if (bytes.starts_with("GIF87a"sv) || bytes.starts_with("GIF89a"sv)) return true;
-  if (bytes.starts_with("RIFF"sv)) return bytes.size() >= 12 && bytes.substr(8, 4) == "WEBP"sv;
+  const auto format = format_of(bytes);
+  if (format != PictureFormat::bmp) return format != PictureFormat::unknown;
   // "BM" alone begins texts too: the size of the header that follows, one of a few, must be there as well.
-  return bytes.starts_with("BM"sv) && bytes.size() >= 18 && bytes.substr(15, 3) == "\0\0\0"sv &&
+  return bytes.size() >= 18 && bytes.substr(15, 3) == "\0\0\0"sv &&
          "\x0C\x28\x34\x38\x40\x6C\x7C"sv.find(bytes[14]) != std::string_view::npos;
 }
 
@@ -191,62 +201,70 @@ bool Folder::has_folder(const std::string& relative) const {
 }
 
 std::vector<Folder::Entry> Folder::entries(const std::string& relative, std::size_t max_entries) const {
-  auto folder = open_beneath(fd_, relative, folder_flags);
-  const FileDescriptor here{::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0)};
-  std::vector<std::string> names;
-  if (!here.valid() || !read_names(std::move(folder), max_entries, names)) {
-    if (errno == EOVERFLOW) {
+  std::vector<Name> names;
+  if (!read_names(open_beneath(fd_, relative, folder_flags), max_entries, names)) {
+    const int code = errno;
+    if (code == EOVERFLOW) {
       throw DataError(fmt::format("{} holds more files than are allowed, {} of them: raise .max_files or divide it",
                                   shown_path(path_of(relative)), max_entries));
     }
-    throw IoError(fmt::format("cannot list {}: {}", shown_path(path_of(relative)), why_not_opened(errno)));
+    throw IoError(fmt::format("cannot list {}: {}", shown_path(path_of(relative)), why_not_opened(code)));
   }
   std::vector<Entry> entries;
   entries.reserve(names.size());
-  for (auto& name : names) {
-    struct stat status{};
-    bool known = ::fstatat(here.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0;
-    if (known && S_ISLNK(status.st_mode))
+  for (auto& [name, type] : names) {
+    bool known = true;
+    if (type == DT_LNK || type == DT_UNKNOWN) {
+      struct stat status{};
       known = status_of(open_beneath(fd_, relative + "/" + name, look_flags), status);
-    const auto kind = !known                    ? Kind::astray
-                      : S_ISREG(status.st_mode) ? Kind::file
-                      : S_ISDIR(status.st_mode) ? Kind::folder
-                                                : Kind::other;
+      type = S_ISREG(status.st_mode) ? DT_REG : S_ISDIR(status.st_mode) ? DT_DIR : DT_UNKNOWN;
+    }
+    const auto kind = !known ? Kind::astray : type == DT_REG ? Kind::file : type == DT_DIR ? Kind::folder : Kind::other;
     entries.push_back({std::move(name), kind});
   }
   return entries;
 }
 
-std::vector<std::string> Folder::files_below(const std::string& relative, std::size_t& left) const {
+std::vector<std::string> Folder::names(std::size_t max_names) const {
+  std::vector<Name> found;
+  read_names(open_beneath(fd_, ".", folder_flags), max_names, found);
+  std::vector<std::string> names;
+  names.reserve(found.size());
+  for (auto& name : found) names.push_back(std::move(name.text));
+  return names;
+}
+
+std::vector<std::string> Folder::files_below(const std::string& relative, Search& search) const {
   std::vector<std::string> files;
-  std::set<std::pair<dev_t, ino_t>> seen;
   std::vector<std::pair<std::string, std::size_t>> todo{{relative, 0}};  // folders and their depth
   while (!todo.empty()) {
     const auto [folder, depth] = std::move(todo.back());
     todo.pop_back();
     struct stat status{};
     if (status_of(open_beneath(fd_, folder, look_flags), status) &&
-        !seen.emplace(status.st_dev, status.st_ino).second) {
+        !search.met.emplace(status.st_dev, status.st_ino).second) {
       throw DataError(fmt::format("links lead to the folder {} by two ways or in a circle: remove one of them",
                                   shown_path(path_of(folder))));
     }
     if (depth > max_depth)
       throw DataError(fmt::format("{} lies more than {} folders deep", shown_path(path_of(folder)), max_depth));
-    auto found = entries(folder, left);
-    left -= found.size();
+    auto found = entries(folder, search.left);
+    search.left -= found.size();
     for (auto& [name, kind] : found) {
       auto path = folder == "." ? std::move(name) : folder + "/" + name;
-      if (kind == Kind::astray) {
-        throw DataError(
-            fmt::format("{} is a link that leads out of {}, nowhere or in a circle: put what it leads to in its place",
-                        shown_path(path_of(path)), shown_path(root_)));
-      }
+      if (kind == Kind::astray) refuse_link(path);
       if (kind == Kind::file) files.push_back(std::move(path));
       if (kind == Kind::folder) todo.emplace_back(std::move(path), depth + 1);
     }
   }
   std::ranges::sort(files);
   return files;
+}
+
+void Folder::refuse_link(const std::string& relative) const {
+  throw DataError(
+      fmt::format("{} is a link that leads out of {}, nowhere or in a circle: put what it leads to in its place",
+                  shown_path(path_of(relative)), shown_path(root_)));
 }
 
 FileDescriptor open_beneath(const FileDescriptor& folder, const std::string& relative, int flags) {
@@ -326,17 +344,7 @@ std::vector<std::byte> read_picture_bytes(const Folder& folder, const std::strin
 }
 
 Image read_picture(const Folder& folder, const std::string& relative, const DecodeLimits& limits) {
-  const auto bytes = read_picture_bytes(folder, relative, limits);
-  const auto named = [&](const Error& error) {
-    return fmt::format("{}: {}", shown_path(folder.path_of(relative)), error.what());
-  };
-  try {
-    return decode_image(bytes, limits);
-  } catch (const PictureError& error) {
-    throw PictureError(error.fault(), named(error));
-  } catch (const DataError& error) {
-    throw DataError(named(error));
-  }
+  return decode_named(read_picture_bytes(folder, relative, limits), limits, folder.root() / relative);
 }
 
 bool begins_as_picture(const Folder& folder, const std::string& relative) {
@@ -349,11 +357,7 @@ bool begins_as_picture(const Folder& folder, const std::string& relative) {
 bool is_named_as_picture(std::string_view path) {
   const auto dot = path.rfind('.');
   if (dot == std::string_view::npos) return false;
-  std::string extension{path.substr(dot)};
-  std::ranges::transform(extension, extension.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  constexpr std::array<std::string_view, 6> known{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"};
-  return std::ranges::find(known, extension) != known.end();
+  return std::ranges::find(picture_extensions, ascii_lower(path.substr(dot + 1))) != picture_extensions.end();
 }
 
 ByteReader::ByteReader(FileDescriptor file, std::string path, std::int64_t max_bytes, std::string_view option)
@@ -362,8 +366,8 @@ ByteReader::ByteReader(FileDescriptor file, std::string path, std::int64_t max_b
   if (!status_of(file_, status) || !S_ISREG(status.st_mode))
     throw IoError(fmt::format("cannot read {}: it is no regular file", shown_path(path_)));
   if (status.st_size > max_bytes) {
-    throw DataError(fmt::format("{} has {} bytes, more than the limit of {}: shorten it or raise {}", shown_path(path_),
-                                status.st_size, max_bytes, option_));
+    throw DataError(fmt::format("{} has {} bytes, more than the limit of {}: shorten it{}{}", shown_path(path_),
+                                status.st_size, max_bytes, option_.empty() ? "" : " or raise ", option_));
   }
 }
 
@@ -373,7 +377,10 @@ bool ByteReader::fill() {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw IoError(fmt::format("cannot read {}: {}", shown_path(path_), reason(errno)));
     left_ -= count;
-    if (left_ < 0) throw DataError(fmt::format("{} grew beyond {} while it was read", shown_path(path_), option_));
+    if (left_ < 0) {
+      throw DataError(fmt::format("{} grew beyond {} while it was read", shown_path(path_),
+                                  option_.empty() ? "its limit" : option_));
+    }
     at_ = 0;
     end_ = static_cast<std::size_t>(count);
     return count > 0;
@@ -403,6 +410,12 @@ std::string_view ByteReader::block() {
   const std::string_view bytes{buffer_.data() + at_, end_ - at_};
   at_ = end_;
   return bytes;
+}
+
+std::string ByteReader::rest() {
+  std::string rest;
+  for (auto bytes = block(); !bytes.empty(); bytes = block()) rest += bytes;
+  return rest;
 }
 
 std::int64_t PathIds::add(const std::string& path) {

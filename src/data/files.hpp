@@ -6,10 +6,13 @@
 
 #include "core/shown.hpp"
 
+#include <sys/types.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -38,6 +41,9 @@ class FileDescriptor {
   int fd_ = -1;
 };
 
+/// How the names of pictures end, after the dot.
+inline constexpr std::array<std::string_view, 6> picture_extensions{"jpg", "jpeg", "png", "webp", "gif", "bmp"};
+
 /// A folder whose files can be opened without ever leaving it, through `..`, absolute paths or links. A link is
 /// followed if it is relative and what it leads to lies within: data sets are often put together of such links.
 class Folder {
@@ -48,6 +54,11 @@ class Folder {
   struct Entry {
     std::string name;
     Kind kind = Kind::file;
+  };
+  /// What calls of files_below share: how many entries there may still be, and the folders that were met.
+  struct Search {
+    std::size_t left = 0;
+    std::set<std::pair<dev_t, ino_t>> met = {};
   };
 
   /// Throws IoError if `root` is no folder that can be read, naming the folders beside it.
@@ -66,10 +77,15 @@ class Folder {
   /// What lies in the folder `relative`, sorted by name, without names that begin with a dot. Throws IoError if it
   /// cannot be listed and DataError if it holds more than `max_entries`.
   std::vector<Entry> entries(const std::string& relative, std::size_t max_entries) const;
-  /// The regular files below the folder `relative`, as paths within the root, in sorted order. `left` says how many
-  /// entries there may be and becomes less by those that there are. Throws as `entries` does, and DataError for a link
-  /// that goes astray, a folder that two ways lead to and one more than 32 deep.
-  std::vector<std::string> files_below(const std::string& relative, std::size_t& left) const;
+  /// The names in the root, sorted, for hints: some of them if there are more than `max_names`, none if it cannot be
+  /// listed.
+  std::vector<std::string> names(std::size_t max_names) const;
+  /// The regular files below the folder `relative`, as paths within the root, in sorted order. `search` becomes less by
+  /// the entries that there are. Throws as `entries` does, and DataError for a link that goes astray, a folder that two
+  /// ways lead to, in this call or an earlier one with the same `search`, and one more than 32 deep.
+  std::vector<std::string> files_below(const std::string& relative, Search& search) const;
+  /// Throws the DataError for an entry that is `astray`.
+  [[noreturn]] void refuse_link(const std::string& relative) const;
 
  private:
   std::filesystem::path root_;
@@ -112,8 +128,8 @@ bool is_named_as_picture(std::string_view path);
 /// A file read from its beginning to its end, byte by byte or line by line, through a small buffer.
 class ByteReader {
  public:
-  /// `path` is for messages, and so is `option`, which sets `max_bytes`. Throws DataError if the file is longer,
-  /// IoError if it is not regular.
+  /// `path` is for messages, and so is `option`, which sets `max_bytes`; empty if none does. Throws DataError if the
+  /// file is longer, IoError if it is not regular.
   ByteReader(FileDescriptor file, std::string path, std::int64_t max_bytes,
              std::string_view option = ".max_file_bytes");
 
@@ -126,6 +142,8 @@ class ByteReader {
   bool line(std::string& line, std::size_t max_bytes);
   /// The bytes at hand, at least one of them, which are then behind us; empty at the end.
   std::string_view block();
+  /// All that is left.
+  std::string rest();
 
  private:
   bool fill();

@@ -25,15 +25,11 @@ struct ImageFolder::State {
   State(const fs::path& root, const ImageFolderOptions& options) : folder{root}, limits{options.limits} {
     if (options.max_files < 0)
       throw InvalidArgument(fmt::format("ImageFolder: .max_files is {}: give at least 0", options.max_files));
-    auto left = static_cast<std::size_t>(options.max_files);
-    auto entries = folder.entries(".", left);
-    left -= entries.size();
+    detail::Folder::Search search{.left = static_cast<std::size_t>(options.max_files)};
+    auto entries = folder.entries(".", search.left);
+    search.left -= entries.size();
     for (auto& [name, kind] : entries) {
-      if (kind == detail::Folder::Kind::astray) {
-        throw DataError(
-            fmt::format("{} is a link that leads out of {}, nowhere or in a circle: put what it leads to in its place",
-                        detail::shown_path(folder.path_of(name)), detail::shown_path(root)));
-      }
+      if (kind == detail::Folder::Kind::astray) folder.refuse_link(name);
       if (kind == detail::Folder::Kind::folder) classes.push_back(std::move(name));
     }
     if (classes.empty()) {
@@ -41,13 +37,13 @@ struct ImageFolder::State {
                                   detail::shown_path(root)));
     }
     detail::PathIds ids;
-    for (std::size_t label = 0; label < classes.size(); ++label) add_class(label, left, ids);
+    for (std::size_t label = 0; label < classes.size(); ++label) add_class(label, search, ids);
     pictures.shrink_to_fit();
   }
 
-  /// `left` entries are allowed, and become less by those in the folder.
-  void add_class(std::size_t label, std::size_t& left, detail::PathIds& ids) {
-    auto files = folder.files_below(classes[label], left);
+  // One search for all classes: a folder that is linked into two of them would give its pictures two labels.
+  void add_class(std::size_t label, detail::Folder::Search& search, detail::PathIds& ids) {
+    auto files = folder.files_below(classes[label], search);
     const auto before = pictures.size();
     for (auto& path : files) {
       if (!detail::is_named_as_picture(path) && !detail::begins_as_picture(folder, path)) continue;

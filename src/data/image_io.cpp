@@ -2,6 +2,7 @@
 #include <sslmeme/core/files.hpp>
 #include <sslmeme/data/image_io.hpp>
 
+#include "core/rethrow.hpp"
 #include "data/decoders.hpp"
 #include "data/files.hpp"
 
@@ -26,6 +27,31 @@ void check_limits(const DecodeLimits& limits) {
       throw InvalidArgument(
           fmt::format(".limits.{} is {}; it must be positive: leave it out for its default", name, value));
   }
+}
+
+PictureFormat format_of(std::string_view bytes) {
+  using namespace std::string_view_literals;
+  if (bytes.starts_with("\xFF\xD8\xFF"sv)) return PictureFormat::jpeg;
+  if (bytes.starts_with("\x89PNG\r\n\x1A\n"sv)) return PictureFormat::png;
+  if (bytes.starts_with("RIFF"sv) && bytes.size() >= 12 && bytes.substr(8, 4) == "WEBP"sv) return PictureFormat::webp;
+  if (bytes.starts_with("GIF87a"sv) || bytes.starts_with("GIF89a"sv)) return PictureFormat::gif;
+  return bytes.starts_with("BM"sv) ? PictureFormat::bmp : PictureFormat::unknown;
+}
+
+Image decode_named(std::span<const std::byte> bytes, const DecodeLimits& limits, const std::filesystem::path& path) {
+  try {
+    return decode_image(bytes, limits);
+  } catch (const DataError&) {
+    rethrow_named([&](std::string_view what) { return fmt::format("{}: {}", shown_path(path), what); });
+  }
+}
+
+void check_bytes(std::int64_t bytes, const DecodeLimits& limits) {
+  if (bytes <= limits.max_bytes) return;
+  throw PictureError(
+      PictureFault::too_large,
+      fmt::format("{} bytes, more than the limit of {}: make the picture smaller or raise .limits.max_bytes", bytes,
+                  limits.max_bytes));
 }
 
 void check_size(std::string_view format, std::int64_t width, std::int64_t height, const DecodeLimits& limits) {
@@ -71,19 +97,22 @@ void on_white(const std::uint8_t* rgba, std::size_t pixels, std::uint8_t* rgb) {
 Image decode_image(std::span<const std::byte> bytes, const DecodeLimits& limits) {
   using namespace std::string_view_literals;
   detail::check_limits(limits);
-  if (std::cmp_greater(bytes.size(), limits.max_bytes)) {
-    throw PictureError(
-        PictureFault::too_large,
-        fmt::format("{} bytes, more than the limit of {}: make the picture smaller or raise .limits.max_bytes",
-                    bytes.size(), limits.max_bytes));
-  }
+  detail::check_bytes(static_cast<std::int64_t>(bytes.size()), limits);
   const std::string_view text{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  if (text.starts_with("\xFF\xD8\xFF"sv)) return detail::decode_jpeg(bytes, limits);
-  if (text.starts_with("\x89PNG\r\n\x1A\n"sv)) return detail::decode_png(bytes, limits);
-  const bool is_webp = text.starts_with("RIFF"sv) && text.size() >= 12 && text.substr(8, 4) == "WEBP"sv;
-  if (is_webp) return detail::decode_webp(bytes, limits);
-  if (text.starts_with("GIF87a"sv) || text.starts_with("GIF89a"sv)) return detail::decode_gif(bytes, limits);
-  if (text.starts_with("BM"sv)) return detail::decode_bmp(bytes, limits);
+  switch (detail::format_of(text)) {
+    case detail::PictureFormat::jpeg:
+      return detail::decode_jpeg(bytes, limits);
+    case detail::PictureFormat::png:
+      return detail::decode_png(bytes, limits);
+    case detail::PictureFormat::webp:
+      return detail::decode_webp(bytes, limits);
+    case detail::PictureFormat::gif:
+      return detail::decode_gif(bytes, limits);
+    case detail::PictureFormat::bmp:
+      return detail::decode_bmp(bytes, limits);
+    case detail::PictureFormat::unknown:
+      break;
+  }
   const auto format = text.starts_with("II*\0"sv) || text.starts_with("MM\0*"sv) ? "TIFF"sv : "unknown format"sv;
   if (text.empty()) throw PictureError(PictureFault::truncated, "no picture (empty file): replace the file");
   throw PictureError(PictureFault::unknown_format,
@@ -92,12 +121,7 @@ Image decode_image(std::span<const std::byte> bytes, const DecodeLimits& limits)
 
 Image read_image(const std::filesystem::path& path, const DecodeLimits& limits) {
   detail::check_limits(limits);
-  const auto bytes = detail::read_bytes(detail::open_file(path), limits.max_bytes, path);
-  try {
-    return decode_image(bytes, limits);
-  } catch (const PictureError& error) {
-    throw PictureError(error.fault(), fmt::format("{}: {}", path.string(), error.what()));
-  }
+  return detail::decode_named(detail::read_bytes(detail::open_file(path), limits.max_bytes, path), limits, path);
 }
 
 std::vector<std::byte> encode_png(const Image& image) {

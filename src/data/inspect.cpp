@@ -7,7 +7,6 @@
 #include <array>
 #include <numeric>
 #include <tuple>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -76,7 +75,8 @@ class Copies {
     for (std::size_t i = 0; i < scan_.size(); ++i) {
       if (scan_[i].readable) order_.push_back(i);
     }
-    std::ranges::sort(order_, {}, [&](std::size_t i) { return std::tuple{scan_[i].digest, scan_[i].caption, i}; });
+    std::ranges::sort(order_, {},
+                      [&](std::size_t i) { return std::tuple{scan_[i].digest, scan_[i].caption->hash, i}; });
   }
 
   void find_exact() {
@@ -89,8 +89,8 @@ class Copies {
       for (; content.end < order_.size() && scan_[order_[content.end]].digest == digest; ++content.end) {
         const auto i = order_[content.end];
         const auto split = scan_.split_of(i);
-        if (runs_.size() == content.first_run || runs_.back().caption != scan_[i].caption)
-          runs_.push_back({.caption = scan_[i].caption});
+        if (runs_.size() == content.first_run || runs_.back().caption != scan_[i].caption->hash)
+          runs_.push_back({.caption = scan_[i].caption->hash});
         runs_.back().splits |= std::uint64_t{1} << split;
         content_[i] = contents_.size();
         run_[i] = runs_.size() - 1;
@@ -208,14 +208,14 @@ class Reporter {
     std::vector<double> characters, words;
     for (auto i = scan_.begin(s); i < scan_.end(s); ++i) {
       const auto& facts = scan_[i];
-      if (!facts.has_text) continue;
-      if (facts.caption == 0) {
+      if (!facts.caption) continue;
+      if (facts.caption->hash == 0) {
         ++report.empty_captions;
         continue;
       }
-      characters.push_back(facts.characters);
-      words.push_back(facts.words);
-      if (!seen.insert(facts.caption).second) ++report.same_captions;
+      characters.push_back(facts.caption->characters);
+      words.push_back(facts.caption->words);
+      if (!seen.insert(facts.caption->hash).second) ++report.same_captions;
     }
     report.caption_characters = spread_of(std::move(characters));
     report.caption_words = spread_of(std::move(words));
@@ -229,8 +229,9 @@ class Reporter {
       if (!is_exact && near > i) continue;  // none is the largest
       ++(is_exact ? report.exact_duplicates : report.near_duplicates);
       const auto first = is_exact ? exact : near;
+      const auto words = scan_[i].caption->hash;  // 0 for none
       if (report.duplicates.size() < options_.listed)
-        report.duplicates.push_back(pair(i, first, is_exact, scan_[i].caption == scan_[first].caption));
+        report.duplicates.push_back(pair(i, first, is_exact, words != 0 && words == scan_[first].caption->hash));
     }
   }
 

@@ -172,7 +172,7 @@ struct DataLoader::State {
         "{} of {} samples cannot be read ({}), a larger share than .unreadable.abort_above = {}: repair or remove "
         "them; the last was {}",
         samples.size(), data.size(), fmt::join(counts, ", "), options.unreadable.abort_above,
-        detail::with_name(data, samples.back().position, samples.back().reason)));
+        detail::with_name(samples.back(), samples.back().reason)));
   }
 };
 

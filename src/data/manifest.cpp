@@ -2,14 +2,13 @@
 
 #include <sslmeme/core/error.hpp>
 
+#include "core/rethrow.hpp"
 #include "data/csv.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <limits>
-#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -32,20 +31,12 @@ bool is_inner(const std::string& given) {
          std::ranges::find(path, fs::path{".."}) == path.end();
 }
 
-std::string inner_path(const std::string& folder, const std::string& name) {
-  return folder.empty() || folder == "." ? name : folder.ends_with('/') ? folder + name : folder + "/" + name;
-}
-
 /// "benign", "hateful" and what else a label may be.
 std::string known_labels(const std::map<std::string, std::int64_t>& labels) {
   std::vector<std::string> names;
   names.reserve(labels.size());
   for (const auto& [name, value] : labels) names.push_back(in_quotes(name));
-  std::ranges::sort(names);
-  std::string list;
-  constexpr std::size_t max_names = 10;
-  for (std::size_t i = 0; i < std::min(names.size(), max_names); ++i) list += (i == 0 ? "" : ", ") + names[i];
-  return names.size() > max_names ? list + ", …" : list;
+  return listed(names);
 }
 
 /// The position of each wanted column in a header; the header's length where there is none.
@@ -74,11 +65,8 @@ Cell cell_at(const std::vector<std::string>& fields, std::size_t column) {
 
 }  // namespace
 
-std::optional<std::int64_t> whole_number(std::string_view text) {
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return {};
-  return number;
+std::string inner_path(const std::string& folder, const std::string& name) {
+  return folder.empty() || folder == "." ? name : folder.ends_with('/') ? folder + name : folder + "/" + name;
 }
 
 ManifestBuilder::ManifestBuilder(Folder folder, fs::path file, ManifestOptions options, RowRules rules)
@@ -229,54 +217,43 @@ ByteReader open_manifest(const Folder& folder, const std::string& file, std::int
 }
 
 void with_place(const std::string& file, const std::function<std::int64_t()>& line, const std::function<void()>& body) {
-  const auto placed = [&](const Error& error) {
-    return fmt::format("{}:{}: {}", shown_path(file), line(), error.what());
-  };
   try {
     body();
-  } catch (const PictureError& error) {
-    throw PictureError(error.fault(), placed(error));
-  } catch (const DataError& error) {
-    throw DataError(placed(error));
+  } catch (const DataError&) {
+    rethrow_named([&](std::string_view what) { return fmt::format("{}:{}: {}", shown_path(file), line(), what); });
   }
 }
 
-void add_json_lines(ByteReader& reader, ManifestBuilder& builder) {
+void for_each_line(ByteReader& reader, const std::function<void(std::string_view, std::int64_t)>& take) {
   std::string line;
   std::int64_t number = 0;
   with_place(
       reader.path(), [&] { return number; },
       [&] {
         for (number = 1; reader.line(line, max_row_bytes); ++number) {
-          if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-          builder.add(parse_meme_line(line, builder.options().columns), number);
+          if (line.find_first_not_of(" \t\r") != std::string::npos) take(line, number);
         }
       });
 }
 
+void add_json_lines(ByteReader& reader, ManifestBuilder& builder) {
+  for_each_line(reader, [&](std::string_view line, std::int64_t number) {
+    builder.add(parse_meme_line(line, builder.options().columns), number);
+  });
+}
+
 void add_csv_rows(ByteReader& reader, char separator, ManifestBuilder& builder,
                   const std::function<void(Row&)>& complete) {
-  std::int64_t number = 1;
+  CsvReader rows{reader, separator};
   with_place(
-      reader.path(), [&] { return number; },
+      reader.path(), [&] { return rows.line(); },
       [&] {
-        CsvReader rows{reader, separator};
-        const auto next = [&](std::vector<std::string>& fields) {
-          try {
-            const bool is_row = rows.next(fields);
-            number = rows.line();
-            return is_row;
-          } catch (const DataError&) {
-            number = rows.line();
-            throw;
-          }
-        };
         std::vector<std::string> header, fields;
-        if (!next(header)) throw DataError("empty: the first row must name the columns");
+        if (!rows.next(header)) throw DataError("empty: the first row must name the columns");
         auto columns = builder.options().columns;
         if (complete) columns.label.clear();
         const auto at = find_columns(header, columns);
-        while (next(fields)) {
+        while (rows.next(fields)) {
           if (fields.size() != header.size()) {
             throw DataError(fmt::format(
                 "{} fields, but the header has {}: put fields that hold separators or line ends into quotes",
@@ -290,7 +267,7 @@ void add_csv_rows(ByteReader& reader, char separator, ManifestBuilder& builder,
             cell->text = std::move(repaired);
           }
           if (complete) complete(row);
-          builder.add(std::move(row), number);
+          builder.add(std::move(row), rows.line());
         }
       });
 }

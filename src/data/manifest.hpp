@@ -78,8 +78,11 @@ void add_csv_rows(ByteReader& reader, char separator, ManifestBuilder& builder,
 /// Calls `body`; its DataErrors and PictureErrors are thrown again as "FILE:LINE: …" with what `line()` then says.
 void with_place(const std::string& file, const std::function<std::int64_t()>& line, const std::function<void()>& body);
 
-/// The whole number in `text`, if it is one that fits: digits, perhaps behind a minus.
-std::optional<std::int64_t> whole_number(std::string_view text);
+/// Calls `take` for each line that is not blank, of at most 1 MiB. Errors get file and line.
+void for_each_line(ByteReader& reader, const std::function<void(std::string_view line, std::int64_t number)>& take);
+
+/// The path of `name` in `folder`, which may be empty: within the root.
+std::string inner_path(const std::string& folder, const std::string& name);
 
 /// A Hateful Memes split, as MemeJsonl says.
 std::shared_ptr<const ManifestState> read_hateful_memes(const std::filesystem::path& root, const std::string& split,

@@ -25,11 +25,9 @@ namespace {
 
 /// What stands behind "there:" when a split is not.
 std::string splits_in(const Folder& folder) {
-  constexpr std::size_t max_entries = 100'000;  // enough for a hint
-  std::vector<std::string> names;
-  for (auto& entry : folder.entries(".", max_entries)) {
-    if (entry.name.ends_with(".jsonl")) names.push_back(std::move(entry.name));
-  }
+  constexpr std::size_t max_names = 100'000;  // enough for a hint
+  auto names = folder.names(max_names);
+  std::erase_if(names, [](const std::string& name) { return !name.ends_with(".jsonl"); });
   return names.empty() ? "no .jsonl file: make_memes writes such a folder" : listed(names);
 }
 

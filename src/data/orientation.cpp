@@ -36,14 +36,13 @@ Image oriented(Image image, int orientation) {
   // Where the upright picture's left and top lie in the stored one: EXIF 2.32, 4.6.4 A.
   const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  const std::ptrdiff_t stride = std::ptrdiff_t{3} * image.width;
+  const std::ptrdiff_t across = from_right ? -3 : 3, down = from_bottom ? -stride : stride;
+  const std::ptrdiff_t step_x = transposed ? down : across, step_y = transposed ? across : down;
+  const auto* base = image.row(from_bottom ? image.height - 1 : 0) + (from_right ? stride - 3 : 0);
   for (int y = 0; y < upright.height; ++y) {
     auto* out = upright.row(y);
-    for (int x = 0; x < upright.width; ++x, out += 3) {
-      const int across = transposed ? y : x, down = transposed ? x : y;
-      const auto* in = image.row(from_bottom ? image.height - 1 - down : down) +
-                       3 * (from_right ? image.width - 1 - across : across);
-      std::copy_n(in, 3, out);
-    }
+    for (int x = 0; x < upright.width; ++x, out += 3) std::copy_n(base + y * step_y + x * step_x, 3, out);
   }
   return upright;
 }

@@ -39,7 +39,7 @@ Cosines make_cosines() {
 
 std::uint64_t hash_of(const Image& small) {
   const auto luma = grayscale(small);
-  const auto cosines = make_cosines();
+  static const auto cosines = make_cosines();
   std::array<std::array<double, low>, side> rows{};  // [y][horizontal frequency]
   for (std::size_t y = 0; y < side; ++y) {
     const auto* pixel = luma.row(static_cast<int>(y));

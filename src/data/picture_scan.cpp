@@ -2,6 +2,8 @@
 
 #include <sslmeme/core/error.hpp>
 
+#include "core/shown.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <bit>
@@ -15,13 +17,6 @@
 namespace sslmeme::detail {
 
 namespace {
-
-/// The finisher of MurmurHash3: every bit of the input changes every bit of the result as likely as not.
-constexpr std::uint64_t mixed(std::uint64_t value) {
-  value = (value ^ value >> 33U) * 0xFF51AFD7ED558CCDU;
-  value = (value ^ value >> 33U) * 0xC4CEB9FE1A85EC53U;
-  return value ^ value >> 33U;
-}
 
 constexpr bool is_space(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
@@ -37,14 +32,6 @@ Digest picture_digest(const AnyDataset& data, std::size_t i, const Image& pictur
   return digest_of_bytes(std::as_bytes(std::span{picture.pixels}), size);
 }
 
-void note_text(const std::string& text, SampleFacts& facts) {
-  const auto caption = caption_facts(text);
-  facts.has_text = true;
-  facts.caption = caption.hash;
-  facts.characters = caption.characters;
-  facts.words = caption.words;
-}
-
 /// Sets `facts` from the whole sample.
 void read_sample(const AnyDataset& data, std::size_t i, SampleFacts& facts) {
   const auto sample = data.get(i);
@@ -54,7 +41,7 @@ void read_sample(const AnyDataset& data, std::size_t i, SampleFacts& facts) {
   facts.height = sample.picture.height;
   facts.id = sample.id;
   facts.label = sample.label;
-  note_text(sample.text, facts);
+  facts.caption = caption_facts(sample.text);
   facts.readable = true;
 }
 
@@ -74,7 +61,7 @@ UnreadableSample unreadable_sample(const AnyDataset& data, std::size_t i, Sample
   sample.source = data.source(i);
   try_read([&] { sample.id = facts.id = data.id(i); });
   try_read([&] { facts.label = data.label(i); });
-  try_read([&] { note_text(data.text(i), facts); });
+  try_read([&] { facts.caption = caption_facts(data.text(i)); });
   return sample;
 }
 
@@ -124,8 +111,7 @@ CaptionFacts caption_facts(std::string_view text) {
     while (end < text.size() && is_space(text[end]) == space) ++end;
     if (!space) {
       if (facts.words++ > 0) words += ' ';
-      std::ranges::transform(text.substr(at, end - at), std::back_inserter(words),
-                             [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+      words += ascii_lower(text.substr(at, end - at));
     }
     at = end;
   }
@@ -150,7 +136,7 @@ PictureScan::PictureScan(std::span<const NamedDataset> splits, const InspectOpti
     sample.reason = reason;
     const std::lock_guard lock{mutex};
     auto& [reasons, samples] = unreadable_[split];
-    ++reasons[fault ? std::string{name_of(*fault)} : "other"];
+    ++reasons[std::string{sample.fault_name()}];
     samples.emplace(position, std::move(sample));
     if (samples.size() > options.listed) samples.erase(std::prev(samples.end()));
   };

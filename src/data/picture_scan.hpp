@@ -34,14 +34,13 @@ struct CaptionFacts {
 CaptionFacts caption_facts(std::string_view text);
 
 struct SampleFacts {
-  bool readable = false, has_text = false;
+  bool readable = false;
   std::int64_t id = 0;
   std::optional<std::int64_t> label;
   int width = 0, height = 0;
   Digest digest;
   PictureSignature signature;
-  std::uint64_t caption = 0;  ///< CaptionFacts::hash
-  std::uint32_t characters = 0, words = 0;
+  std::optional<CaptionFacts> caption;  ///< of every readable sample, and of others whose words are known
 };
 
 /// Reads all samples of all splits, and numbers them through.

@@ -129,7 +129,7 @@ class TweetReader final : public nlohmann::json_sax<json> {
     return true;
   }
   bool label(bool is_hateful) {
-    if (!in_labels_ || depth_ != 3) return value("a number");
+    if (!in_labels_) return value("a number");
     ++tweet_.annotators;
     if (is_hateful) ++tweet_.hateful;
     return true;
@@ -204,21 +204,13 @@ std::unordered_map<std::string, std::string> read_test_labels(const Folder& fold
 /// The ids in a file of one a line, each with its line.
 std::vector<std::pair<std::int64_t, std::int64_t>> read_ids(ByteReader& reader) {
   std::vector<std::pair<std::int64_t, std::int64_t>> ids;
-  std::string line;
-  std::int64_t number = 0;
-  with_place(
-      reader.path(), [&] { return number; },
-      [&] {
-        for (number = 1; reader.line(line, max_row_bytes); ++number) {
-          const auto begin = line.find_first_not_of(" \t\r");
-          if (begin == std::string::npos) continue;
-          const auto text = std::string_view{line}.substr(begin, line.find_last_not_of(" \t\r") + 1 - begin);
-          const auto id = whole_number(text);
-          if (!id || *id < 0) throw DataError(fmt::format("{} is no tweet's id: give a whole number", in_quotes(text)));
-          if (std::cmp_equal(ids.size(), ManifestOptions{}.max_records)) throw DataError("too many rows");
-          ids.emplace_back(*id, number);
-        }
-      });
+  for_each_line(reader, [&](std::string_view line, std::int64_t number) {
+    const auto text = trimmed(line);
+    const auto id = natural_number(text);
+    if (!id) throw DataError(fmt::format("{} is no tweet's id: give a whole number", in_quotes(text)));
+    if (std::cmp_equal(ids.size(), ManifestOptions{}.max_records)) throw DataError("too many rows");
+    ids.emplace_back(*id, number);
+  });
   return ids;
 }
 
@@ -229,11 +221,9 @@ std::string picture_text(const Folder& folder, std::int64_t id) {
   if (!file.valid() && (errno == ENOENT || errno == ENOTDIR)) return {};
   if (!file.valid())
     throw IoError(fmt::format("cannot open {}: {}", shown_path(folder.path_of(path)), why_not_opened(errno)));
-  const auto bytes = read_bytes(file, max_row_bytes, folder.path_of(path));
+  const auto content = ByteReader{std::move(file), folder.path_of(path), max_row_bytes, ""}.rest();
   std::string text;
-  with_place(
-      folder.path_of(path), [] { return 1; },
-      [&] { text = read_json_text({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "img_text"); });
+  with_place(folder.path_of(path), [] { return 1; }, [&] { text = read_json_text(content, "img_text"); });
   return text;
 }
 
@@ -276,7 +266,7 @@ Manifest mami(const fs::path& root, const std::string& split, const PresetOption
   std::unordered_map<std::string, std::string> labels;
   if (is_test) {
     for (const auto& place : {rules.picture_folder, std::string{}}) {
-      const auto name = place.empty() ? "test_labels.txt" : place + "/test_labels.txt";
+      const auto name = detail::inner_path(place, "test_labels.txt");
       if (!labels.empty() || (!folder.has_file(name) && errno == ENOENT)) continue;
       labels = detail::read_test_labels(folder, name);
     }
@@ -307,7 +297,7 @@ Manifest harmeme(const fs::path& root, const std::string& split, const PresetOpt
   const auto above = detail::folder_of(beside);
   rules.picture_folder = beside;
   for (const auto* pictures : {"images", "img"}) {
-    const auto place = above.empty() ? pictures : above + "/" + pictures;
+    const auto place = detail::inner_path(above, pictures);
     if (rules.picture_folder == beside && folder.has_folder(place)) rules.picture_folder = place;
   }
   detail::ManifestBuilder builder{std::move(folder), root / file, rules, detail::RowRules::general};

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <system_error>
 #include <utility>
 
@@ -56,14 +55,6 @@ std::int64_t number_of(std::string_view field, std::string_view name, std::strin
     if (c < '0' || c > '7') reject(name, fmt::format("its {} is {}, no octal number", what, in_quotes(field)));
     value = value * 8 + (c - '0');  // of at most 12 digits
   }
-  return value;
-}
-
-/// Decimal digits, all of them.
-std::optional<std::int64_t> decimal(std::string_view text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value < 0) return std::nullopt;
   return value;
 }
 
@@ -205,7 +196,7 @@ std::string TarReader::content(std::string_view name, std::int64_t size, std::in
 void TarReader::read_pax(std::string_view records, bool global, Override& override) const {
   while (!records.empty()) {
     const auto space = records.find(' ');
-    const auto length = space == std::string_view::npos ? std::nullopt : decimal(records.substr(0, space));
+    const auto length = space == std::string_view::npos ? std::nullopt : natural_number(records.substr(0, space));
     if (!length || std::cmp_greater(*length, records.size()) || std::cmp_less(*length, space + 2) ||
         records[static_cast<std::size_t>(*length) - 1] != '\n')
       reject({}, fmt::format("the pax header at byte {} is malformed", position_));
@@ -223,7 +214,7 @@ void TarReader::read_pax(std::string_view records, bool global, Override& overri
       if (value.find('\0') != std::string_view::npos) reject(value, "its name holds a NUL");
       override.name = value;
     } else {
-      const auto size = decimal(value);
+      const auto size = natural_number(value);
       if (!size)
         reject(override.name, fmt::format("its pax size is {}, no number from 0 to 2^63 − 1", in_quotes(value)));
       override.size = size;

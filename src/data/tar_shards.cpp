@@ -1,5 +1,7 @@
 #include <sslmeme/data/tar_shards.hpp>
 
+#include "core/rethrow.hpp"
+#include "data/decoders.hpp"
 #include "data/files.hpp"
 #include "data/tar_reader.hpp"
 
@@ -8,8 +10,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <limits>
 #include <mutex>
 #include <span>
@@ -22,11 +22,10 @@
 namespace sslmeme {
 
 namespace fs = std::filesystem;
-using detail::in_quotes, detail::shown, detail::shown_path;
+using detail::in_quotes, detail::natural_number, detail::picture_extensions, detail::shown, detail::shown_path;
 
 namespace {
 
-constexpr std::array<std::string_view, 6> picture_extensions{"jpg", "jpeg", "png", "webp", "gif", "bmp"};
 constexpr int max_json_depth = 32;
 
 /// Where something lies within a shard.
@@ -58,18 +57,7 @@ std::optional<MemberName> split(std::string_view name) {
   const auto dot = name.find('.', base);
   if (dot == std::string_view::npos || dot == base) return std::nullopt;
   if (name.starts_with("__") && name.substr(0, name.find('/')).ends_with("__")) return std::nullopt;
-  MemberName parts{name.substr(0, dot), std::string{name.substr(dot + 1)}};
-  std::ranges::transform(parts.extension, parts.extension.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return parts;
-}
-
-std::optional<std::int64_t> whole_number(std::string_view text) {
-  std::int64_t value = 0;
-  const auto* const last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, value);
-  if (error != std::errc{} || end != last || text.starts_with('-')) return std::nullopt;
-  return value;
+  return MemberName{name.substr(0, dot), detail::ascii_lower(name.substr(dot + 1))};
 }
 
 /// What an open file is told by: one that was written anew holds other samples at the places of the index.
@@ -85,18 +73,16 @@ Stamp stamp_of(const detail::FileDescriptor& file, const fs::path& path) {
   return {status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
 }
 
-/// Runs `body`; what it throws is rethrown with `where` in front, as the same class.
-template <class Body>
-auto with_place(const std::string& where, const Body& body) {
-  const auto named = [&](const Error& error) { return fmt::format("{}: {}", where, error.what()); };
+/// Runs `body`; what it throws is rethrown with `where()` in front, as the same class.
+template <class Where, class Body>
+auto with_place(const Where& where, const Body& body) {
+  const auto named = [&](std::string_view what) { return fmt::format("{}: {}", where(), what); };
   try {
     return body();
-  } catch (const PictureError& error) {
-    throw PictureError(error.fault(), named(error));
-  } catch (const DataError& error) {
-    throw DataError(named(error));
-  } catch (const IoError& error) {
-    throw IoError(named(error));
+  } catch (const DataError&) {
+    detail::rethrow_named(named);
+  } catch (const IoError&) {
+    detail::rethrow_named(named);
   }
 }
 
@@ -175,7 +161,8 @@ struct TarShards::State {
     for (std::size_t shard = 0; shard < shards.size(); ++shard) {
       const auto file = open(static_cast<std::uint32_t>(shard));
       stamps.push_back(stamp_of(*file, shards[shard]));
-      with_place(shown_path(shards[shard]), [&] { add_shard(static_cast<std::uint32_t>(shard), *file); });
+      with_place([&] { return shown_path(shards[shard]); },
+                 [&] { add_shard(static_cast<std::uint32_t>(shard), *file); });
     }
     check_ids();
   }
@@ -218,7 +205,7 @@ struct TarShards::State {
     entry.key_begin = keys.size();
     entry.key_size = static_cast<std::uint32_t>(key.size());
     keys += key;
-    const auto number = options.number_ids ? whole_number(key) : std::nullopt;
+    const auto number = options.number_ids ? natural_number(key) : std::nullopt;
     entry.id = number ? *number : detail::stable_id(fmt::format("{}:{}", shards[shard].filename().string(), key));
   }
 
@@ -255,7 +242,7 @@ struct TarShards::State {
                         shown_path(shards[a.shard]), shown(key_of(a))));
       }
       throw DataError(fmt::format("{} and {} have the same id {}: {}", place_of(a), place_of(b), a.id,
-                                  options.number_ids && whole_number(key_of(a))
+                                  options.number_ids && natural_number(key_of(a))
                                       ? "where shards count anew, set .number_ids = false"
                                       : "give shards different file names"));
     }
@@ -298,29 +285,30 @@ struct TarShards::State {
   }
 
   std::string read_text(const Entry& entry) const {
-    auto text = with_place(place_of(entry, "txt"), [&] { return read_utf8(entry, entry.text); });
+    auto text = with_place([&] { return place_of(entry, "txt"); }, [&] { return read_utf8(entry, entry.text); });
     if (text.ends_with('\n')) text.pop_back();
     if (text.ends_with('\r')) text.pop_back();
     return text;
   }
 
   std::int64_t read_label(const Entry& entry) const {
-    return with_place(place_of(entry, "cls"), [&] {
-      const auto content = read_utf8(entry, entry.label);
-      std::string_view digits{content};
-      digits.remove_prefix(std::min(digits.find_first_not_of(" \t\r\n"), digits.size()));
-      digits.remove_suffix(digits.size() - (digits.find_last_not_of(" \t\r\n") + 1));
-      const auto number = whole_number(digits);
-      if (!number) throw DataError(fmt::format("{} is no label: write a whole number from 0", in_quotes(digits)));
-      return *number;
-    });
+    return with_place(
+        [&] { return place_of(entry, "cls"); },
+        [&] {
+          const auto content = read_utf8(entry, entry.label);
+          const auto digits = detail::trimmed(content);
+          const auto number = natural_number(digits);
+          if (!number) throw DataError(fmt::format("{} is no label: write a whole number from 0", in_quotes(digits)));
+          return *number;
+        });
   }
 
   Words read_words(const Entry& entry, bool text, bool label) const {
     Words words;
     const bool json = entry.json.there() && ((text && !entry.text.there()) || (label && !entry.label.there()));
     if (json) {
-      words = with_place(place_of(entry, "json"), [&] { return parse_words(read_utf8(entry, entry.json), options); });
+      words = with_place([&] { return place_of(entry, "json"); },
+                         [&] { return parse_words(read_utf8(entry, entry.json), options); });
     }
     if (text && entry.text.there()) words.text = read_text(entry);
     if (label && entry.label.there()) words.label = read_label(entry);
@@ -344,22 +332,17 @@ Sample TarShards::get(std::size_t i) const {
   const auto& entry = state_->entries[i];
   auto words = state_->read_words(entry, true, true);
   const auto encoded = bytes(i);
-  auto picture = with_place(source(i), [&] { return decode_image(encoded, state_->options.limits); });
+  auto picture = with_place([&] { return source(i); }, [&] { return decode_image(encoded, state_->options.limits); });
   return {std::move(picture), std::move(words.text), words.label, entry.id};
 }
 
 std::vector<std::byte> TarShards::bytes(std::size_t i) const {
   const auto& entry = state_->entries[i];
-  const auto most = state_->options.limits.max_bytes;
-  return with_place(source(i), [&] {
-    if (entry.picture.size > most) {
-      throw PictureError(
-          PictureFault::too_large,
-          fmt::format("{} bytes, more than the limit of {}: make the picture smaller or raise .limits.max_bytes",
-                      entry.picture.size, most));
-    }
-    return state_->read(entry, entry.picture);
-  });
+  return with_place([&] { return source(i); },
+                    [&] {
+                      detail::check_bytes(entry.picture.size, state_->options.limits);
+                      return state_->read(entry, entry.picture);
+                    });
 }
 
 std::int64_t TarShards::id(std::size_t i) const {

@@ -1,6 +1,8 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/data/transforms.hpp>
 
+#include "data/transform_options.hpp"
+
 #include "data/color_kernels.hpp"
 #include "data/resize.hpp"
 
@@ -14,6 +16,8 @@
 
 namespace sslmeme {
 
+using namespace detail;
+
 namespace {
 
 constexpr int max_edge = 1 << 15;
@@ -23,34 +27,6 @@ void check_edge(std::string_view name, int pixels) {
     throw InvalidArgument(fmt::format("{} is {}: must be within 1 and {} pixels", name, pixels, max_edge));
   }
 }
-
-void check_probability(std::string_view name, double p) {
-  if (!(p >= 0 && p <= 1)) throw InvalidArgument(fmt::format("{}.p is {}: must be within 0 and 1", name, p));
-}
-
-void check_range(std::string_view name, const std::array<double, 2>& range, double low, double high) {
-  if (!(range[0] >= low && range[0] <= range[1] && range[1] <= high)) {
-    throw InvalidArgument(
-        fmt::format("{} is {{{}, {}}}: must rise and lie within {} and {}", name, range[0], range[1], low, high));
-  }
-}
-
-void check_value(std::string_view name, double value, double low, double high) {
-  check_range(name, {value, value}, low, high);
-}
-
-/// Uniform among low … high.
-int draw_int(Rng& rng, int low, int high) {
-  return low + static_cast<int>(rng.below(static_cast<std::uint64_t>(high - low + 1)));
-}
-
-/// The corner pixels: top left, top right, bottom right, bottom left.
-std::array<Point, 4> corners_of(int width, int height) {
-  return {Point{0, 0}, Point{width - 1.0, 0}, Point{width - 1.0, height - 1.0}, Point{0, height - 1.0}};
-}
-
-// The smallest positive bound of ranges that must not hold 0.
-constexpr double tiny = 1e-6;
 
 struct Size {
   int width, height;

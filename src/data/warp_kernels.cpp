@@ -89,8 +89,8 @@ void bilinear_pixels(const Image& image, const double* m, int first, int y, int 
     const auto v = y + 0.5;
     const auto u0 = hn::Iota(d, first + 0.5), half = hn::Set(d, 0.5), zero = hn::Zero(d), none = hn::Set(d, outside);
     const auto width = hn::Set(d, image.width), height = hn::Set(d, image.height);
-    const auto along = [&](int k) { return hn::Set(d, m[k]); };
-    const auto down = [&](int k) { return hn::Set(d, m[k] * v); };
+    const auto along = [&](int k) HWY_ATTR { return hn::Set(d, m[k]); };
+    const auto down = [&](int k) HWY_ATTR { return hn::Set(d, m[k] * v); };
     for (int i = 0; i < n; i += static_cast<int>(hn::Lanes(d))) {  // past n too: the places have room
       const auto u = hn::Add(u0, hn::Set(d, i));
       const auto depth = hn::Add(hn::Add(hn::Mul(along(6), u), down(7)), hn::Set(d, 1.0));
@@ -121,12 +121,10 @@ void bilinear_pixels(const Image& image, const double* m, int first, int y, int 
     const auto* upper = image.row(top) + 3 * static_cast<std::ptrdiff_t>(left);
     const auto* lower = upper + 3 * static_cast<std::ptrdiff_t>(image.width);
     const auto dx = hn::Set(d, places.dx[i]), dy = hn::Set(d, places.dy[i]);
-    const auto value = [&](const std::uint8_t* from) {
-      return hn::PromoteTo(d, hn::PromoteTo(ints, hn::LoadU(bytes, from)));
-    };
-    const auto between = [](auto from, auto to, auto share) {
-      return hn::Add(from, hn::Mul(hn::Sub(to, from), share));
-    };
+    const auto value = [&](const std::uint8_t* from)
+                           HWY_ATTR { return hn::PromoteTo(d, hn::PromoteTo(ints, hn::LoadU(bytes, from))); };
+    const auto between = [](auto from, auto to, auto share)
+                             HWY_ATTR { return hn::Add(from, hn::Mul(hn::Sub(to, from), share)); };
     std::uint8_t pixel[4];
     for (std::size_t c = 0; c < 4; c += hn::Lanes(d)) {
       const auto above = between(value(upper + c), value(upper + 3 + c), dx);

@@ -1,5 +1,7 @@
 #include <sslmeme/nn/activation_checkpoint.hpp>
 
+#include <sslmeme/core/precision.hpp>
+
 #include "nn/buffer_snapshot.hpp"
 
 #include <ATen/Context.h>
@@ -13,58 +15,45 @@
 namespace sslmeme {
 namespace {
 
-/// While alive, autocast keeps the casts of weights that it makes; after that none is left, for the optimizer will move
-/// the weights and their casts would be of the old ones.
-class CastCache {
- public:
-  CastCache() { at::autocast::increment_nesting(); }
-  ~CastCache() {
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-  }
-  CastCache(const CastCache&) = delete;
-  CastCache& operator=(const CastCache&) = delete;
-};
-
 /// What a forward pass depends on beside its input.
 class Surroundings {
  public:
   explicit Surroundings(torch::Device device)
-      : device_{device},
-        autocast_{at::autocast::is_autocast_enabled(device.type())},
-        type_{at::autocast::get_autocast_dtype(device.type())} {
-    auto generator = at::globalContext().defaultGenerator(device_);
-    const std::lock_guard lock{generator.mutex()};
-    random_ = generator.get_state();
-  }
+      : device_{device}, precision_{precision_on(device.type())}, random_{random_state()} {}
 
   /// Calls `body` in these surroundings; the present ones come back.
   void restore_for(const std::function<void()>& body) const {
-    const Surroundings present{device_};
-    const CastCache casts;
-    apply();
+    const FullPrecision off{device_.type()};
+    const Autocast on{precision_, device_.type()};
+    const auto present = random_state();
+    set_random_state(random_);
     try {
       body();
     } catch (...) {
-      present.apply();
+      set_random_state(present);
       throw;
     }
-    present.apply();
+    set_random_state(present);
   }
 
  private:
-  void apply() const {
+  static Precision precision_on(torch::DeviceType device) {
+    if (!at::autocast::is_autocast_enabled(device)) return Precision::fp32;
+    return at::autocast::get_autocast_dtype(device) == torch::kHalf ? Precision::fp16 : Precision::bf16;
+  }
+  Tensor random_state() const {
     auto generator = at::globalContext().defaultGenerator(device_);
-    {
-      const std::lock_guard lock{generator.mutex()};
-      generator.set_state(random_);
-    }
-    at::autocast::set_autocast_enabled(device_.type(), autocast_);
-    at::autocast::set_autocast_dtype(device_.type(), type_);
+    const std::lock_guard lock{generator.mutex()};
+    return generator.get_state();
+  }
+  void set_random_state(const Tensor& state) const {
+    auto generator = at::globalContext().defaultGenerator(device_);
+    const std::lock_guard lock{generator.mutex()};
+    generator.set_state(state);
   }
 
   torch::Device device_;
-  bool autocast_;
-  torch::ScalarType type_;
+  Precision precision_;
   Tensor random_;
 };
 

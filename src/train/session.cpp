@@ -150,7 +150,12 @@ struct TrainingSession::State {
   double waited = 0;
   std::int64_t samples = 0;  ///< in this epoch, since this process began it
   bool epoch_is_complete = false;
-  std::size_t unreadable_noted = 0;
+  /// What quarantine.jsonl holds: so many of the loader's list, their positions with earlier ones, its text.
+  struct {
+    std::size_t noted = 0;
+    std::set<std::size_t> known;
+    std::string text;
+  } unreadable;
 
   void restore(const detail::TrainingState& checkpoint) {
     if (checkpoint.config_digest != directory->config_digest()) {
@@ -389,22 +394,25 @@ void TrainingSession::step(std::vector<Batch> parts, double wait, const MethodCa
 }
 
 void TrainingSession::note_unreadable(const Quarantine& quarantine) {
-  auto& noted = state_->unreadable_noted;
+  auto& [noted, known, text] = state_->unreadable;
   if (!state_->directory || quarantine.samples.size() == noted) return;
   const auto path = output_dir() / "quarantine.jsonl";
-  auto text = std::filesystem::exists(path) ? read_file(path) : std::string{};
-  std::set<std::size_t> known;
-  std::istringstream lines{text};
-  for (std::string line; std::getline(lines, line);) {
-    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_object() && json.contains("position")) known.insert(json["position"].get<std::size_t>());
+  if (noted == 0 && std::filesystem::exists(path)) {  // what the run had met before it was resumed
+    text = read_file(path);
+    std::istringstream lines{text};
+    for (std::string line; std::getline(lines, line);) {
+      const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (!json.is_object()) continue;
+      if (const auto at = json.find("position"); at != json.end() && at->is_number_unsigned())
+        known.insert(at->get<std::size_t>());
+    }
   }
   for (const auto& sample : quarantine.samples) {
-    if (known.contains(sample.position)) continue;
+    if (!known.insert(sample.position).second) continue;
     const nlohmann::json line{{"position", sample.position},
                               {"id", sample.id ? nlohmann::json(*sample.id) : nlohmann::json{}},
                               {"source", sample.source},
-                              {"fault", sample.fault ? name_of(*sample.fault) : "other"},
+                              {"fault", sample.fault_name()},
                               {"reason", sample.reason}};
     text += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
@@ -508,7 +516,8 @@ auto load_encoder(const std::filesystem::path& run, const std::string& node, Mak
         fmt::format("{} has no node \"{}\" with an encoder; it has: {}", run.string(), node, fmt::join(names, ", ")));
   }
   auto encoder = make(nodes.at(node).at("encoder").dump());
-  load_weights(run / "model.safetensors", *encoder, "nodes." + node + ".encoder.");
+  load_weights(run / "model.safetensors", *encoder,
+               {.format = WeightFormat::own, .prefix = "nodes." + node + ".encoder."});
   return encoder;
 }
 

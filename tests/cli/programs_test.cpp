@@ -191,6 +191,8 @@ TEST_CASE("A table and folders of pictures are trained on as they are, and a tab
     const auto first = sslmeme::test::bytes_of(data / "test_seen.jsonl");
     const auto again = columns + std::string{" --layout csv --split train --dev 0.25 --test 0.25"};
     CHECK(run(split, data.string() + again).code == 1);  // there already
+    const auto whole = columns + std::string{" --layout csv --split train --dev 0.9 --test 0.1 --overwrite"};
+    CHECK(run(split, data.string() + whole).code == 0);  // 1 − 0.9 − 0.1 is less than 0 in binary
     CHECK(run(split, data.string() + again + " --overwrite").code == 0);
     CHECK(sslmeme::test::bytes_of(data / "test_seen.jsonl") == first);
   }

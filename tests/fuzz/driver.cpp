@@ -146,7 +146,7 @@ Options parse(int count, char** arguments) {
   }
   std::ranges::sort(options.inputs);
   for (const auto& path : options.inputs)
-    if (read(path).size() > max_input_bytes)
+    if (fs::file_size(path) > max_input_bytes)
       throw std::runtime_error(fmt::format("{} has over {} bytes", path.string(), max_input_bytes));
   if (options.inputs.empty()) throw std::runtime_error("no input: give files or a folder of them");
   return options;
@@ -167,6 +167,7 @@ class Child {
     for (const auto& path : options_.inputs) {
       auto input = read(path);
       execute(input);
+      reached_something_new();
       keep(std::move(input));
       ++shared_.replayed;
     }
@@ -202,7 +203,6 @@ class Child {
   }
 
   void keep(Bytes input) {
-    reached_something_new();
     corpus_bytes_ += input.size();
     if (corpus_bytes_ <= max_corpus_bytes) corpus_.push_back(std::move(input));
     shared_.corpus = corpus_.size();

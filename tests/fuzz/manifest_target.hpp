@@ -28,11 +28,11 @@ class ManifestFolder {
     return expect_errors([&] {
       const Manifest data{folder_.path, file, options};
       require(data.records().size() == data.size(), "records that do not add up");
+      const auto root = std::filesystem::canonical(folder_.path).string();
       for (const auto& record : data.records()) {
         require(record.label.value_or(0) >= 0, "a negative label");
         const auto path = std::filesystem::canonical(folder_ / record.picture);
-        require(path.string().starts_with(std::filesystem::canonical(folder_.path).string()) &&
-                    std::filesystem::is_regular_file(path),
+        require(path.string().starts_with(root) && std::filesystem::is_regular_file(path),
                 "a picture outside the folder");
       }
       for (std::size_t i = 0; i < std::min<std::size_t>(data.size(), 2); ++i)

@@ -96,6 +96,15 @@ TEST_CASE("what is no CSV is refused in one line, and soon") {
   CHECK_THROWS_MATCHES(read(content), DataError, MessageMatches(ContainsSubstring(message)));
 }
 
+TEST_CASE("a broken byte-order mark is an error of the first row, not of the reader's making") {
+  const test::TemporaryFolder folder;
+  ByteReader reader{open_file(folder.write("rows", "\xEF\xBBid,img")), "rows", 100};
+  CsvReader csv{reader, ','};
+  std::vector<std::string> fields;
+  CHECK_THROWS_MATCHES(csv.next(fields), DataError, MessageMatches(ContainsSubstring("broken byte-order mark")));
+  CHECK(csv.line() == 1);
+}
+
 TEST_CASE("a field may be as long as a row and a row as wide as the cap") {
   CHECK(read(std::string(1 << 20, 'x')).rows.front().front().size() == 1 << 20);
   CHECK(read(std::string(1023, ',')).rows.front().size() == 1024);

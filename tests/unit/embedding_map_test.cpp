@@ -130,8 +130,10 @@ TEST_CASE("t-SNE bears duplicates and any scale") {
   CHECK(torch::isfinite(map.points).all().item<bool>());
   CHECK(std::isfinite(map.kl));
   const auto noisy = torch::eye(2, 4).index_select(0, labels) + 0.1 * torch::randn({40, 4});
-  for (const double scale : {1e-6, 1e6})
-    CHECK(neighbours_agree(sm::tsne_map(scale * noisy, {.perplexity = 5, .iterations = 400}).points, labels) == 1);
+  const auto expected = sm::tsne_map(noisy, {.perplexity = 5, .iterations = 400});
+  CHECK(neighbours_agree(expected.points, labels) > 0.9);
+  for (const double scale : {0x1p-20, 0x1p20})  // powers of two: nothing is rounded otherwise
+    CHECK(torch::equal(sm::tsne_map(scale * noisy, {.perplexity = 5, .iterations = 400}).points, expected.points));
 }
 
 TEST_CASE("What cannot be drawn is refused") {

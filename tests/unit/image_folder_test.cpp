@@ -141,6 +141,14 @@ TEST_CASE("links that stay inside are followed, others are errors and none is fo
     fs::create_directory_symlink("wild", root / "rose/tame");
     refused("by two ways");
   }
+  SECTION("a class that is a link to another, whose pictures would have two labels") {
+    fs::create_directory_symlink("rose", root / "tulip");
+    refused((root / "tulip").string() + " by two ways");
+  }
+  SECTION("a folder linked into two classes") {
+    fs::create_directory_symlink("../rose/wild", root / "snail/wild");
+    refused("snail/wild by two ways");
+  }
 }
 
 TEST_CASE("pipes are not opened, and what is too deep or too much is an error") {

@@ -184,6 +184,16 @@ TEST_CASE("an exact copy of a near copy is exact, and copies of copies are count
   CHECK(picture_groups(data) == std::vector<std::size_t>(5, 0));
 }
 
+TEST_CASE("copies without words do not have the same words") {
+  const InMemory data;
+  data.add(wave_picture(1), "");
+  data.add(wave_picture(1), " ");
+  const auto split = inspect_one(data);
+  REQUIRE(split.duplicates.size() == 1);
+  CHECK(split.duplicates[0].exact);
+  CHECK_FALSE(split.duplicates[0].same_caption);
+}
+
 TEST_CASE("the words count as known where any copy has them") {
   const InMemory train, test;
   const auto original = wave_picture(1), smaller = resize(original, 72, 54);

@@ -23,6 +23,7 @@
 
 #include "batches.hpp"
 #include "files.hpp"
+#include "letters.hpp"
 
 namespace sslmeme {
 namespace {
@@ -60,23 +61,11 @@ struct Synthetic {
   }
 };
 
-/// One token a character.
-struct Letters final : Tokenizer {
-  std::vector<std::int64_t> encode(std::string_view text, std::int64_t max_length) const override {
-    std::vector<std::int64_t> ids(text.begin(), text.end());
-    ids.resize(std::min(ids.size(), static_cast<std::size_t>(max_length)));
-    return ids;
-  }
-  std::int64_t vocabulary_size() const override { return 128; }
-  std::int64_t pad_id() const override { return 0; }
-  std::string token(std::int64_t id) const override { return {static_cast<char>(id)}; }
-};
-
 LoaderOptions with_workers(int workers) {
   return {.batch_size = batch_size,
           .workers = workers,
           .seed = 7,
-          .tokenizer = std::make_shared<Letters>(),
+          .tokenizer = std::make_shared<test::Letters>(),
           .max_tokens = 6};
 }
 

@@ -18,7 +18,10 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <limits>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "files.hpp"
 
@@ -27,6 +30,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::EndsWith;
 using Catch::Matchers::MessageMatches;
 using namespace std::string_literals;
 
@@ -155,6 +159,7 @@ TEST_CASE("a bad row is named by file, line and what is wrong with it") {
   };
   const auto [file, content, message] = GENERATE(values<Case>({
       {"a.csv", "", ":1: empty"},
+      {"a.csv", "\xEF\xBBid,img,text,label\n", "a.csv:1: begins with a broken byte-order mark"},
       {"a.csv", "id,img,label\n", ":1: no column \"text\"; there: id, img, label"},
       {"a.csv", "id\timg\ttext\tlabel\n",
        ":1: no column \"id\"; there: id\\timg\\ttext\\tlabel: set .columns and .format"},
@@ -316,6 +321,57 @@ TEST_CASE("folders are not left, by the kernel's word or step by step") {
   CHECK(width(std::string(5000, 'x')) == -ENAMETOOLONG);
   CHECK(detail::open_beneath_by_steps(folder, "other/img", O_RDONLY | O_DIRECTORY).valid());
   CHECK(detail::open_beneath_by_steps(folder, ".", O_RDONLY | O_DIRECTORY).valid());
+}
+
+TEST_CASE("a folder says what it holds, or the true reason why it cannot") {
+  const test::TemporaryFolder root, outside;
+  fs::create_directories(root / "in/deep");
+  REQUIRE(::mkfifo((root / "in/pipe").c_str(), 0600) == 0);
+  root.write("in/file", "");
+  root.write("in/.hidden", "");
+  fs::create_symlink("file", root / "in/to_file");
+  fs::create_directory_symlink("../in/deep", root / "in/to_folder");
+  fs::create_symlink("pipe", root / "in/to_pipe");
+  fs::create_symlink("nowhere", root / "in/broken");
+  fs::create_directory_symlink(outside.path, root / "out");
+  fs::create_symlink("round", root / "round");
+  const detail::Folder folder{root.path};
+  using Kind = detail::Folder::Kind;
+  std::vector<std::pair<std::string, Kind>> found;
+  for (const auto& [name, kind] : folder.entries("in", 7)) found.emplace_back(name, kind);
+  CHECK((found == std::vector<std::pair<std::string, Kind>>{{"broken", Kind::astray},
+                                                            {"deep", Kind::folder},
+                                                            {"file", Kind::file},
+                                                            {"pipe", Kind::other},
+                                                            {"to_file", Kind::file},
+                                                            {"to_folder", Kind::folder},
+                                                            {"to_pipe", Kind::other}}));
+  CHECK_THROWS_MATCHES(folder.entries("in", 6), DataError, MessageMatches(ContainsSubstring("more files")));
+  CHECK(folder.names(3) == std::vector<std::string>{"in", "out", "round"});
+  CHECK(folder.names(2).size() == 2);
+
+  const auto [name, why] = GENERATE(values<std::pair<std::string, std::string>>({
+      {"gone", "No such file or directory"},
+      {"in/file", "Not a directory"},
+      {"round", "Too many levels of symbolic links"},
+      {"out", "it leads out of the folder"},
+  }));
+  CHECK_THROWS_MATCHES(folder.entries(name, 10), IoError,
+                       MessageMatches(ContainsSubstring("cannot list") && EndsWith(": " + why)));
+}
+
+TEST_CASE("text is trimmed, lowered, repaired and read as a number") {
+  CHECK(detail::trimmed(" \t\v a b\r\n\f") == "a b");
+  CHECK(detail::trimmed(" \n ").empty());
+  CHECK(detail::ascii_lower("JPG@[É") == "jpg@[É");
+  CHECK(detail::whole_number("-9223372036854775808") == std::numeric_limits<std::int64_t>::min());
+  CHECK(detail::natural_number("9223372036854775807") == std::numeric_limits<std::int64_t>::max());
+  for (const auto* text : {"", "-", "+1", " 1", "1 ", "1.0", "9223372036854775808"})
+    CHECK_FALSE(detail::whole_number(text));
+  CHECK_FALSE(detail::natural_number("-1"));
+  CHECK_FALSE(detail::natural_number("-0"));
+  CHECK(detail::repaired_utf8("\xFFé\xC3"s + "a\xE2\x82"s, "?") == "?é?a??");
+  CHECK(detail::repaired_utf8("plain é") == "plain é");
 }
 
 TEST_CASE("what strangers wrote is shown short and without its tricks") {

@@ -16,6 +16,8 @@
 
 #include "one_thread.hpp"
 
+#include "letters.hpp"
+
 namespace sslmeme {
 namespace {
 
@@ -34,21 +36,10 @@ struct Memes {
   }
 };
 
-struct Letters final : Tokenizer {
-  std::vector<std::int64_t> encode(std::string_view text, std::int64_t max_length) const override {
-    std::vector<std::int64_t> ids(text.begin(), text.end());
-    ids.resize(std::min(ids.size(), static_cast<std::size_t>(max_length)));
-    return ids;
-  }
-  std::int64_t vocabulary_size() const override { return 128; }
-  std::int64_t pad_id() const override { return 0; }
-  std::string token(std::int64_t id) const override { return {static_cast<char>(id)}; }
-};
-
 DataLoader loader_of(LoaderOptions options) {
   options.shuffle = false;
   options.drop_last = false;
-  options.tokenizer = std::make_shared<Letters>();
+  options.tokenizer = std::make_shared<test::Letters>();
   return {Memes{}, eval_views({.size = 32}), std::move(options)};
 }
 

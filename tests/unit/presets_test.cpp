@@ -19,6 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::EndsWith;
 using Catch::Matchers::MessageMatches;
 
 struct Folder : test::TemporaryFolder {
@@ -171,6 +172,10 @@ TEST_CASE("MMHS150K: what is wrong is named with its file") {
   SECTION("pictures and their words") {
     root.add("img_txt/1063020048816660480.json", "{\"img_text\": 3}");
     refused("img_txt/1063020048816660480.json:1: \"img_text\" must be a string");
+    root.add("img_txt/1063020048816660480.json", R"({"img_text": ")" + std::string(1 << 20, 'x') + "\"}");
+    CHECK_THROWS_MATCHES(mmhs150k(root.path, "val"), DataError,
+                         MessageMatches(ContainsSubstring("1063020048816660480.json has ") &&
+                                        EndsWith("more than the limit of 1048576: shorten it")));
     fs::remove_all(root / "img_txt");
     fs::remove(root / "img_resized/1063020048816660480.jpg");
     CHECK_THROWS_AS(mmhs150k(root.path, "val"), PictureError);

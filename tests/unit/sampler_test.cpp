@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "batches.hpp"
+#include "letters.hpp"
 
 namespace sslmeme {
 namespace {
@@ -187,18 +188,8 @@ TEST_CASE("LengthBuckets have every sample once and a fifth of the padding") {
   CHECK_THROWS_MATCHES((LengthBuckets{lengths, 0}), InvalidArgument, MessageMatches(ContainsSubstring("window is 0")));
 }
 
-/// One token a character.
-struct Letters final : Tokenizer {
-  std::vector<std::int64_t> encode(std::string_view text, std::int64_t max_length) const override {
-    return std::vector<std::int64_t>(std::min(text.size(), static_cast<std::size_t>(max_length)), 1);
-  }
-  std::int64_t vocabulary_size() const override { return 2; }
-  std::int64_t pad_id() const override { return 0; }
-  std::string token(std::int64_t id) const override { return std::to_string(id); }
-};
-
 TEST_CASE("text_lengths are those of the tokens") {
-  const auto lengths = text_lengths(Uneven{.samples = 60}, Letters{}, 16);
+  const auto lengths = text_lengths(Uneven{.samples = 60}, test::Letters{}, 16);
   REQUIRE(lengths.size() == 60);
   CHECK(lengths[0] == 1);
   CHECK(lengths[14] == 15);

@@ -40,7 +40,7 @@ struct PicturePair {
   std::int64_t id = 0, other_id = 0;  ///< the later sample, and the first one that has its picture
   std::string source, other_source;
   bool exact = false;         ///< the same bytes; otherwise near, as is_near says
-  bool same_caption = false;  ///< a sample with that picture, exact or near, has the same words too
+  bool same_caption = false;  ///< the same words too: in a split those of the first one, of a leak those of any
   bool operator==(const PicturePair&) const = default;
 };
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,9 @@ struct UnreadableSample {
   std::string source;                 ///< of the dataset: its file, say; may be empty
   std::optional<PictureFault> fault;  ///< none where the error was no PictureError
   std::string reason;                 ///< the error's message
+
+  /// name_of(fault), or "other" without one.
+  std::string_view fault_name() const { return fault ? name_of(*fault) : "other"; }
 };
 
 /// What a loader could not read since it was made.
@@ -38,7 +42,7 @@ struct Quarantine {
   std::vector<UnreadableSample> samples;  ///< each once, in the order in which the batches came upon them
   std::int64_t substituted = 0;           ///< rows of batches that another sample took, over all epochs
 
-  /// How many of `samples` have which fault, by its name_of or "other"; none that is 0.
+  /// How many of `samples` have which fault, by its fault_name(); none that is 0.
   std::vector<std::pair<std::string, std::int64_t>> counts() const;
 };
 
