@@ -2,18 +2,53 @@
 
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/memory.hpp>
+#include <sslmeme/nn/weights.hpp>
 
 #include <fmt/format.h>
 
 #include <filesystem>
 #include <iostream>
 #include <map>
+#include <optional>
 
 namespace examples {
 namespace {
 
+/// Writes the value of a key; false for one that it does not take.
+using Field = std::function<bool(const std::string&)>;
+using Fields = std::map<std::string, Field>;
+
+/// A number, into any arithmetic type.
+template <class T>
+Field number(T& target) {
+  return [&target](const std::string& text) {
+    double value = 0;
+    if (!CLI::detail::lexical_cast(text, value)) return false;
+    target = static_cast<T>(value);
+    return static_cast<double>(target) == value;
+  };
+}
+
+Field rate(std::optional<double>& target) {
+  return [&target](const std::string& text) { return CLI::detail::lexical_cast(text, target.emplace()); };
+}
+
+Field flag(bool& target) {
+  return [&target](const std::string& text) {
+    target = text == "1";
+    return target || text == "0";
+  };
+}
+
+Field pooling(std::optional<sm::Pooling>& target) {
+  return [&target](const std::string& text) {
+    target = text == "mean" ? sm::Pooling::mean : sm::Pooling::first;
+    return text == "mean" || text == "first";
+  };
+}
+
 /// Splits NAME:key=value,… and writes each value through `fields`. Returns NAME.
-std::string parse_encoder(const std::string& text, const std::map<std::string, std::function<void(double)>>& fields) {
+std::string parse_encoder(const std::string& text, const Fields& fields) {
   const auto colon = text.find(':');
   if (colon == std::string::npos) return text;
   for (const auto& item : CLI::detail::split(text.substr(colon + 1), ',')) {
@@ -25,20 +60,32 @@ std::string parse_encoder(const std::string& text, const std::map<std::string, s
       throw sm::InvalidArgument(
           fmt::format("\"{}\" in the encoder \"{}\" is no key=value with a known key: {}", item, text, known));
     }
-    double value = 0;
-    if (!CLI::detail::lexical_cast(item.substr(equals + 1), value)) {
-      throw sm::InvalidArgument(fmt::format("\"{}\" in the encoder \"{}\" has no number after \"=\"", item, text));
+    if (!field->second(item.substr(equals + 1))) {
+      throw sm::InvalidArgument(
+          fmt::format("\"{}\" in the encoder \"{}\" has no value that {} takes", item, text, field->first));
     }
-    field->second(value);
   }
   return text.substr(0, colon);
 }
 
-constexpr int exit_interrupted = 75;
+/// What an encoder on the command line has beside its architecture.
+struct Extras {
+  bool grad_checkpointing = false;
+  std::string weights = {};
 
-auto whole(std::int64_t& target) {
-  return [&target](double value) { target = static_cast<std::int64_t>(value); };
-}
+  void add_to(Fields& fields) {
+    fields.emplace("grad_checkpointing", flag(grad_checkpointing));
+    fields.emplace("weights", [this](const std::string& text) { return !(weights = text).empty(); });
+  }
+  void apply_to(sm::Backbone& encoder) const {
+    encoder.set_grad_checkpointing(grad_checkpointing);
+    if (weights.empty()) return;
+    const auto report = sm::load_weights(weights, encoder, sm::without_head({.resample = true}));
+    std::cerr << fmt::format("{}: {}\n", weights, report.summary());
+  }
+};
+
+constexpr int exit_interrupted = 75;
 
 }  // namespace
 
@@ -64,27 +111,33 @@ int run_program(CLI::App& app, int argc, char** argv, const std::function<void()
 }
 
 sm::ImageEncoder parse_image_encoder(const std::string& text, sm::ImageEncoderOptions options) {
-  bool checkpointing = false;
-  const auto name = parse_encoder(text, {{"image_size", whole(options.image_size)},
-                                         {"patch_size", whole(options.patch_size)},
-                                         {"width", whole(options.width)},
-                                         {"depth", whole(options.depth)},
-                                         {"grad_checkpointing", [&](double value) { checkpointing = value != 0; }}});
-  if (!name.starts_with("vit")) options.patch_size = 0;
+  Extras extras;
+  Fields fields{{"image_size", number(options.image_size)},
+                {"patch_size", number(options.patch_size)},
+                {"width", number(options.width)},
+                {"depth", number(options.depth)},
+                {"pooling", pooling(options.pooling)},
+                {"drop_rate", number(options.drop_rate)},
+                {"proj_drop_rate", number(options.proj_drop_rate)},
+                {"attn_drop_rate", number(options.attn_drop_rate)},
+                {"drop_path_rate", number(options.drop_path_rate)},
+                {"patch_drop_rate", number(options.patch_drop_rate)}};
+  extras.add_to(fields);
+  const auto name = parse_encoder(text, fields);
   auto encoder = sm::image_encoder(name, options);
-  encoder->set_grad_checkpointing(checkpointing);
+  extras.apply_to(*encoder);
   return encoder;
 }
 
 sm::TextEncoder parse_text_encoder(const std::string& text, sm::TextEncoderOptions options) {
-  bool checkpointing = false;
-  const auto name = parse_encoder(text, {{"grad_checkpointing", [&](double value) { checkpointing = value != 0; }},
-                                         {"width", whole(options.width)},
-                                         {"depth", whole(options.depth)},
-                                         {"max_tokens", whole(options.max_tokens)},
-                                         {"dropout", [&](double value) { options.dropout = value; }}});
+  Extras extras;
+  Fields fields{{"width", number(options.width)},      {"depth", number(options.depth)},
+                {"dropout", rate(options.dropout)},    {"attention_dropout", rate(options.attention_dropout)},
+                {"pooling", pooling(options.pooling)}, {"max_tokens", number(options.max_tokens)}};
+  extras.add_to(fields);
+  const auto name = parse_encoder(text, fields);
   auto encoder = sm::text_encoder(name, options);
-  encoder->set_grad_checkpointing(checkpointing);
+  extras.apply_to(*encoder);
   return encoder;
 }
 

@@ -26,8 +26,8 @@ struct Interrupted {};
 int run_program(CLI::App& app, int argc, char** argv, const std::function<void()>& body);
 
 /// An encoder on the command line: NAME or NAME:key=value,key=value with the keys of ImageEncoderOptions or
-/// TextEncoderOptions, e.g. vit_tiny_patch16_224:patch_size=8,width=96,depth=4, or grad_checkpointing=1. The rest of
-/// `options` stays as given.
+/// TextEncoderOptions, e.g. vit_tiny_patch16_224:patch_size=8,width=96,depth=4, or grad_checkpointing=1, or
+/// weights=FILE, which is told of on stderr. The rest of `options` stays as given.
 sm::ImageEncoder parse_image_encoder(const std::string& text, sm::ImageEncoderOptions options);
 sm::TextEncoder parse_text_encoder(const std::string& text, sm::TextEncoderOptions options);
 

@@ -23,6 +23,7 @@
 #include <sslmeme/data/manifest.hpp>
 #include <sslmeme/data/meme_jsonl.hpp>
 #include <sslmeme/data/perceptual_hash.hpp>
+#include <sslmeme/data/picture_folder.hpp>
 #include <sslmeme/data/presets.hpp>
 #include <sslmeme/data/quarantine.hpp>
 #include <sslmeme/data/sampler.hpp>
@@ -67,6 +68,7 @@
 #include <sslmeme/nn/activation_checkpoint.hpp>
 #include <sslmeme/nn/backbone.hpp>
 #include <sslmeme/nn/bert.hpp>
+#include <sslmeme/nn/clip.hpp>
 #include <sslmeme/nn/fusion.hpp>
 #include <sslmeme/nn/heads.hpp>
 #include <sslmeme/nn/resnet.hpp>
@@ -75,6 +77,7 @@
 #include <sslmeme/nn/weights.hpp>
 #include <sslmeme/testing/loss_contract.hpp>
 #include <sslmeme/text/tokenizer.hpp>
+#include <sslmeme/text/clip_bpe.hpp>
 #include <sslmeme/text/wordpiece.hpp>
 #include <sslmeme/train/average.hpp>
 #include <sslmeme/train/callback.hpp>

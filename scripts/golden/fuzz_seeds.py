@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the seeds of tests/fuzz that are pictures or archives: small, and of every kind that the decoders tell apart. Needs
+"""Writes the seeds of tests/fuzz that are pictures, archives or tensors: small, and of every kind that the decoders tell apart. Needs
 Pillow. Seeds that are text, and inputs that once were findings, lie beside them and stay."""
 import io
+import json
 import pathlib
 import struct
 import tarfile
@@ -99,3 +100,17 @@ write("tar", "folders.tar", aligned(archive(tarfile.USTAR_FORMAT, ("f" * 70 + "/
 write("tar", "gnu.tar", aligned(archive(tarfile.GNU_FORMAT, ("n" * 120 + ".png", tiny))))
 write("tar", "pax.tar", aligned(archive(tarfile.PAX_FORMAT, ("n" * 120 + ".png", tiny), ("2.png", tiny))))
 write("tar", "twice.tar", aligned(archive(tarfile.USTAR_FORMAT, ("1.png", tiny), ("2.png", tiny), ("1.txt", b"again"))))
+
+
+def safetensors(header, data):
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+write("safetensors", "unaligned", safetensors({"a": entry("I8", [3], 0, 3), "b": entry("F64", [1], 3, 11)}, bytes(11)))
+write("safetensors", "disordered", safetensors({"b": entry("U16", [2], 2, 6), "a": entry("F8_E4M3", [2], 0, 2), "e": entry("F32", [0], 2, 2)}, bytes(6)))
+write("safetensors", "escapes", safetensors({"__metadata__": {"\u00e4": "\x01\U0001f600"}, "\"\n\u2028": entry("U64", [], 0, 8)}, bytes(8)))

@@ -2,65 +2,37 @@
 
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/random.hpp>
-#include <sslmeme/nn/bert.hpp>
-#include <sslmeme/nn/resnet.hpp>
-#include <sslmeme/nn/vit.hpp>
 
 #include "core/near_names.hpp"
+#include "core/shown.hpp"
+#include "nn/families.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+template <class T>
+struct nlohmann::adl_serializer<std::optional<T>> {
+  static void to_json(json& j, const std::optional<T>& value) { value ? j = *value : j = nullptr; }
+  static void from_json(const json& j, std::optional<T>& value) {
+    value = j.is_null() ? std::nullopt : std::optional<T>{j.get<T>()};
+  }
+};
+
 namespace sslmeme {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ImageEncoderOptions, image_size, patch_size, width, depth, num_classes, seed,
-                                   dynamic_img_size)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TextEncoderOptions, vocabulary_size, max_tokens, width, depth, dropout, seed)
+NLOHMANN_JSON_SERIALIZE_ENUM(Pooling, {{Pooling::mean, "mean"}, {Pooling::first, "first"}})
+// An option that a description lacks, since it is older, has its default.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ImageEncoderOptions, image_size, patch_size, width, depth, num_classes,
+                                                seed, dynamic_img_size, pooling, drop_rate, proj_drop_rate,
+                                                attn_drop_rate, drop_path_rate, patch_drop_rate)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TextEncoderOptions, vocabulary_size, max_tokens, width, depth, dropout,
+                                                attention_dropout, pooling, seed)
 
 namespace {
 
-std::int64_t value_or(std::int64_t value, std::int64_t fallback) {
-  if (value < 0)
-    throw InvalidArgument(
-        fmt::format("an encoder option is {}; sizes must be positive, 0 takes the name's own", value));
-  return value > 0 ? value : fallback;
-}
-
-BackboneRegistry::ImageMaker resnet_maker(ResNetOptions family) {
-  return [family](const ImageEncoderOptions& o) {
-    auto options = family;
-    options.width = value_or(o.width, family.width);
-    options.num_classes = value_or(o.num_classes, 0);
-    if (value_or(o.depth, 0) > 0) options.blocks.fill(o.depth);
-    if (o.patch_size != 0) throw InvalidArgument("a ResNet has no patches: leave ImageEncoderOptions::patch_size at 0");
-    return make_resnet(options);
-  };
-}
-
-BackboneRegistry::ImageMaker vit_maker(VitOptions family) {
-  return [family](const ImageEncoderOptions& o) {
-    auto options = family;
-    options.image_size = value_or(o.image_size, family.image_size);
-    options.patch_size = value_or(o.patch_size, family.patch_size);
-    options.width = value_or(o.width, family.width);
-    options.depth = value_or(o.depth, family.depth);
-    options.num_classes = value_or(o.num_classes, 0);
-    options.dynamic_img_size = o.dynamic_img_size;
-    return make_vit(options);
-  };
-}
-
-BackboneRegistry::TextMaker bert_maker(BertOptions family) {
-  return [family](const TextEncoderOptions& o) {
-    auto options = family;
-    options.vocabulary_size = value_or(o.vocabulary_size, family.vocabulary_size);
-    options.max_tokens = value_or(o.max_tokens, family.max_tokens);
-    options.width = value_or(o.width, family.width);
-    options.depth = value_or(o.depth, family.depth);
-    options.mlp_width = options.width * (family.mlp_width / family.width);
-    options.dropout = o.dropout;
-    return make_bert(options);
-  };
+void require_nothing(const EncodeRequest& request) {
+  if (request.tokens) throw InvalidArgument("this encoder gives no tokens: ask for its features alone");
+  if (request.attention) throw InvalidArgument("this encoder gives no attention maps: ask for its features alone");
 }
 
 template <class Makers>
@@ -100,7 +72,15 @@ std::pair<std::string, Options> parse(std::string_view text, const char* kind) {
       throw DataError(
           fmt::format("the encoder is described as {} where a {} encoder is needed", json.at("modality").dump(), kind));
     }
-    return {json.at("name").get<std::string>(), json.at("options").get<Options>()};
+    const auto& options = json.at("options");
+    const nlohmann::json known = Options{};
+    for (const auto& [key, value] : options.items()) {
+      if (!known.contains(key)) {
+        throw DataError(fmt::format("an encoder is described with the option \"{}\", which this version does not know",
+                                    detail::shown(key)));
+      }
+    }
+    return {json.at("name").get<std::string>(), options.template get<Options>()};
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("cannot read an encoder's description: {}", error.what()));
   }
@@ -108,22 +88,25 @@ std::pair<std::string, Options> parse(std::string_view text, const char* kind) {
 
 }  // namespace
 
+Tensor Backbone::resampled(const std::string& /*name*/, const Tensor& /*stored*/) const {
+  return {};
+}
+
+Encoded ImageBackbone::encode(const Tensor& images, const EncodeRequest& request) {
+  require_nothing(request);
+  return {forward(images), {}, {}};
+}
+
+Encoded TextBackbone::encode(const Tensor& tokens, const Tensor& mask, const EncodeRequest& request) {
+  require_nothing(request);
+  return {forward(tokens, mask), {}, {}};
+}
+
 BackboneRegistry BackboneRegistry::built_in() {
   BackboneRegistry registry;
-  registry.add_image("resnet18", resnet_maker({.blocks = {2, 2, 2, 2}}));
-  registry.add_image("resnet34", resnet_maker({.blocks = {3, 4, 6, 3}}));
-  registry.add_image("resnet50", resnet_maker({.blocks = {3, 4, 6, 3}, .bottleneck = true}));
-  for (const std::int64_t size : {224, 384}) {
-    registry.add_image(fmt::format("vit_tiny_patch16_{}", size),
-                       vit_maker({.image_size = size, .width = 192, .heads = 3}));
-    registry.add_image(fmt::format("vit_small_patch16_{}", size),
-                       vit_maker({.image_size = size, .width = 384, .heads = 6}));
-    registry.add_image(fmt::format("vit_base_patch16_{}", size),
-                       vit_maker({.image_size = size, .width = 768, .heads = 12}));
-  }
-  registry.add_text("bert_base", bert_maker({}));
-  registry.add_text("minilm_l6",
-                    bert_maker({.width = 384, .depth = 6, .heads = 12, .mlp_width = 1536, .pooling = Pooling::mean}));
+  detail::add_picture_families(registry);
+  detail::add_text_families(registry);
+  detail::add_clip_families(registry);
   return registry;
 }
 

@@ -1,12 +1,8 @@
 #include <sslmeme/nn/bert.hpp>
 
-#include <sslmeme/core/error.hpp>
-#include <sslmeme/nn/activation_checkpoint.hpp>
-
 #include "nn/layers.hpp"
+#include "nn/text_layers.hpp"
 
-#include <fmt/format.h>
-#include <torch/nn/init.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
@@ -15,8 +11,6 @@
 namespace sslmeme {
 namespace {
 
-constexpr double norm_eps = 1e-12;
-
 using detail::linear;
 
 /// Dropout(dense(x)) + residual, normed: BertSelfOutput and BertOutput.
@@ -24,7 +18,7 @@ class Output : public torch::nn::Module {
  public:
   Output(std::int64_t in, std::int64_t width, double dropout)
       : dense_{register_module("dense", linear(in, width))},
-        norm_{register_module("LayerNorm", detail::layer_norm(width, norm_eps))},
+        norm_{register_module("LayerNorm", detail::layer_norm(width, detail::bert_norm_eps))},
         dropout_{dropout} {}
 
   Tensor forward(const Tensor& x, const Tensor& residual) {
@@ -39,32 +33,31 @@ class Output : public torch::nn::Module {
 
 class SelfAttention : public torch::nn::Module {
  public:
-  SelfAttention(std::int64_t width, std::int64_t heads)
-      : heads_{heads},
-        query_{register_module("query", linear(width, width))},
-        key_{register_module("key", linear(width, width))},
-        value_{register_module("value", linear(width, width))} {}
+  explicit SelfAttention(const BertOptions& options)
+      : options_{options},
+        query_{register_module("query", linear(options.width, options.width))},
+        key_{register_module("key", linear(options.width, options.width))},
+        value_{register_module("value", linear(options.width, options.width))} {}
 
-  Tensor forward(const Tensor& x, const Tensor& bias) {
-    const auto n = x.size(0), length = x.size(1), width = x.size(2);
-    const auto split = [&](const Tensor& y) { return y.reshape({n, length, heads_, width / heads_}).transpose(1, 2); };
-    const auto mixed =
-        detail::attention(split(query_->forward(x)), split(key_->forward(x)), split(value_->forward(x)), bias);
-    return mixed.transpose(1, 2).reshape({n, length, width});
+  Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
+    return detail::self_attention(query_->forward(x), key_->forward(x), value_->forward(x), options_.heads, bias,
+                                  detail::attention_dropout(options_, is_training()), weights);
   }
 
  private:
-  std::int64_t heads_;
+  BertOptions options_;
   torch::nn::Linear query_, key_, value_;
 };
 
 class AttentionBlock : public torch::nn::Module {
  public:
   explicit AttentionBlock(const BertOptions& options)
-      : self_{register_module("self", std::make_shared<SelfAttention>(options.width, options.heads))},
+      : self_{register_module("self", std::make_shared<SelfAttention>(options))},
         output_{register_module("output", std::make_shared<Output>(options.width, options.width, options.dropout))} {}
 
-  Tensor forward(const Tensor& x, const Tensor& bias) { return output_->forward(self_->forward(x, bias), x); }
+  Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
+    return output_->forward(self_->forward(x, bias, weights), x);
+  }
 
  private:
   std::shared_ptr<SelfAttention> self_;
@@ -89,8 +82,8 @@ class Layer : public torch::nn::Module {
         output_{
             register_module("output", std::make_shared<Output>(options.mlp_width, options.width, options.dropout))} {}
 
-  Tensor forward(const Tensor& x, const Tensor& bias) {
-    const auto y = attention_->forward(x, bias);
+  Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
+    const auto y = attention_->forward(x, bias, weights);
     return output_->forward(intermediate_->forward(y), y);
   }
 
@@ -110,13 +103,7 @@ class Encoder : public torch::nn::Module {
     }
   }
 
-  Tensor forward(Tensor x, const Tensor& bias, bool checkpoint) {
-    for (const auto& layer : layers_) {
-      const auto forward = [layer, bias](const Tensor& y) { return layer->forward(y, bias); };
-      x = checkpoint ? checkpointed(*layer, forward, x) : forward(x);
-    }
-    return x;
-  }
+  const std::vector<std::shared_ptr<Layer>>& layers() const { return layers_; }
 
  private:
   std::vector<std::shared_ptr<Layer>> layers_;
@@ -125,10 +112,10 @@ class Encoder : public torch::nn::Module {
 class Embeddings : public torch::nn::Module {
  public:
   explicit Embeddings(const BertOptions& options)
-      : words_{table("word_embeddings", options.vocabulary_size, options.width)},
-        positions_{table("position_embeddings", options.max_tokens, options.width)},
-        types_{table("token_type_embeddings", 2, options.width)},
-        norm_{register_module("LayerNorm", detail::layer_norm(options.width, norm_eps))},
+      : words_{register_module("word_embeddings", detail::bert_embedding(options.vocabulary_size, options.width))},
+        positions_{register_module("position_embeddings", detail::bert_embedding(options.max_tokens, options.width))},
+        types_{register_module("token_type_embeddings", detail::bert_embedding(2, options.width))},
+        norm_{register_module("LayerNorm", detail::layer_norm(options.width, detail::bert_norm_eps))},
         dropout_{options.dropout} {}
 
   Tensor forward(const Tensor& tokens) {
@@ -137,67 +124,23 @@ class Embeddings : public torch::nn::Module {
   }
 
  private:
-  torch::nn::Embedding table(const char* name, std::int64_t rows, std::int64_t width) {
-    auto embedding = register_module(name, torch::nn::Embedding(rows, width));
-    torch::nn::init::normal_(embedding->weight, 0.0, 0.02);
-    return embedding;
-  }
-
   torch::nn::Embedding words_, positions_, types_;
   torch::nn::LayerNorm norm_;
   double dropout_;
 };
 
-void check(const BertOptions& options) {
-  detail::require_positive(options.vocabulary_size, "BertOptions::vocabulary_size");
-  detail::require_positive(options.max_tokens, "BertOptions::max_tokens");
-  detail::require_positive(options.width, "BertOptions::width");
-  detail::require_positive(options.depth, "BertOptions::depth");
-  detail::require_positive(options.heads, "BertOptions::heads");
-  detail::require_positive(options.mlp_width, "BertOptions::mlp_width");
-  if (options.width % options.heads != 0) {
-    throw InvalidArgument(fmt::format("width {} is no multiple of the {} heads", options.width, options.heads));
-  }
-  if (!(options.dropout >= 0 && options.dropout < 1)) {
-    throw InvalidArgument(fmt::format("dropout is {}; it must be in [0, 1)", options.dropout));
-  }
-}
-
-class Bert final : public TextBackbone {
+class Bert final : public detail::BertLike {
  public:
-  explicit Bert(const BertOptions& options) : options_{options} {
-    check(options);
-    embeddings_ = register_module("embeddings", std::make_shared<Embeddings>(options));
-    encoder_ = register_module("encoder", std::make_shared<Encoder>(options));
-  }
-
-  std::int64_t feature_dim() const override { return options_.width; }
-
-  Tensor forward(const Tensor& tokens, const Tensor& mask) override {
-    if (tokens.dim() != 2 || mask.sizes() != tokens.sizes()) {
-      throw InvalidArgument(
-          fmt::format("tokens are {}, mask is {}; both must be (N, L)", shape_string(tokens), shape_string(mask)));
-    }
-    if (tokens.size(1) > options_.max_tokens) {
-      throw InvalidArgument(fmt::format("{} tokens, this text encoder takes at most {}: tokenize with that max_tokens",
-                                        tokens.size(1), options_.max_tokens));
-    }
-    Tensor bias;
-    if (!mask.all().item<bool>()) {
-      bias = torch::zeros(mask.sizes(), torch::dtype(torch::kFloat).device(mask.device()))
-                 .masked_fill_(mask.logical_not(), -1e9)
-                 .unsqueeze(1)
-                 .unsqueeze(1);
-    }
-    const auto hidden = encoder_->forward(embeddings_->forward(tokens), bias, grad_checkpointing());
-    if (options_.pooling == Pooling::first) return hidden.select(1, 0);
-    const auto type = hidden.scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat;
-    const auto weight = mask.unsqueeze(-1).to(type);
-    return (hidden.to(type) * weight).sum(1) / weight.sum(1).clamp_min(1e-9);
-  }
+  explicit Bert(const BertOptions& options)
+      : BertLike{options},
+        embeddings_{register_module("embeddings", std::make_shared<Embeddings>(options))},
+        encoder_{register_module("encoder", std::make_shared<Encoder>(options))} {}
 
  private:
-  BertOptions options_;
+  Tensor hidden(const Tensor& tokens, const Tensor& bias, std::vector<Tensor>* attention) override {
+    return detail::through(encoder_->layers(), embeddings_->forward(tokens), bias, grad_checkpointing(), attention);
+  }
+
   std::shared_ptr<Embeddings> embeddings_;
   std::shared_ptr<Encoder> encoder_;
 };

@@ -5,17 +5,50 @@
 #include <fmt/format.h>
 #include <torch/nn/init.h>
 
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <vector>
+
 namespace sslmeme::detail {
 
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias) {
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
   const bool half = q.scalar_type() == torch::kBFloat16 || q.scalar_type() == torch::kHalf;
-  if (!(half && q.is_cpu())) {
-    const auto mask = bias.defined() ? std::optional<Tensor>{bias.to(q.scalar_type())} : std::nullopt;
-    return at::scaled_dot_product_attention(q, k, v, mask);
+  const auto length = q.size(-2);
+  if (options.weights == nullptr && !(half && q.is_cpu()) && !(options.causal && options.bias.defined())) {
+    const auto mask = options.bias.defined() ? std::optional<Tensor>{options.bias.to(q.scalar_type())} : std::nullopt;
+    return at::scaled_dot_product_attention(q, k, v, mask, options.dropout, options.causal);
   }
   auto scores = torch::matmul(q * (1.0 / std::sqrt(static_cast<double>(q.size(-1)))), k.transpose(-2, -1));
-  if (bias.defined()) scores = scores + bias.to(scores.scalar_type());
-  return torch::matmul(torch::_softmax(scores, -1, false), v);
+  if (options.bias.defined()) scores = scores + options.bias.to(scores.scalar_type());
+  if (options.causal) {
+    const auto later = torch::ones({length, length}, torch::dtype(torch::kBool).device(q.device())).triu_(1);
+    scores = scores.masked_fill(later, -std::numeric_limits<double>::infinity());
+  }
+  Tensor weights;
+  if (options.weights != nullptr) {
+    weights = torch::softmax(scores, -1, torch::kFloat);
+    *options.weights = weights.detach();
+    weights = weights.to(v.scalar_type());
+  } else {
+    weights = torch::_softmax(scores, -1, false);
+  }
+  return torch::matmul(torch::dropout(weights, options.dropout, options.dropout > 0), v);
+}
+
+Tensor drop_path(const Tensor& x, double rate, bool training) {
+  if (!training || rate == 0) return x;
+  std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
+  shape[0] = x.size(0);
+  return x * torch::empty(shape, x.options()).bernoulli_(1 - rate).div_(1 - rate);
+}
+
+double drop_path_rate(double rate, std::int64_t index, std::int64_t depth) {
+  return depth > 1 ? rate * static_cast<double>(index) / static_cast<double>(depth - 1) : 0;
+}
+
+void require_rate(double rate, const char* what) {
+  if (!(rate >= 0 && rate < 1)) throw InvalidArgument(fmt::format("{} is {}; it must be in [0, 1)", what, rate));
 }
 
 void init_linear(torch::nn::LinearImpl& linear, double std) {

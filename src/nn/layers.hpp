@@ -9,9 +9,27 @@
 
 namespace sslmeme::detail {
 
-/// Multi-head attention of q, k, v (N, H, L, d). bias: additive (N, 1, 1, L) or undefined. Returns (N, H, L, d).
-/// Plain matrix products in half precision on the CPU, where they beat the fused kernel; the fused kernel elsewhere.
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias = {});
+struct AttentionOptions {
+  Tensor bias = {};           ///< added to the scores: (N, 1, 1, L), or undefined
+  bool causal = false;        ///< a token attends to itself and to those before it
+  double dropout = 0;         ///< rate at which weights are left out; 0 unless training
+  Tensor* weights = nullptr;  ///< takes the attention weights, f32 (N, H, L, L), before dropout
+};
+
+/// Multi-head attention of q, k, v (N, H, L, d). Returns (N, H, L, d). Plain matrix products in half precision on the
+/// CPU, where they beat the fused kernel, and where it cannot: to hand out the weights, which are fp32 then, and for
+/// both a bias and a causal mask. The fused kernel elsewhere.
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {});
+
+/// Stochastic depth of a residual branch x (N, …) in training: each sample is left out at `rate` and the others are
+/// divided by 1 − rate (timm's DropPath).
+Tensor drop_path(const Tensor& x, double rate, bool training);
+
+/// The rate of block `index` of `depth` when the last has `rate` and the first none.
+double drop_path_rate(double rate, std::int64_t index, std::int64_t depth);
+
+/// Throws InvalidArgument unless 0 <= rate < 1; `what` names the option.
+void require_rate(double rate, const char* what);
 
 /// Weights from a normal of deviation `std` cut at ±2, bias zero: the transformer initialisation of timm and BERT.
 void init_linear(torch::nn::LinearImpl& linear, double std = 0.02);

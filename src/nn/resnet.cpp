@@ -12,6 +12,8 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
+#include <numeric>
+
 namespace sslmeme {
 namespace {
 
@@ -35,7 +37,8 @@ torch::nn::BatchNorm2d last_norm(std::int64_t channels) {
 /// One residual block; `convs` holds its 2 (basic) or 3 (bottleneck) convolutions.
 class Block : public torch::nn::Module {
  public:
-  Block(std::int64_t in, std::int64_t width, std::int64_t stride, bool bottleneck) {
+  Block(std::int64_t in, std::int64_t width, std::int64_t stride, bool bottleneck, double drop_path_rate)
+      : drop_path_rate_{drop_path_rate} {
     const auto out = bottleneck ? 4 * width : width;
     if (bottleneck) {
       add(conv(in, width, 1, 1), torch::nn::BatchNorm2d(width));
@@ -57,6 +60,7 @@ class Block : public torch::nn::Module {
       y = norms_[i]->forward(convs_[i]->forward(y));
       if (i + 1 < convs_.size()) y = y.relu_();
     }
+    y = detail::drop_path(y, drop_path_rate_, is_training());
     return y.add_(downsample_ ? downsample_->forward(x) : x).relu_();
   }
 
@@ -67,6 +71,7 @@ class Block : public torch::nn::Module {
     norms_.push_back(register_module("bn" + number, std::move(norm)));
   }
 
+  double drop_path_rate_;
   std::vector<torch::nn::Conv2d> convs_;
   std::vector<torch::nn::BatchNorm2d> norms_;
   torch::nn::Sequential downsample_{nullptr};
@@ -74,19 +79,24 @@ class Block : public torch::nn::Module {
 
 class ResNet final : public ImageBackbone {
  public:
-  explicit ResNet(const ResNetOptions& options) {
+  explicit ResNet(const ResNetOptions& options) : drop_rate_{options.drop_rate} {
     detail::require_positive(options.width, "ResNetOptions::width");
+    detail::require_rate(options.drop_rate, "drop_rate");
+    detail::require_rate(options.drop_path_rate, "drop_path_rate");
     if (options.width < narrowest_channels_last) layout_ = torch::MemoryFormat::Contiguous;
     conv1_ = register_module("conv1", conv(3, options.width, 7, 2));
     bn1_ = register_module("bn1", torch::nn::BatchNorm2d(options.width));
     auto channels = options.width;
+    const auto depth = std::accumulate(options.blocks.begin(), options.blocks.end(), std::int64_t{0});
     for (std::size_t stage = 0; stage < 4; ++stage) {
       detail::require_positive(options.blocks[stage], "ResNetOptions::blocks");
       const auto width = options.width << stage;
       torch::nn::Sequential layer;
       for (std::int64_t block = 0; block < options.blocks[stage]; ++block) {
         const auto stride = block == 0 && stage > 0 ? 2 : 1;
-        blocks_.push_back(std::make_shared<Block>(channels, width, stride, options.bottleneck));
+        const auto rate =
+            detail::drop_path_rate(options.drop_path_rate, static_cast<std::int64_t>(blocks_.size()), depth);
+        blocks_.push_back(std::make_shared<Block>(channels, width, stride, options.bottleneck, rate));
         layer->push_back(blocks_.back());
         channels = options.bottleneck ? 4 * width : width;
       }
@@ -101,7 +111,17 @@ class ResNet final : public ImageBackbone {
 
   std::int64_t feature_dim() const override { return feature_dim_; }
 
-  Tensor forward(const Tensor& images) override {
+  Tensor forward(const Tensor& images) override { return pooled(feature_map(images)); }
+
+  Encoded encode(const Tensor& images, const EncodeRequest& request) override {
+    if (request.attention) throw InvalidArgument("a ResNet has no attention maps: ask for its features or tokens");
+    const auto map = feature_map(images);
+    return {pooled(map), request.tokens ? map.flatten(2).transpose(1, 2) : Tensor{}, {}};
+  }
+
+ private:
+  /// (N, channels, h, w)
+  Tensor feature_map(const Tensor& images) {
     if (images.dim() != 4 || images.size(1) != 3) {
       throw InvalidArgument(fmt::format("a ResNet takes pictures (N, 3, H, W), got {}", shape_string(images)));
     }
@@ -112,11 +132,15 @@ class ResNet final : public ImageBackbone {
                                      *block, [block](const Tensor& y) { return block->forward(y); }, x)
                                : block->forward(x);
     }
-    x = x.mean({2, 3});
-    return fc_ ? fc_->forward(x) : x;
+    return x;
   }
 
- private:
+  Tensor pooled(const Tensor& map) {
+    const auto features = torch::dropout(map.mean({2, 3}), drop_rate_, is_training());
+    return fc_ ? fc_->forward(features) : features;
+  }
+
+  double drop_rate_;
   torch::nn::Conv2d conv1_{nullptr};
   torch::nn::BatchNorm2d bn1_{nullptr};
   std::vector<std::shared_ptr<Block>> blocks_;

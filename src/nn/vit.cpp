@@ -11,57 +11,77 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
+#include <algorithm>
+#include <cmath>
+
 namespace sslmeme {
 namespace {
-
-constexpr double norm_eps = 1e-6;
 
 using detail::linear;
 
 class Attention : public torch::nn::Module {
  public:
-  Attention(std::int64_t width, std::int64_t heads)
-      : heads_{heads},
-        qkv_{register_module("qkv", linear(width, 3 * width))},
-        proj_{register_module("proj", linear(width, width))} {}
+  explicit Attention(const VitOptions& options)
+      : heads_{options.heads},
+        drop_rate_{options.attn_drop_rate},
+        proj_drop_rate_{options.proj_drop_rate},
+        qkv_{register_module("qkv", linear(options.width, 3 * options.width))},
+        proj_{register_module("proj", linear(options.width, options.width))} {}
 
-  Tensor forward(const Tensor& x) {
+  /// weights: takes the attention weights unless null.
+  Tensor forward(const Tensor& x, Tensor* weights) {
     const auto n = x.size(0), length = x.size(1), width = x.size(2);
     const auto qkv = qkv_->forward(x).reshape({n, length, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
-    const auto mixed = detail::attention(qkv[0], qkv[1], qkv[2]);
-    return proj_->forward(mixed.transpose(1, 2).reshape({n, length, width}));
+    const auto mixed =
+        detail::attention(qkv[0], qkv[1], qkv[2], {.dropout = is_training() ? drop_rate_ : 0, .weights = weights});
+    const auto projected = proj_->forward(mixed.transpose(1, 2).reshape({n, length, width}));
+    return torch::dropout(projected, proj_drop_rate_, is_training());
   }
 
  private:
   std::int64_t heads_;
+  double drop_rate_, proj_drop_rate_;
   torch::nn::Linear qkv_, proj_;
 };
 
 class Mlp : public torch::nn::Module {
  public:
-  Mlp(std::int64_t width, std::int64_t hidden)
-      : fc1_{register_module("fc1", linear(width, hidden))}, fc2_{register_module("fc2", linear(hidden, width))} {}
+  Mlp(std::int64_t width, std::int64_t hidden, double drop_rate)
+      : drop_rate_{drop_rate},
+        fc1_{register_module("fc1", linear(width, hidden))},
+        fc2_{register_module("fc2", linear(hidden, width))} {}
 
-  Tensor forward(const Tensor& x) { return fc2_->forward(torch::gelu(fc1_->forward(x))); }
+  Tensor forward(const Tensor& x) {
+    const auto hidden = torch::dropout(torch::gelu(fc1_->forward(x)), drop_rate_, is_training());
+    return torch::dropout(fc2_->forward(hidden), drop_rate_, is_training());
+  }
 
  private:
+  double drop_rate_;
   torch::nn::Linear fc1_, fc2_;
 };
 
 class Block : public torch::nn::Module {
  public:
-  Block(std::int64_t width, std::int64_t heads)
-      : norm1_{register_module("norm1", detail::layer_norm(width, norm_eps))},
-        attn_{register_module("attn", std::make_shared<Attention>(width, heads))},
-        norm2_{register_module("norm2", detail::layer_norm(width, norm_eps))},
-        mlp_{register_module("mlp", std::make_shared<Mlp>(width, 4 * width))} {}
+  Block(const VitOptions& options, std::int64_t index)
+      : drop_path_rate_{detail::drop_path_rate(options.drop_path_rate, index, options.depth)},
+        norm1_{register_module("norm1", detail::layer_norm(options.width, options.norm_eps))},
+        attn_{register_module("attn", std::make_shared<Attention>(options))},
+        norm2_{register_module("norm2", detail::layer_norm(options.width, options.norm_eps))},
+        mlp_{register_module("mlp", std::make_shared<Mlp>(options.width, 4 * options.width, options.proj_drop_rate))} {}
 
-  Tensor forward(const Tensor& x) {
-    const auto y = x + attn_->forward(norm1_->forward(x));
-    return y + mlp_->forward(norm2_->forward(y));
+  Tensor forward(const Tensor& x) { return with_weights(x, nullptr); }
+
+  /// forward(x); weights: takes the attention weights unless null.
+  Tensor with_weights(const Tensor& x, Tensor* weights) {
+    const auto y = x + maybe_dropped(attn_->forward(norm1_->forward(x), weights));
+    return y + maybe_dropped(mlp_->forward(norm2_->forward(y)));
   }
 
  private:
+  Tensor maybe_dropped(const Tensor& branch) const { return detail::drop_path(branch, drop_path_rate_, is_training()); }
+
+  double drop_path_rate_;
   torch::nn::LayerNorm norm1_;
   std::shared_ptr<Attention> attn_;
   torch::nn::LayerNorm norm2_;
@@ -80,6 +100,16 @@ class PatchEmbed : public torch::nn::Module {
   torch::nn::Conv2d proj_;
 };
 
+/// Positions (1, 1 + s², D) of a square grid for one of rows × columns: bicubic with antialiasing, in fp32; that of the
+/// class token stays (timm, resample_abs_pos_embed).
+Tensor positions_for(const Tensor& positions, std::int64_t side, std::int64_t rows, std::int64_t columns) {
+  const auto width = positions.size(2);
+  const auto grid = positions.narrow(1, 1, side * side).to(torch::kFloat).reshape({1, side, side, width});
+  const auto resized = at::_upsample_bicubic2d_aa(grid.permute({0, 3, 1, 2}), {rows, columns}, /*align_corners=*/false);
+  const auto flat = resized.permute({0, 2, 3, 1}).reshape({1, rows * columns, width});
+  return torch::cat({positions.narrow(1, 0, 1), flat.to(positions.scalar_type())}, 1);
+}
+
 void check(const VitOptions& options) {
   detail::require_positive(options.image_size, "VitOptions::image_size");
   detail::require_positive(options.patch_size, "VitOptions::patch_size");
@@ -95,22 +125,36 @@ void check(const VitOptions& options) {
   if (options.width % options.heads != 0) {
     throw InvalidArgument(fmt::format("width {} is no multiple of the {} heads", options.width, options.heads));
   }
+  if (!(options.norm_eps >= 0)) {
+    throw InvalidArgument(fmt::format("VitOptions::norm_eps is {}; it must be zero or more", options.norm_eps));
+  }
+  detail::require_rate(options.drop_rate, "drop_rate");
+  detail::require_rate(options.pos_drop_rate, "pos_drop_rate");
+  detail::require_rate(options.patch_drop_rate, "patch_drop_rate");
+  detail::require_rate(options.proj_drop_rate, "proj_drop_rate");
+  detail::require_rate(options.attn_drop_rate, "attn_drop_rate");
+  detail::require_rate(options.drop_path_rate, "drop_path_rate");
 }
 
 class VisionTransformer final : public ImageBackbone {
  public:
   explicit VisionTransformer(const VitOptions& options) : options_{options}, feature_dim_{options.width} {
     check(options);
-    const auto side = options.image_size / options.patch_size;
+    const auto side = grid_side();
     cls_token_ = register_parameter("cls_token", torch::randn({1, 1, options.width}) * 1e-6);
     pos_embed_ = register_parameter("pos_embed", torch::randn({1, 1 + side * side, options.width}) * 0.02);
     patch_embed_ = register_module("patch_embed", std::make_shared<PatchEmbed>(options.patch_size, options.width));
     const auto blocks = register_module("blocks", torch::nn::Sequential());
     for (std::int64_t i = 0; i < options.depth; ++i) {
-      blocks_.push_back(std::make_shared<Block>(options.width, options.heads));
+      blocks_.push_back(std::make_shared<Block>(options, i));
       blocks->push_back(blocks_.back());
     }
-    norm_ = register_module("norm", detail::layer_norm(options.width, norm_eps));
+    auto norm = detail::layer_norm(options.width, options.norm_eps);
+    if (options.pooling == Pooling::mean) {
+      fc_norm_ = register_module("fc_norm", norm);
+    } else {
+      norm_ = register_module("norm", norm);
+    }
     if (options.num_classes > 0) {
       head_ = register_module("head", linear(options.width, options.num_classes));
       feature_dim_ = options.num_classes;
@@ -118,22 +162,68 @@ class VisionTransformer final : public ImageBackbone {
   }
 
   std::int64_t feature_dim() const override { return feature_dim_; }
+  std::int64_t image_size() const override { return options_.image_size; }
 
-  Tensor forward(const Tensor& images) override {
+  Tensor forward(const Tensor& images) override { return pooled(last_block(images, nullptr)); }
+
+  Encoded encode(const Tensor& images, const EncodeRequest& request) override {
+    Encoded result;
+    const auto x = last_block(images, request.attention ? &result.attention : nullptr);
+    result.features = pooled(x);
+    if (request.tokens) result.tokens = norm_ ? norm_->forward(x) : x;
+    return result;
+  }
+
+  std::vector<std::string> no_decay() const override { return {"pos_embed", "cls_token"}; }
+
+  Tensor resampled(const std::string& name, const Tensor& stored) const override {
+    if (name != "pos_embed" || stored.dim() != 3 || stored.size(0) != 1 || stored.size(2) != options_.width) return {};
+    const auto patches = stored.size(1) - 1;
+    const auto side = std::llround(std::sqrt(static_cast<double>(std::max<std::int64_t>(patches, 0))));
+    if (patches < 1 || side * side != patches || !stored.is_floating_point()) return {};
+    return side == grid_side() ? stored : positions_for(stored, side, grid_side(), grid_side());
+  }
+
+ private:
+  std::int64_t grid_side() const { return options_.image_size / options_.patch_size; }
+
+  /// The tokens as the last block leaves them; attention: takes the weights of each block unless null.
+  Tensor last_block(const Tensor& images, std::vector<Tensor>* attention) {
     check_size(images);
     const auto patches = patch_embed_->forward(images);
     const auto tokens = torch::cat({cls_token_.expand({images.size(0), -1, -1}).to(patches.scalar_type()), patches}, 1);
     auto x = tokens + positions(images.size(2), images.size(3));
+    x = without_some_patches(torch::dropout(x, options_.pos_drop_rate, is_training()));
     for (const auto& block : blocks_) {
-      x = grad_checkpointing() ? checkpointed(
-                                     *block, [block](const Tensor& y) { return block->forward(y); }, x)
-                               : block->forward(x);
+      if (attention != nullptr) {
+        x = block->with_weights(x, &attention->emplace_back());
+      } else {
+        x = grad_checkpointing() ? checkpointed(
+                                       *block, [block](const Tensor& y) { return block->forward(y); }, x)
+                                 : block->forward(x);
+      }
     }
-    x = norm_->forward(x).select(1, 0);
-    return head_ ? head_->forward(x) : x;
+    return x;
   }
 
- private:
+  Tensor pooled(const Tensor& x) {
+    auto features =
+        fc_norm_ ? fc_norm_->forward(x.narrow(1, 1, x.size(1) - 1).mean(1)) : norm_->forward(x.select(1, 0));
+    features = torch::dropout(features, options_.drop_rate, is_training());
+    return head_ ? head_->forward(features) : features;
+  }
+
+  /// In training a random choice of the patches for each picture, in random order (timm's PatchDropout).
+  Tensor without_some_patches(const Tensor& tokens) const {
+    const auto rate = options_.patch_drop_rate;
+    if (!is_training() || rate == 0) return tokens;
+    const auto n = tokens.size(0), patches = tokens.size(1) - 1;
+    const auto kept = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(patches) * (1 - rate)));
+    const auto order = torch::randn({n, patches}, tokens.device()).argsort(-1, /*descending=*/false).narrow(1, 0, kept);
+    const auto chosen = order.unsqueeze(-1).expand({n, kept, tokens.size(2)});
+    return torch::cat({tokens.narrow(1, 0, 1), tokens.narrow(1, 1, patches).gather(1, chosen)}, 1);
+  }
+
   void check_size(const Tensor& images) const {
     const auto side = options_.image_size, patch = options_.patch_size;
     const bool pictures = images.dim() == 4 && images.size(1) == 3;
@@ -149,16 +239,10 @@ class VisionTransformer final : public ImageBackbone {
                     side, shape_string(images), images.dim() == 4 ? images.size(3) : 0));
   }
 
-  /// The positions of a picture's patches: for another size interpolated, bicubic with antialiasing, in fp32 (timm,
-  /// resample_abs_pos_embed).
+  /// The positions of a picture's tokens.
   Tensor positions(std::int64_t height, std::int64_t width) const {
     if (height == options_.image_size && width == options_.image_size) return pos_embed_;
-    const auto side = options_.image_size / options_.patch_size;
-    const auto rows = height / options_.patch_size, columns = width / options_.patch_size;
-    const auto grid = pos_embed_.narrow(1, 1, side * side).reshape({1, side, side, -1}).permute({0, 3, 1, 2});
-    const auto resized = at::_upsample_bicubic2d_aa(grid, {rows, columns}, /*align_corners=*/false);
-    return torch::cat(
-        {pos_embed_.narrow(1, 0, 1), resized.permute({0, 2, 3, 1}).reshape({1, rows * columns, grid.size(1)})}, 1);
+    return positions_for(pos_embed_, grid_side(), height / options_.patch_size, width / options_.patch_size);
   }
 
   VitOptions options_;
@@ -166,7 +250,7 @@ class VisionTransformer final : public ImageBackbone {
   Tensor cls_token_, pos_embed_;
   std::shared_ptr<PatchEmbed> patch_embed_;
   std::vector<std::shared_ptr<Block>> blocks_;
-  torch::nn::LayerNorm norm_{nullptr};
+  torch::nn::LayerNorm norm_{nullptr}, fc_norm_{nullptr};  ///< one of them: behind the blocks, or behind pooling
   torch::nn::Linear head_{nullptr};
 };
 

@@ -2,12 +2,16 @@
 #include <sslmeme/core/files.hpp>
 #include <sslmeme/text/wordpiece.hpp>
 
+#include "core/shown.hpp"
+#include "text/utf8.hpp"
+#include "text/vocabulary_file.hpp"
 #include "text/wordpiece_words.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <sstream>
 #include <string_view>
 #include <unordered_map>
@@ -17,7 +21,7 @@ namespace sslmeme {
 namespace {
 
 constexpr std::array required_tokens{"[PAD]", "[UNK]", "[CLS]", "[SEP]"};
-constexpr std::uintmax_t largest_file = 64U << 20U;
+constexpr std::string_view mask_token = "[MASK]";
 
 /// Throws Problem where the list is no vocabulary. Token i is named by `prefix` and the number `base` + i.
 template <class Problem>
@@ -59,8 +63,17 @@ WordPiece::WordPiece(std::vector<std::string> vocabulary, const WordPieceOptions
     ids_.emplace(vocabulary_[i], static_cast<std::int64_t>(i));
     longest_ = std::max(longest_, vocabulary_[i].size());
   }
-  specials_.assign(required_tokens.begin(), required_tokens.end());
-  if (ids_.contains("[MASK]")) specials_.emplace_back("[MASK]");
+  for (const auto& token : options_.never_split) {
+    if (ids_.contains(token)) {
+      kept_.push_back(token);
+    } else if (token != mask_token) {  // which a vocabulary may do without
+      throw InvalidArgument{
+          fmt::format("WordPieceOptions::never_split has {}, which is none of the {} tokens; leave it "
+                      "out or add it to the vocabulary",
+                      detail::in_quotes(token), vocabulary_.size())};
+    }
+  }
+  std::ranges::stable_sort(kept_, std::greater{}, &std::string::size);  // the longest that fits is taken
   pad_ = ids_.at("[PAD]");
   unknown_ = ids_.at("[UNK]");
   begin_ = ids_.at("[CLS]");
@@ -102,22 +115,29 @@ void WordPiece::append_word(std::string_view word, std::vector<std::int64_t>& id
 }
 
 void WordPiece::append_text(std::string_view text, std::vector<std::int64_t>& ids) const {
-  detail::for_each_word(text, options_.lower_case, [&](std::string_view word) { append_word(word, ids); });
+  detail::for_each_word(text,
+                        {.lower_case = options_.lower_case,
+                         .strip_accents = options_.strip_accents.value_or(options_.lower_case),
+                         .tokenize_chinese_chars = options_.tokenize_chinese_chars},
+                        [&](std::string_view word) { append_word(word, ids); });
 }
 
 std::vector<std::int64_t> WordPiece::encode_pieces(std::string_view text) const {
+  std::string first_bytes;
+  for (const auto& token : kept_) first_bytes += token.front();
   std::vector<std::int64_t> ids;
   std::size_t done = 0;
-  for (auto at = text.find('['); at != std::string_view::npos; at = text.find('[', at)) {
-    const auto special =
-        std::ranges::find_if(specials_, [&](const auto& token) { return text.substr(at).starts_with(token); });
-    if (special == specials_.end()) {
+  const auto next = [&](std::size_t from) { return text.find_first_of(first_bytes, from); };
+  for (auto at = next(0); at != std::string_view::npos; at = next(at)) {
+    const auto kept =
+        std::ranges::find_if(kept_, [&](const auto& token) { return text.substr(at).starts_with(token); });
+    if (kept == kept_.end()) {
       ++at;
       continue;
     }
     append_text(text.substr(done, at - done), ids);
-    ids.push_back(ids_.at(*special));
-    at += special->size();
+    ids.push_back(ids_.at(*kept));
+    at += kept->size();
     done = at;
   }
   append_text(text.substr(done), ids);
@@ -143,12 +163,12 @@ std::string WordPiece::token(std::int64_t id) const {
 
 WordPiece WordPiece::from_file(const std::filesystem::path& path, const WordPieceOptions& options) {
   std::vector<std::string> vocabulary;
-  std::istringstream lines{read_file(path, largest_file)};
+  std::istringstream lines{detail::read_vocabulary(path)};
   for (std::string line; std::getline(lines, line);) {
     if (line.ends_with('\r')) line.pop_back();
     vocabulary.push_back(std::move(line));
   }
-  check<DataError>(vocabulary, path.string() + ":", 1);
+  check<DataError>(vocabulary, detail::shown_path(path) + ":", 1);
   return WordPiece{std::move(vocabulary), options};
 }
 

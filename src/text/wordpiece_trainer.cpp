@@ -1,6 +1,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/text/wordpiece.hpp>
 
+#include "text/utf8.hpp"
 #include "text/wordpiece_words.hpp"
 
 #include <fmt/format.h>
@@ -20,7 +21,7 @@ using WordCounts = std::map<std::string, std::int64_t, std::less<>>;
 WordCounts count_words(std::span<const std::string> texts, bool lower_case) {
   WordCounts counts;
   for (const auto& text : texts) {
-    detail::for_each_word(text, lower_case, [&](std::string_view word) {
+    detail::for_each_word(text, {.lower_case = lower_case, .strip_accents = lower_case}, [&](std::string_view word) {
       const auto known = counts.find(word);
       if (known != counts.end()) {
         ++known->second;

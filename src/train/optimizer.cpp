@@ -1,6 +1,7 @@
 #include <sslmeme/train/optimizer.hpp>
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/nn/backbone.hpp>
 
 #include "core/half_cosine.hpp"
 #include "train/named.hpp"
@@ -18,7 +19,7 @@
 #include <fnmatch.h>
 #include <nlohmann/json.hpp>
 
-#include <charconv>
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <tuple>
@@ -65,66 +66,26 @@ void check(const O& o) {
   }
 }
 
-/// A parameter's place in an encoder: the encoder's prefix and its block, in order. Names: timm's ViT "blocks.3.", its
-/// ResNet "layer2.1.", transformers' BERT "encoder.layer.5.".
-struct Place {
-  std::string encoder;
-  std::pair<std::int64_t, std::int64_t> block{-1, -1};  ///< -1: before all blocks
-  bool after = false;                                   ///< after all blocks
-};
-
-std::optional<std::int64_t> number_at(std::string_view text, std::size_t begin) {
-  std::int64_t value = 0;
-  const auto* const first = text.data() + begin;
-  const auto [end, error] = std::from_chars(first, text.data() + text.size(), value);
-  if (error != std::errc{} || end == text.data() + text.size() || *end != '.') return {};
-  return value;
-}
-
-std::optional<Place> place_of(const std::string& name) {
-  // The graph's nodes are called "…encoder."; a module trained by itself begins with its own names.
-  const auto marker = name.find("encoder.");
-  const bool inside = marker != std::string::npos && !name.substr(marker).starts_with("encoder.layer.");
-  const auto begin = inside ? marker + std::string_view{"encoder."}.size() : 0;
-  const auto own = std::string_view{name}.substr(begin);
-  Place place{.encoder = name.substr(0, begin)};
-  if (own.starts_with("blocks.")) {
-    if (const auto block = number_at(own, 7)) return place.block = {*block, 0}, place;
-  } else if (own.starts_with("encoder.layer.")) {
-    if (const auto block = number_at(own, 14)) return place.block = {*block, 0}, place;
-  } else if (own.starts_with("layer")) {
-    const auto stage = number_at(own, 5);
-    const auto dot = own.find('.');
-    const auto block = dot == std::string_view::npos ? std::nullopt : number_at(own, dot + 1);
-    if (stage && block) return place.block = {*stage, *block}, place;
-  } else if (own.starts_with("cls_token") || own.starts_with("pos_embed") || own.starts_with("patch_embed") ||
-             own.starts_with("conv1") || own.starts_with("bn1") || own.starts_with("embeddings")) {
-    return place;
-  } else if (inside || own.starts_with("norm") || own.starts_with("fc") || own.starts_with("head")) {
-    return place.after = true, place;
-  }
-  return {};
+/// The parameters that a backbone within `module` keeps from weight decay.
+std::unordered_set<const void*> kept_from_decay(const torch::nn::Module& module) {
+  std::unordered_set<const void*> kept;
+  module.apply([&](const torch::nn::Module& part) {
+    const auto* const backbone = dynamic_cast<const Backbone*>(&part);
+    if (backbone == nullptr) return;
+    const auto parameters = backbone->named_parameters();
+    for (const auto& name : backbone->no_decay()) {
+      const auto* const parameter = parameters.find(name);
+      if (parameter == nullptr) {
+        throw InvalidArgument(
+            fmt::format("a backbone's no_decay() names \"{}\", which is none of its parameters", name));
+      }
+      kept.insert(parameter->unsafeGetTensorImpl());
+    }
+  });
+  return kept;
 }
 
 }  // namespace
-
-std::vector<std::int64_t> layers_from_the_end(const std::vector<std::string>& names) {
-  std::map<std::string, std::map<std::pair<std::int64_t, std::int64_t>, std::int64_t>> layers;
-  std::vector<std::optional<Place>> places;
-  for (const auto& name : names) {
-    places.push_back(place_of(name));
-    if (!places.back()) continue;
-    const auto& place = *places.back();
-    if (!place.after) layers[place.encoder][place.block] = 0;
-  }
-  for (auto& [encoder, blocks] : layers) {
-    auto depth = static_cast<std::int64_t>(blocks.size()) - 1;  // what comes after them belongs to the last block
-    for (auto& [block, layer] : blocks) layer = depth--;
-  }
-  std::vector<std::int64_t> result;
-  for (const auto& place : places) result.push_back(place && !place->after ? layers[place->encoder][place->block] : 0);
-  return result;
-}
 
 double learning_rate_of(const OptimizerOptions& options) {
   return std::visit([](const auto& o) { return o.lr; }, options);
@@ -163,6 +124,7 @@ Optimizer::Optimizer(const torch::nn::Module& module, OptimizerOptions options, 
     parameters.push_back(item.value());
   }
   const auto layers = layers_from_the_end(names);
+  const auto undecayed = kept_from_decay(module);
   std::vector<bool> used(groups.rules.size());
   std::map<std::tuple<const void*, double, double, torch::ScalarType>, std::size_t> group_of;
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -173,7 +135,8 @@ Optimizer::Optimizer(const torch::nn::Module& module, OptimizerOptions options, 
     if (ruled) used[static_cast<std::size_t>(rule - groups.rules.begin())] = true;
     const auto& own = ruled && rule->optimizer ? *rule->optimizer : options;
     const auto lr = (ruled ? rule->lr : 1) * std::pow(groups.layer_decay, static_cast<double>(layers[i]));
-    const auto decay = ruled && rule->decay ? *rule->decay : parameters[i].dim() > 1 ? 1.0 : 0.0;
+    const bool decays = parameters[i].dim() > 1 && !undecayed.contains(parameters[i].unsafeGetTensorImpl());
+    const auto decay = ruled && rule->decay ? *rule->decay : decays ? 1.0 : 0.0;
     const auto [entry, is_new] = group_of.try_emplace({&own, lr, decay, parameters[i].scalar_type()}, groups_.size());
     if (is_new) groups_.push_back({own, lr, decay, {}});
     Slot slot{names[i], parameters[i], {}, {}, {}};

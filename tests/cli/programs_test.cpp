@@ -2,45 +2,22 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include <sys/wait.h>
-
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
+#include "cli/programs.hpp"
 #include "files.hpp"
 #include "json_files.hpp"
 
 namespace fs = std::filesystem;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
+using sslmeme::test::check_one_line;
+using sslmeme::test::run;
 
 namespace {
-
-struct Outcome {
-  int code = -1;
-  std::string output;  ///< stdout and stderr together
-
-  long lines() const { return std::count(output.begin(), output.end(), '\n'); }
-};
-
-/// Runs a program of ours. LibTorch gets one thread: tests run side by side.
-Outcome run(const std::string& program, const std::string& arguments) {
-  const auto command =
-      "OMP_NUM_THREADS=1 " + (fs::path{SSLMEME_PROGRAMS} / program).string() + " " + arguments + " 2>&1";
-  FILE* pipe = ::popen(command.c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  Outcome outcome;
-  std::array<char, 4096> buffer{};
-  while (const auto n = std::fread(buffer.data(), 1, buffer.size(), pipe)) outcome.output.append(buffer.data(), n);
-  const int status = ::pclose(pipe);
-  outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  INFO(outcome.output);
-  return outcome;
-}
 
 /// A folder of 32 made memes that is removed in the end.
 struct TinyMemes {
@@ -62,19 +39,11 @@ struct TinyMemes {
   }
 };
 
-void check_one_line(const Outcome& outcome, const std::string& program, const std::string& part) {
-  INFO(outcome.output);
-  CHECK(outcome.code == 1);
-  CHECK(outcome.lines() == 1);
-  CHECK_THAT(outcome.output, StartsWith(program + ": "));
-  CHECK_THAT(outcome.output, ContainsSubstring(part));
-}
-
 }  // namespace
 
 TEST_CASE("Programs show an example in --help and refuse a wrong command line with code 2") {
   for (const auto* program : {"make_memes", "pretrain_clip", "pretrain_cass", "pretrain_cass_mm", "pretrain_dino",
-                              "finetune", "my_loss", "demo", "inspect_data", "split_data"}) {
+                              "finetune", "my_loss", "demo", "embed", "inspect_data", "split_data"}) {
     INFO(program);
     const auto help = run(program, "--help");
     CHECK(help.code == 0);

@@ -102,7 +102,10 @@ void check_labelled(const L& loss, const std::string& inputs, const std::string&
     const auto x = input(inputs + "/" + vectors, precision.type);
     const auto output = loss(x, golden().at(inputs + "/labels"));
     CHECK(output.scalar_type() == precision.type);
-    CHECK_THAT(output, AllCloseTo(golden().at(key + "/value"), precision.value));
+    auto tolerance = precision.value;
+    // A softmax over one entry: logits near 1/τ cancel, and fp32 knows them within 8e-6.
+    if (key == "sup_con_pair/0.01" && precision.type == torch::kFloat) tolerance.absolute = 1e-5;
+    CHECK_THAT(output, AllCloseTo(golden().at(key + "/value"), tolerance));
     output.backward();
     check_gradient(x, key + "/grad", precision.gradient);
   }

@@ -39,14 +39,15 @@ struct MeanColor : sm::ImageBackbone {
 
 TEST_CASE("Every named encoder gives features of the size it names") {
   torch::NoGradGuard no_grad;
-  for (const auto& name : {"resnet18", "resnet34", "resnet50"}) {
+  for (const auto& name : {"resnet18", "resnet34", "resnet50", "resnet101"}) {
     INFO(name);
     const auto encoder = sm::image_encoder(name, small_resnet);
     for (const auto& [h, w] : {std::pair{32, 32}, std::pair{33, 70}}) {  // any size runs
       CHECK(encoder->forward(torch::randn({2, 3, h, w})).sizes() == torch::IntArrayRef({2, encoder->feature_dim()}));
     }
   }
-  for (const auto& name : {"vit_tiny_patch16_224", "vit_small_patch16_384", "vit_base_patch16_224"}) {
+  for (const auto& name :
+       {"vit_tiny_patch16_224", "vit_small_patch16_384", "vit_base_patch16_224", "vit_base_patch32_384"}) {
     INFO(name);
     const auto encoder = sm::image_encoder(name, {.image_size = 16, .patch_size = 8, .depth = 1, .num_classes = 7});
     CHECK(encoder->feature_dim() == 7);
@@ -123,8 +124,11 @@ TEST_CASE("An encoder describes itself well enough to be made again") {
   auto options = small_vit;
   options.seed = 5;
   options.num_classes = 3;
+  options.pooling = sm::Pooling::mean;
+  options.drop_path_rate = 0.25;
   const auto image = sm::image_encoder("vit_tiny_patch16_224", options);
   CHECK(same_state(*image, *sm::image_encoder_from_json(image->description())));
+  CHECK(sm::image_encoder_from_json(image->description())->description() == image->description());
   auto text_options = small_bert;
   text_options.dropout = 0.25;
   text_options.seed = 6;
@@ -138,7 +142,15 @@ TEST_CASE("An encoder describes itself well enough to be made again") {
   CHECK_THROWS_MATCHES(sm::image_encoder_from_json("{"), sm::DataError,
                        MessageMatches(ContainsSubstring("cannot read an encoder's description")));
   CHECK_THROWS_AS(sm::image_encoder_from_json("null"), sm::DataError);
-  CHECK_THROWS_AS(sm::image_encoder_from_json(R"({"modality":"image","name":"resnet18","options":{}})"), sm::DataError);
+  CHECK_THROWS_MATCHES(sm::image_encoder_from_json(R"({"modality":"image","name":"resnet18","options":{"widht":4}})"),
+                       sm::DataError,
+                       Message("an encoder is described with the option \"widht\", which this version does not know"));
+  CHECK_THROWS_AS(sm::image_encoder_from_json(R"({"modality":"image","name":"resnet18","options":{"width":"4"}})"),
+                  sm::DataError);
+  CHECK_THROWS_AS(sm::image_encoder_from_json(R"({"modality":"image","name":"resnet18"})"), sm::DataError);
+  // An older description lacks the options that came later: they have their defaults.
+  const auto older = sm::image_encoder_from_json(R"({"modality":"image","name":"resnet18","options":{"width":4}})");
+  CHECK(same_state(*older, *sm::image_encoder("resnet18", {.width = 4})));
   CHECK_THROWS_AS(sm::image_encoder_from_json(R"({"modality":"image","name":7,"options":{}})"), sm::DataError);
 }
 
@@ -150,12 +162,14 @@ TEST_CASE("An unknown name is answered with the nearest") {
                        MessageMatches(ContainsSubstring("did you mean: vit_small_patch16_224")));
   CHECK_THROWS_MATCHES(sm::text_encoder("minilm"), sm::InvalidArgument,
                        MessageMatches(ContainsSubstring("did you mean: minilm_l6")));
-  CHECK_THROWS_MATCHES(sm::text_encoder("zzzzzzzzzzzzzzzzzzzzzz"), sm::InvalidArgument,
-                       MessageMatches(ContainsSubstring("bert_base, minilm_l6")));  // none is near: all
+  CHECK_THROWS_MATCHES(
+      sm::text_encoder("zzzzzzzzzzzzzzzzzzzzzz"), sm::InvalidArgument,
+      MessageMatches(ContainsSubstring("bert_base") && ContainsSubstring("minilm_l6")));  // all: none is near
 }
 
 TEST_CASE("A user's own encoders join the registry") {
   auto registry = sm::BackboneRegistry::built_in();
+  const auto built_in = registry.image_names().size();
   registry.add_image("mean_color", [](const sm::ImageEncoderOptions&) { return std::make_shared<MeanColor>(); });
   const auto encoder = sm::image_encoder("mean_color", {}, registry);
   CHECK(encoder->feature_dim() == 3);
@@ -165,7 +179,7 @@ TEST_CASE("A user's own encoders join the registry") {
       registry.add_image("resnet18", [](const sm::ImageEncoderOptions&) { return std::make_shared<MeanColor>(); }),
       sm::InvalidArgument, Message("an encoder called \"resnet18\" is registered already: choose another name"));
   CHECK_THROWS_AS(registry.add_text("empty", {}), sm::InvalidArgument);
-  CHECK(registry.image_names().size() == 10);
+  CHECK(registry.image_names().size() == built_in + 1);
 }
 
 TEST_CASE("Inputs of a wrong shape are refused with the remedy") {
@@ -193,7 +207,29 @@ TEST_CASE("Options that cannot work are refused") {
   CHECK_THROWS_MATCHES(sm::image_encoder("vit_tiny_patch16_224", {.width = 100}), InvalidArgument,
                        Message("width 100 is no multiple of the 3 heads"));
   CHECK_THROWS_AS(sm::image_encoder("resnet18", {.width = -4}), InvalidArgument);
-  CHECK_THROWS_AS(sm::image_encoder("resnet18", {.patch_size = 8}), InvalidArgument);
+  CHECK_THROWS_MATCHES(
+      sm::image_encoder("resnet18", {.patch_size = 8}), InvalidArgument,
+      Message("a ResNet has no patches and no attention: leave ImageEncoderOptions::patch_size unset"));
+  for (const auto& [what, options] :
+       std::vector<std::pair<std::string, sm::ImageEncoderOptions>>{{"pooling", {.pooling = sm::Pooling::first}},
+                                                                    {"proj_drop_rate", {.proj_drop_rate = 0.1}},
+                                                                    {"attn_drop_rate", {.attn_drop_rate = 0.1}},
+                                                                    {"patch_drop_rate", {.patch_drop_rate = 0.1}}}) {
+    CHECK_THROWS_MATCHES(sm::image_encoder("resnet50", options), InvalidArgument,
+                         MessageMatches(ContainsSubstring("leave ImageEncoderOptions::" + what + " unset")));
+  }
+  for (const auto& name : {"resnet18", "vit_tiny_patch16_224"}) {
+    CHECK_THROWS_MATCHES(sm::image_encoder(name, {.drop_rate = 1}), InvalidArgument,
+                         Message("drop_rate is 1; it must be in [0, 1)"));
+    CHECK_THROWS_MATCHES(sm::image_encoder(name, {.drop_path_rate = -0.1}), InvalidArgument,
+                         Message("drop_path_rate is -0.1; it must be in [0, 1)"));
+  }
+  CHECK_THROWS_AS(sm::image_encoder("vit_tiny_patch16_224", {.proj_drop_rate = NAN}), InvalidArgument);
+  CHECK_THROWS_AS(sm::image_encoder("vit_tiny_patch16_224", {.attn_drop_rate = 2}), InvalidArgument);
+  CHECK_THROWS_AS(sm::image_encoder("vit_tiny_patch16_224", {.patch_drop_rate = 1}), InvalidArgument);
+  CHECK_THROWS_AS(sm::make_vit({.pos_drop_rate = 1}), InvalidArgument);
+  CHECK_THROWS_MATCHES(sm::make_vit({.norm_eps = -1}), InvalidArgument,
+                       Message("VitOptions::norm_eps is -1; it must be zero or more"));
   CHECK_THROWS_AS(sm::image_encoder("resnet18", {.num_classes = -1}), InvalidArgument);
   CHECK_THROWS_AS(sm::make_resnet({.blocks = {1, 1, 0, 1}}), InvalidArgument);
   CHECK_THROWS_AS(sm::text_encoder("minilm_l6", {.width = 100}), InvalidArgument);
@@ -225,4 +261,29 @@ TEST_CASE("Dropout of a text encoder acts in training alone") {
   CHECK_FALSE(torch::equal(bert->forward(tokens, mask), bert->forward(tokens, mask)));
   bert->eval();
   CHECK(torch::equal(bert->forward(tokens, mask), bert->forward(tokens, mask)));
+}
+
+TEST_CASE("Tokens of a ResNet are the places of its last feature map, row by row") {
+  const torch::NoGradGuard no_grad;
+  const auto resnet = sm::image_encoder("resnet18", {.width = 16, .depth = 1});
+  resnet->eval();
+  const auto images = torch::randn({2, 3, 64, 96});
+  const auto encoded = resnet->encode(images, {.tokens = true});
+  CHECK(torch::equal(encoded.features, resnet->forward(images)));
+  CHECK(encoded.tokens.sizes() == torch::IntArrayRef({2, 2 * 3, 128}));
+  CHECK_THAT(encoded.tokens.mean(1), AllCloseTo(encoded.features, sm::test::fp32_rounding));
+  CHECK_FALSE(resnet->encode(images, {}).tokens.defined());
+  CHECK_THROWS_MATCHES(resnet->encode(images, {.attention = true}), sm::InvalidArgument,
+                       Message("a ResNet has no attention maps: ask for its features or tokens"));
+}
+
+TEST_CASE("A backbone of one's own gives features alone until it overrides encode()") {
+  MeanColor encoder;
+  const auto images = torch::rand({2, 3, 4, 4});
+  CHECK(torch::equal(encoder.encode(images, {}).features, encoder.forward(images)));
+  CHECK_THROWS_MATCHES(encoder.encode(images, {.tokens = true}), sm::InvalidArgument,
+                       Message("this encoder gives no tokens: ask for its features alone"));
+  CHECK_THROWS_AS(encoder.encode(images, {.attention = true}), sm::InvalidArgument);
+  CHECK(encoder.no_decay().empty());
+  CHECK_FALSE(encoder.resampled("pos_embed", images).defined());
 }

@@ -1,4 +1,5 @@
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/nn/backbone.hpp>
 #include <sslmeme/train/optimizer.hpp>
 
 #include <torch/nn/module.h>
@@ -9,8 +10,12 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
+#include <memory>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "close_to.hpp"
 
@@ -42,6 +47,93 @@ TEST_CASE("Decay shrinks matrices, never vectors") {
   optimizer.step(0.1);
   CHECK_THAT(net.matrix[0][0].item<double>(), WithinRel(0.95, 1e-6));
   CHECK(net.bias[0].item<double>() == 1);
+}
+
+TEST_CASE("A backbone's positions and class token do not decay, wherever it stands, unless a rule says so") {
+  torch::nn::Module method;
+  const auto vit =
+      sm::image_encoder("vit_tiny_patch16_224", {.image_size = 16, .patch_size = 8, .width = 6, .depth = 1});
+  const auto net = std::make_shared<Net>();
+  method.register_module("nodes", std::make_shared<torch::nn::Module>())->register_module("image", vit);
+  method.register_module("net", net);
+  const auto factors = [&](const torch::nn::Module& module, const sm::ParameterGroups& groups) {
+    const auto parameters = module.named_parameters();
+    {
+      const torch::NoGradGuard no_grad;
+      for (const auto& item : parameters) {
+        item.value().fill_(1);
+        item.value().mutable_grad() = torch::zeros_like(item.value());
+      }
+    }
+    sm::Optimizer optimizer{module, sm::AdamW{.lr = 1, .weight_decay = 0.5}, groups};
+    optimizer.step(0.1);
+    std::map<std::string, double> decayed;
+    for (const auto& item : parameters) decayed[item.key()] = (1 - item.value().flatten()[0].item<double>()) / 0.05;
+    return decayed;
+  };
+  auto found = factors(method, {});
+  CHECK(found["nodes.image.pos_embed"] == 0);
+  CHECK(found["nodes.image.cls_token"] == 0);
+  CHECK(found["nodes.image.norm.weight"] == 0);
+  CHECK_THAT(found["nodes.image.patch_embed.proj.weight"], WithinRel(1, 1e-5));
+  CHECK_THAT(found["net.matrix"], WithinRel(1, 1e-5));
+  found = factors(*vit, {.rules = {{.pattern = "pos_embed", .decay = 2}, {.pattern = "cls_token", .lr = 1}}});
+  CHECK_THAT(found["pos_embed"], WithinRel(2, 1e-5));
+  CHECK(found["cls_token"] == 0);
+}
+
+TEST_CASE("What a backbone keeps from decay must be its own") {
+  struct Wrong : sm::ImageBackbone {
+    Tensor matrix = register_parameter("matrix", torch::ones({2, 3}));
+    std::int64_t feature_dim() const override { return 3; }
+    Tensor forward(const Tensor& images) override { return images; }
+    std::vector<std::string> no_decay() const override { return {"matrx"}; }
+  };
+  CHECK_THROWS_MATCHES(sm::Optimizer(Wrong{}), sm::InvalidArgument,
+                       Message("a backbone's no_decay() names \"matrx\", which is none of its parameters"));
+}
+
+TEST_CASE("Layers are numbered from the end in open_clip's towers and in DistilBERT") {
+  const std::vector<std::pair<std::string, std::vector<std::pair<std::string, std::int64_t>>>> all{
+      {"ViT",
+       {{"class_embedding", 2},
+        {"positional_embedding", 2},
+        {"conv1.weight", 2},
+        {"ln_pre.weight", 2},
+        {"transformer.resblocks.0.attn.in_proj_weight", 1},
+        {"transformer.resblocks.1.ln_1.bias", 0},
+        {"ln_post.weight", 0},
+        {"proj", 0}}},
+      {"ResNet",
+       {{"conv1.weight", 3},
+        {"bn3.weight", 3},
+        {"layer1.0.conv1.weight", 2},
+        {"layer1.1.downsample.0.weight", 1},
+        {"layer4.0.bn3.bias", 0},
+        {"attnpool.positional_embedding", 0}}},
+      {"text",
+       {{"token_embedding.weight", 2},
+        {"positional_embedding", 2},
+        {"transformer.resblocks.0.mlp.c_fc.weight", 1},
+        {"transformer.resblocks.1.mlp.c_fc.weight", 0},
+        {"ln_final.weight", 0},
+        {"text_projection", 0}}},
+      {"DistilBERT",
+       {{"embeddings.LayerNorm.bias", 2},
+        {"transformer.layer.0.ffn.lin1.weight", 1},
+        {"transformer.layer.1.ffn.lin1.weight", 0}}}};
+  for (const auto& [tower, expected] : all) {
+    for (const std::string prefix : {"", "nodes.text.encoder."}) {
+      std::vector<std::string> names;
+      std::vector<std::int64_t> layers;
+      for (const auto& [name, layer] : expected) {
+        names.push_back(prefix + name);
+        layers.push_back(layer);
+      }
+      INFO(prefix << tower);
+      CHECK(sm::layers_from_the_end(names) == layers);
+    }
+  }
 }
 
 TEST_CASE("The decay may rise to another along half a cosine") {

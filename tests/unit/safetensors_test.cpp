@@ -2,14 +2,21 @@
 #include <sslmeme/nn/safetensors.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
 #include <fstream>
 #include <string>
 
 #include "files.hpp"
+#include "state.hpp"
 
 namespace fs = std::filesystem;
 namespace sm = sslmeme;
@@ -117,8 +124,9 @@ TEST_CASE("A hostile file is refused, naming the file and the rule it breaks") {
   const TemporaryFolder folder;
   const auto file = folder / "x.safetensors";
   const auto refused = [&](const std::string& what) {
-    CHECK_THROWS_MATCHES(sm::read_safetensors(file), sm::DataError,
-                         MessageMatches(ContainsSubstring(file.string()) && ContainsSubstring(what)));
+    const auto names = ContainsSubstring(file.string()), says = ContainsSubstring(what);
+    CHECK_THROWS_MATCHES(sm::read_safetensors(file), sm::DataError, MessageMatches(names && says));
+    CHECK_THROWS_MATCHES(sm::SafetensorsFile{file}, sm::DataError, MessageMatches(names && says));
   };
   const auto good = entry("a", "F32", "[2]", "[0,8]");
   const auto with = [&](const std::string& header, std::size_t data_bytes, const std::string& what) {
@@ -154,15 +162,37 @@ TEST_CASE("A hostile file is refused, naming the file and the rule it breaks") {
     with("{" + good, 8, "no JSON");
     with("{" + good + "} x", 8, "no JSON");
     with("{\"\xff\":1}", 0, "no JSON");
+    with("{" + entry("\xc0\xaf", "F32", "[2]", "[0,8]") + "}", 8, "no JSON");  // UTF-8, but overlong
+    with("{" + entry("\\ud800", "F32", "[2]", "[0,8]") + "}", 8, "no JSON");   // half a pair of surrogates
+    with("{" + good + "}" + std::string(1, '\0'), 8, "holds a zero byte");
+    with("\xef\xbb\xbf{" + good + "}", 8, "does not begin with {");
   }
   SECTION("nested without end") {
-    with("{\"a\":" + std::string(100'000, '['), 0, "nested too deeply");
+    with("{\"a\":" + std::string(100'000, '['), 0, "the entry of \"a\" is no JSON object");
+    with("{\"a\":{\"shape\":" + std::string(100'000, '['), 0, "\"a\" has a bad shape");
+    std::string objects = "{";
+    for (int i = 0; i < 100'000; ++i) objects += "\"a\":{";
+    with(objects, 0, "the entry of \"a\" has the key \"a\", which the format does not know");
   }
   SECTION("duplicate name") {
     with("{" + good + "," + good + "}", 8, "the name \"a\" occurs twice");
   }
   SECTION("duplicate key in an entry") {
-    with(R"({"a":{"dtype":"F32","shape":[2],"shape":[2],"data_offsets":[0,8]}})", 8, "\"shape\" occurs twice");
+    with(R"({"a":{"dtype":"F32","shape":[2],"shape":[2],"data_offsets":[0,8]}})", 8,
+         "the key \"shape\" occurs twice in the entry of \"a\"");
+    with(R"({"__metadata__":{"k":"1","k":"2"}})", 0, "the metadata \"k\" occurs twice");
+  }
+  SECTION("two metadata") {
+    with(R"({"__metadata__":{},"__metadata__":{}})", 0, "the name \"__metadata__\" occurs twice");
+  }
+  SECTION("a key of an entry that is none") {
+    with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"scale":2}})", 8,
+         "the entry of \"a\" has the key \"scale\"");
+  }
+  SECTION("more tensors than are allowed") {
+    std::string header = "{";
+    for (int i = 0; i <= 100'000; ++i) header += (i > 0 ? "," : "") + entry(std::to_string(i), "I8", "[0]", "[0,0]");
+    with(header + "}", 0, "it claims more than 100000 tensors");
   }
   SECTION("hole") {
     with("{" + good + "," + entry("b", "I8", "[1]", "[9,10]") + "}", 10, "\"b\" begins at 9, expected at 8");
@@ -192,6 +222,8 @@ TEST_CASE("A hostile file is refused, naming the file and the rule it breaks") {
   }
   SECTION("bad offsets") {
     with("{" + entry("a", "F32", "[2]", "[0]") + "}", 8, "\"a\" has bad offsets");
+    with("{" + entry("a", "F32", "[2]", "[0,8,8]") + "}", 8, "\"a\" has bad offsets");
+    with("{" + entry("a", "F32", "[2]", "[0,18446744073709551616]") + "}", 8, "\"a\" has bad offsets");
     with("{" + entry("a", "F32", "[2]", "[-8,0]") + "}", 8, "\"a\" has bad offsets");
     with("{" + entry("a", "F32", "[2]", "\"0,8\"") + "}", 8, "\"a\" has bad offsets");
   }
@@ -202,11 +234,16 @@ TEST_CASE("A hostile file is refused, naming the file and the rule it breaks") {
     with("{" + good + "}", 7, "its tensors take 8 bytes, 7 are there");
   }
   SECTION("unknown type") {
-    with("{" + entry("a", "F8_E4M3", "[8]", "[0,8]") + "}", 8, "\"a\" has the type F8_E4M3, which is not supported");
+    with("{" + entry("a", "F4", "[16]", "[0,8]") + "}", 8, "\"a\" has the type F4, which is not supported");
+    with("{" + entry("a", "C64", "[1]", "[0,8]") + "}", 8, "\"a\" has the type C64, which is not supported");
+    with("{" + entry("a", "f32", "[2]", "[0,8]") + "}", 8, "\"a\" has the type f32, which is not supported");
   }
   SECTION("incomplete entry") {
-    with(R"({"a":{"shape":[2],"data_offsets":[0,8]}})", 8, "the entry of \"a\" is malformed");
-    with(R"({"a":7})", 0, "the entry of \"a\" is malformed");
+    with(R"({"a":{"shape":[2],"data_offsets":[0,8]}})", 8, "the entry of \"a\" lacks \"dtype\"");
+    with(R"({"a":{"dtype":"F32","data_offsets":[0,8]}})", 8, "the entry of \"a\" lacks \"shape\"");
+    with(R"({"a":{"dtype":"F32","shape":[2]}})", 8, "the entry of \"a\" lacks \"data_offsets\"");
+    with(R"({"a":{"dtype":32,"shape":[2],"data_offsets":[0,8]}})", 8, "the dtype of \"a\" is no string");
+    with(R"({"a":7})", 0, "the entry of \"a\" is no JSON object");
   }
   SECTION("bad name") {
     with("{" + entry("", "F32", "[2]", "[0,8]") + "}", 8, "a tensor's name has 0 bytes");
@@ -214,6 +251,7 @@ TEST_CASE("A hostile file is refused, naming the file and the rule it breaks") {
   }
   SECTION("bad metadata") {
     with(R"({"__metadata__":{"a":1}})", 0, "metadata \"a\" is no string");
+    with(R"({"__metadata__":{"a":{}}})", 0, "metadata \"a\" is no string");
     with(R"({"__metadata__":"words"})", 0, "its metadata is no JSON object");
     with(R"({"__metadata__":null})", 0, "its metadata is no JSON object");
   }
@@ -222,7 +260,83 @@ TEST_CASE("A hostile file is refused, naming the file and the rule it breaks") {
 TEST_CASE("A file that is not there or no file is the system's refusal") {
   CHECK_THROWS_MATCHES(sm::read_safetensors("/nonexistent/x.safetensors"), sm::IoError,
                        MessageMatches(ContainsSubstring("/nonexistent/x.safetensors")));
-  CHECK_THROWS_AS(sm::read_safetensors(TemporaryFolder{}.path), sm::IoError);
+  const TemporaryFolder folder;
+  CHECK_THROWS_MATCHES(sm::read_safetensors(folder.path), sm::IoError,
+                       MessageMatches(ContainsSubstring("it is a folder")));
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK_THROWS_MATCHES(sm::SafetensorsFile{folder / "pipe"}, sm::IoError,
+                       MessageMatches(ContainsSubstring("it is no file")));
+}
+
+TEST_CASE("A mapped file gives what reading gives") {
+  const TemporaryFolder folder;
+  const auto path = folder / "x.safetensors";
+  sm::write_safetensors(path, all_types(), {{"a", "b"}});
+  const sm::SafetensorsFile file{path};
+  check_all_types(file.tensors());
+  CHECK(file.metadata() == std::map<std::string, std::string>{{"a", "b"}});
+  CHECK(file.contains("int8"));
+  CHECK_FALSE(file.contains("int4"));
+  CHECK(file.entries().size() == 12);
+  CHECK(file.entries()[1].name == "float32");
+  CHECK(file.entries()[1].type == torch::kFloat);
+  CHECK(file.entries()[1].shape == std::vector<std::int64_t>{2, 2});
+  CHECK_THROWS_MATCHES(file.tensor("float23"), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("no tensor of the file is called \"float23\"; did you mean: "
+                                                        "float16, float32, float64")));
+}
+
+TEST_CASE("Tensors of a mapped file share its memory, outlive it and never write to it") {
+  const TemporaryFolder folder;
+  const auto path = folder / "x.safetensors";
+  sm::write_safetensors(path, {{"a", torch::arange(6, torch::kFloat)}, {"b", torch::ones({2})}});
+  const auto before = bytes_of(path);
+  sm::Tensor a, again;
+  {
+    const sm::SafetensorsFile file{path};
+    a = file.tensor("a");
+    again = file.tensor("a");
+  }
+  CHECK(a.data_ptr() == again.data_ptr());
+  a.mul_(2);
+  CHECK(torch::equal(again, torch::arange(6, torch::kFloat) * 2));
+  CHECK((bytes_of(path) == before));
+  sm::write_safetensors(path, {{"a", torch::zeros({6})}});  // renamed into place: the mapping keeps the old file
+  CHECK(torch::equal(again, torch::arange(6, torch::kFloat) * 2));
+}
+
+TEST_CASE("A tensor that the file does not align is copied") {
+  const TemporaryFolder folder;
+  const auto path = folder / "x.safetensors";
+  const auto padding = static_cast<std::size_t>(GENERATE(0, 1, 2, 3, 4, 5, 6, 7));
+  const auto header = "{" + entry("a", "I8", "[3]", "[0,3]") + "," + entry("b", "F64", "[2]", "[3,19]") + "}";
+  write_raw(path, header + std::string(padding, ' '), 0);
+  const std::array<double, 2> values{0.5, -3};
+  std::string data(19, '\1');
+  std::memcpy(data.data() + 3, values.data(), sizeof values);
+  std::ofstream{path, std::ios::binary | std::ios::app} << data;
+  const sm::SafetensorsFile file{path};
+  CHECK(torch::equal(file.tensor("b"), torch::tensor({0.5, -3.0}, torch::kDouble)));
+  CHECK(torch::equal(file.tensor("a"), torch::ones({3}, torch::kChar)));
+  CHECK(reinterpret_cast<std::uintptr_t>(file.tensor("b").data_ptr()) % 8 == 0);
+  CHECK(torch::equal(sm::read_safetensors(path).tensors[1].second, file.tensor("b")));
+}
+
+TEST_CASE("What is written is aligned, and keeps the order it was given in") {
+  const TemporaryFolder folder;
+  const auto path = folder / "x.safetensors";
+  sm::write_safetensors(path, {{"a", torch::ones({3}, torch::kChar)},
+                               {"b", torch::ones({3}, torch::kFloat)},
+                               {"c", torch::ones({1}, torch::kLong)},
+                               {"d", torch::ones({1}, torch::kHalf)}});
+  const sm::SafetensorsFile file{path};
+  std::string order;
+  for (const auto& entry : file.entries()) {
+    order += entry.name;
+    CHECK(entry.begin % torch::elementSize(entry.type) == 0);
+    CHECK(torch::equal(file.tensor(entry.name), torch::ones_like(file.tensor(entry.name))));
+  }
+  CHECK(order == "abcd");
 }
 
 TEST_CASE("What the format cannot hold is not written, and a former file stays") {
@@ -236,8 +350,30 @@ TEST_CASE("What the format cannot hold is not written, and a former file stays")
     CHECK((bytes_of(file) == before));
   };
   refused({{"z", torch::zeros({2}, torch::kComplexFloat)}}, "\"z\" is ComplexFloat, which safetensors cannot hold");
-  refused({{"u", {}}}, "which safetensors cannot hold");
+  refused({{"u", {}}}, "\"u\" is undefined, which safetensors cannot hold");
+  refused({{"s", torch::eye(2).to_sparse()}}, "\"s\" has no dense values");
+  refused({{"m", torch::empty({2}, torch::device(torch::kMeta))}}, "\"m\" has no dense values");
   refused({{"a", torch::ones({1})}, {"a", torch::ones({1})}}, "two tensors are called \"a\"");
   refused({{"", torch::ones({1})}}, "must not be called \"\"");
   refused({{"__metadata__", torch::ones({1})}}, "must not be called \"__metadata__\"");
+  refused({{std::string(1025, 'n'), torch::ones({1})}}, "has 1025 bytes; at most 1024 are read back");
+  refused({{"a\xff\n", torch::ones({1})}}, "the tensor's name \"a\\xFF\\n\" is not UTF-8");
+  refused({{"r", torch::ones({1, 1, 1, 1, 1, 1, 1, 1, 1})}}, "\"r\" has 9 dimensions; at most 8 are read back");
+  refused(sm::NamedTensors(100'001, {"a", torch::ones({1})}), "100001 tensors");
+  for (const auto& metadata : {std::map<std::string, std::string>{{"k", "\xff"}}, {{"\xff", "v"}}}) {
+    CHECK_THROWS_MATCHES(sm::write_safetensors(file, {}, metadata), sm::InvalidArgument,
+                         MessageMatches(ContainsSubstring("the metadata \"\\xFF\" is not UTF-8")));
+  }
+  CHECK((bytes_of(file) == before));
+}
+
+TEST_CASE("Names at the limits come back") {
+  const TemporaryFolder folder;
+  const auto file = folder / "x.safetensors";
+  const sm::NamedTensors tensors{{std::string(1024, 'n'), torch::ones({1, 1, 1, 1, 1, 1, 1, 2})},
+                                 {"\"ä\\\n\u2028", torch::ones({1})}};
+  sm::write_safetensors(file, tensors, {{"", ""}, {"ä\t", "\x01"}});
+  const auto read = sm::read_safetensors(file);
+  CHECK(sm::test::same_state(read.tensors, tensors));
+  CHECK(read.metadata == std::map<std::string, std::string>{{"", ""}, {"ä\t", "\x01"}});
 }

@@ -7,11 +7,15 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
-#include "json_files.hpp"
+#include "core/shown.hpp"
+#include "text/wordpiece_words.hpp"
+#include "text_corpus.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
@@ -21,13 +25,7 @@ using sm::test::TemporaryFolder;
 
 namespace {
 
-const fs::path data = fs::path{SSLMEME_TEST_DATA} / "text";
-
-std::string from_hex(const std::string& hex) {
-  std::string bytes;
-  for (std::size_t i = 0; i < hex.size(); i += 2) bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
-  return bytes;
-}
+const auto& data = sm::test::text_data;
 
 std::vector<std::string> tokens(const sm::WordPiece& tokenizer, const std::string& text) {
   std::vector<std::string> names;
@@ -39,6 +37,8 @@ const std::vector<std::string> small{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "you", 
 
 using Names = std::vector<std::string>;
 
+constexpr std::int64_t any_length = 10'000'000;
+
 }  // namespace
 
 TEST_CASE("WordPiece gives the ids of BertTokenizer") {
@@ -47,12 +47,118 @@ TEST_CASE("WordPiece gives the ids of BertTokenizer") {
   const auto uncased = sm::WordPiece::from_file(data / "vocab.txt");
   const auto cased = sm::WordPiece::from_file(data / "vocab.txt", {.lower_case = false});
   for (const auto& entry : golden) {
-    const auto text = entry.contains("text") ? entry.at("text").get<std::string>() : from_hex(entry.at("hex"));
+    const auto text =
+        entry.contains("text") ? entry.at("text").get<std::string>() : sm::test::from_hex(entry.at("hex"));
     INFO(entry.dump());
     CHECK(uncased.encode(text, 1000) == entry.at("uncased").get<std::vector<std::int64_t>>());
     CHECK(cased.encode(text, 1000) == entry.at("cased").get<std::vector<std::int64_t>>());
     CHECK(uncased.encode(text, 12) == entry.at("cut_to_12").get<std::vector<std::int64_t>>());
   }
+}
+
+TEST_CASE("WordPiece gives the ids of BertTokenizer for a large corpus, by all its settings") {
+  const auto corpus = sm::test::read_corpus();
+  REQUIRE(corpus.entries.size() > 5000);
+  const auto tokenizer = sm::WordPiece::from_file(data / "vocab.txt");
+  for (const auto& entry : corpus.entries) {
+    INFO(sm::detail::in_quotes(entry.text));
+    CHECK(sm::test::same_ids(tokenizer.encode(entry.text, any_length), entry.bert));
+  }
+
+  auto kept = sm::WordPieceOptions{}.never_split;
+  kept.insert(kept.end(), {"[unused0]", "run", "running"});
+  const std::map<std::string, sm::WordPieceOptions> settings{
+      {"cased", {.lower_case = false}},
+      {"with_accents", {.strip_accents = false}},
+      {"cased_without_accents", {.lower_case = false, .strip_accents = true}},
+      {"chinese_in_words", {.tokenize_chinese_chars = false}},
+      {"never_split", {.never_split = kept}}};
+  REQUIRE(corpus.settings.size() > 100);
+  for (const auto& [name, options] : settings) {
+    const auto other = sm::WordPiece::from_file(data / "vocab.txt", options);
+    for (std::size_t i = 0; i < corpus.settings.size(); ++i) {
+      sm::test::IdHash hash;
+      for (auto j = 50 * i; j < std::min(50 * (i + 1), corpus.entries.size()); ++j) {
+        hash.add(other.encode(corpus.entries[j].text, any_length));
+      }
+      INFO(name << ", strings from " << 50 * i);
+      CHECK(hash.hex() == corpus.settings[i].at(name).get<std::string>());
+    }
+  }
+}
+
+TEST_CASE("WordPiece makes words of every code point as BertTokenizer does") {
+  const std::map<std::string, sm::detail::BertWordRules> settings{
+      {"uncased", {}},
+      {"cased", {.lower_case = false, .strip_accents = false}},
+      {"with_accents", {.strip_accents = false}},
+      {"chinese_in_words", {.tokenize_chinese_chars = false}}};
+  for (const auto& [name, rules] : settings) {
+    const auto line = [&rules = rules](const std::string& text) {
+      std::string words;
+      sm::detail::for_each_word(text, rules, [&](std::string_view word) {
+        if (!words.empty()) words += '\0';
+        words += word;
+      });
+      return words;
+    };
+    INFO(name);
+    CHECK(sm::test::blocks_that_differ(name, line) == std::vector<std::string>{});
+  }
+}
+
+TEST_CASE("WordPiece keeps tokens whole that must not be split") {
+  auto vocabulary = small;
+  vocabulary.insert(vocabulary.end(), {"you!", "[X]"});
+  const auto tokenizer = sm::WordPiece::from_vocabulary(vocabulary, {.never_split = {"un", "you", "you!", "[X]"}});
+  CHECK(tokens(tokenizer, "unyou!you [X]YOU") == Names{"un", "you!", "you", "[X]", "you"});
+  CHECK(tokens(tokenizer, "[CLS]") == Names{"[UNK]", "[UNK]", "[UNK]"});
+  CHECK(tokens(sm::WordPiece::from_vocabulary(vocabulary, {.never_split = {}}), "[X]you!") ==
+        Names{"[UNK]", "[UNK]", "[UNK]", "you", "!"});
+  CHECK_THROWS_MATCHES(sm::WordPiece::from_vocabulary(small, {.never_split = {"[X]"}}), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("never_split has \"[X]\"") && ContainsSubstring("10 tokens")));
+  CHECK_THROWS_AS(sm::WordPiece::from_vocabulary(small, {.never_split = {""}}), sm::InvalidArgument);
+}
+
+TEST_CASE("WordPiece reads a vocabulary that gzip compressed") {
+  const TemporaryFolder folder;
+  const auto plain = sm::test::bytes_of(data / "vocab.txt");
+  const auto write = [&](const std::string& bytes) { return folder.write("vocab.txt.gz", bytes); };
+  const auto zipped = sm::test::gzipped(plain);
+  REQUIRE(zipped.size() < plain.size() / 2);
+  CHECK(sm::WordPiece::from_file(write(zipped)).vocabulary() ==
+        sm::WordPiece::from_file(data / "vocab.txt").vocabulary());
+  const auto half = plain.find('\n', plain.size() / 2) + 1;
+  const auto members = sm::test::gzipped(plain.substr(0, half)) + sm::test::gzipped(plain.substr(half));
+  CHECK(sm::WordPiece::from_file(write(members + std::string(512, '\0'))).vocabulary_size() == 30522);
+
+  for (const auto bytes : {zipped.size() - 1, zipped.size() / 2, std::size_t{10}, std::size_t{2}}) {
+    INFO(bytes);
+    CHECK_THROWS_MATCHES(sm::WordPiece::from_file(write(zipped.substr(0, bytes))), sm::DataError,
+                         MessageMatches(ContainsSubstring("vocab.txt.gz: the gzip file is cut off after")));
+  }
+  auto corrupt = zipped;
+  corrupt[corrupt.size() / 2] = static_cast<char>(corrupt[corrupt.size() / 2] ^ 0x55);
+  CHECK_THROWS_MATCHES(sm::WordPiece::from_file(write(corrupt)), sm::DataError,
+                       MessageMatches(ContainsSubstring("vocab.txt.gz: the gzip file is corrupt near byte")));
+  CHECK_THROWS_MATCHES(sm::WordPiece::from_file(write(zipped + "garbage")), sm::DataError,
+                       MessageMatches(ContainsSubstring("corrupt")));
+  CHECK_THROWS_MATCHES(sm::WordPiece::from_file(write(sm::test::gzipped(std::string(std::size_t{80} << 20U, 'a')))),
+                       sm::DataError, MessageMatches(ContainsSubstring("inflates to more than 64 MiB")));
+}
+
+TEST_CASE("WordPiece takes texts of a megabyte in their stride") {
+  const auto tokenizer = sm::WordPiece::from_file(data / "vocab.txt");
+  const auto start = std::chrono::steady_clock::now();
+  for (const auto* part :
+       {"a", "!", "word ", "[", "[MASK]", "\xff", "Σ", "a\u0301\u0323", "\u0301\u0323", "中", "\u3099\u0334"}) {
+    std::string text;
+    while (text.size() < 1U << 20U) text += part;
+    INFO(part);
+    CHECK(tokenizer.encode(text, 512).size() <= 512);
+  }
+  CHECK(tokenizer.encode(std::string(1U << 20U, '\0'), 512).size() == 2);
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{60});
 }
 
 TEST_CASE("WordPiece cuts words greedily and gives up on a word that does not fit") {

@@ -9,14 +9,21 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace sslmeme {
 
+/// How the tokens of a transformer become one vector.
+enum class Pooling {
+  mean,  ///< the mean of the patches (timm: "avg", which moves the last norm behind it) or of the real tokens of a text
+  first  ///< the class token (timm: "token")
+};
+
 /// Options of image_encoder(). A zero means "as the name says"; setting one gives a smaller or larger member of the
-/// family.
+/// family. The rates are timm's, by their names, and act in training alone.
 struct ImageEncoderOptions {
   std::int64_t image_size =
       0;  ///< side of the square input in pixels (ViT: fixes the positions; ResNet: any size runs)
@@ -26,25 +33,46 @@ struct ImageEncoderOptions {
   std::int64_t num_classes = 0;  ///< timm's meaning: 0 gives pooled features, n > 0 the n logits of a linear classifier
   std::uint64_t seed = 0;        ///< of the initial weights
   bool dynamic_img_size = false;  ///< ViT: takes pictures of other sizes too, its positions interpolated (timm's name)
+  std::optional<Pooling> pooling = {};  ///< ViT; unset: as the name says
+  double drop_rate = 0;                 ///< dropout of the pooled features
+  double proj_drop_rate = 0;            ///< ViT: dropout after attention's projection and within the MLP
+  double attn_drop_rate = 0;            ///< ViT: dropout of attention weights
+  double drop_path_rate = 0;   ///< stochastic depth: chance to leave out the last block, falling linearly to 0 at the
+                               ///< first (Huang et al. 2016, arXiv:1603.09382)
+  double patch_drop_rate = 0;  ///< ViT: share of the patches left out (FLIP: Li et al. 2022, arXiv:2212.00794)
 
   bool operator==(const ImageEncoderOptions&) const = default;
 };
 
-enum class Pooling { mean, first };
-
-/// Options of text_encoder(). A zero means "as the name says".
+/// Options of text_encoder(). A zero, or an option left unset, means "as the name says".
 struct TextEncoderOptions {
-  std::int64_t vocabulary_size = 0;  ///< ids 0 … n − 1
-  std::int64_t max_tokens = 0;       ///< longest text, special tokens included
-  std::int64_t width = 0;            ///< hidden size; must be a multiple of the number of heads
-  std::int64_t depth = 0;            ///< number of layers
-  double dropout = 0.1;              ///< after embeddings, attention output and MLP, when training
-  std::uint64_t seed = 0;            ///< of the initial weights
+  std::int64_t vocabulary_size = 0;    ///< ids 0 … n − 1
+  std::int64_t max_tokens = 0;         ///< longest text, special tokens included
+  std::int64_t width = 0;              ///< hidden size; must be a multiple of the number of heads
+  std::int64_t depth = 0;              ///< number of layers
+  std::optional<double> dropout = {};  ///< after embeddings, attention's projection and MLP, when training (BERT: 0.1)
+  std::optional<double> attention_dropout = {};  ///< of attention weights, when training; unset: `dropout`
+  std::optional<Pooling> pooling = {};           ///< BERT and its kin
+  std::uint64_t seed = 0;                        ///< of the initial weights
 
   bool operator==(const TextEncoderOptions&) const = default;
 };
 
-/// What every backbone has in common. Modules keep the parameter names of timm (pictures) and transformers (text).
+/// What encode() gives besides the features.
+struct EncodeRequest {
+  bool tokens = false;
+  bool attention = false;
+};
+
+/// What encode() gives. L: tokens of a picture (class token, if any, first; then patches by rows) or of a text.
+struct Encoded {
+  Tensor features;  ///< (N, D), as forward() returns them
+  Tensor tokens;    ///< (N, L, width): each token as the last layer leaves it, normed where the model norms
+  std::vector<Tensor> attention;  ///< one for each layer, first to last: f32 (N, heads, L, L), rows sum to 1
+};
+
+/// What every backbone has in common. Modules keep the parameter names of timm (pictures), transformers (texts) and
+/// open_clip (CLIP's towers).
 class Backbone : public torch::nn::Module {
  public:
   /// D of the features that forward() returns.
@@ -57,6 +85,13 @@ class Backbone : public torch::nn::Module {
   void set_grad_checkpointing(bool enable = true) { grad_checkpointing_ = enable; }
   bool grad_checkpointing() const { return grad_checkpointing_; }
 
+  /// Parameters, besides biases, norms and others of fewer than two dimensions, that weight decay leaves alone (timm's
+  /// no_weight_decay()), by the names that this module gives them.
+  virtual std::vector<std::string> no_decay() const { return {}; }
+  /// `stored`, which a file has under `name`, made to fit this model where that has a meaning: positions of a ViT for
+  /// another image size, interpolated as timm does. Undefined where it has none.
+  virtual Tensor resampled(const std::string& name, const Tensor& stored) const;
+
  private:
   std::string description_;
   bool grad_checkpointing_ = false;
@@ -66,12 +101,21 @@ class ImageBackbone : public Backbone {
  public:
   /// images: f32 (N, 3, H, W), normalised. Returns features (N, D).
   virtual Tensor forward(const Tensor& images) = 0;
+  /// As forward(), with tokens and attention maps where asked for. Throws InvalidArgument for what a backbone lacks: a
+  /// ResNet has no attention, a backbone of one's own only what it overrides this for.
+  virtual Encoded encode(const Tensor& images, const EncodeRequest& request);
+  /// Side in pixels of the square pictures that it is made for; a ResNet takes others too.
+  virtual std::int64_t image_size() const { return 224; }
 };
 
 class TextBackbone : public Backbone {
  public:
   /// tokens: i64 (N, L); mask: bool (N, L), true on real tokens. Returns features (N, D).
   virtual Tensor forward(const Tensor& tokens, const Tensor& mask) = 0;
+  /// As forward(), with tokens and attention maps where asked for; InvalidArgument for what a backbone lacks.
+  virtual Encoded encode(const Tensor& tokens, const Tensor& mask, const EncodeRequest& request);
+  /// The longest text in tokens that it takes.
+  virtual std::int64_t max_tokens() const { return 512; }
 };
 
 using ImageEncoder = std::shared_ptr<ImageBackbone>;
@@ -87,7 +131,9 @@ class BackboneRegistry {
   using ImageMaker = std::function<ImageEncoder(const ImageEncoderOptions&)>;
   using TextMaker = std::function<TextEncoder(const TextEncoderOptions&)>;
 
-  /// resnet18/34/50, vit_{tiny,small,base}_patch16_{224,384}, bert_base, minilm_l6.
+  /// Pictures, by timm's names: resnet{18,34,50,101}, vit_{tiny,small,base}_patch16_{224,384},
+  /// vit_base_patch32_{224,384}. Texts: bert_base, distilbert, minilm_l6.
+  /// Both towers of CLIP by open_clip's names: {ViT-B-16,ViT-B-32,RN50}, each with and without "-quickgelu".
   static BackboneRegistry built_in();
 
   /// Adds a maker; a name that is there already is an InvalidArgument.
@@ -106,13 +152,13 @@ class BackboneRegistry {
   std::map<std::string, TextMaker> text_;
 };
 
-/// A picture encoder by its timm name, with fresh weights drawn from options.seed.
+/// A picture encoder by its name, with fresh weights drawn from options.seed.
 ///
 ///     auto vit = sm::image_encoder("vit_small_patch16_224", {.image_size = 384});
 ImageEncoder image_encoder(const std::string& name, const ImageEncoderOptions& options = {},
                            const BackboneRegistry& registry = BackboneRegistry::built_in());
 
-/// A text encoder by name ("bert_base", "minilm_l6"), with fresh weights drawn from options.seed.
+/// A text encoder by its name, with fresh weights drawn from options.seed.
 TextEncoder text_encoder(const std::string& name, const TextEncoderOptions& options = {},
                          const BackboneRegistry& registry = BackboneRegistry::built_in());
 

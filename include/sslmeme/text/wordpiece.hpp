@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,23 +16,26 @@
 namespace sslmeme {
 
 struct WordPieceOptions {
-  bool lower_case = true;                      ///< lower-case and drop accents, as the "uncased" vocabularies need
+  bool lower_case = true;                      ///< as the "uncased" vocabularies need
   std::int64_t max_characters_per_word = 100;  ///< a longer word is one [UNK]
+  std::optional<bool> strip_accents = {};      ///< drop accents (NFD without Mn); unset: where words are lower-cased
+  bool tokenize_chinese_chars = true;          ///< each CJK ideograph is a word of its own
+  /// Tokens of the vocabulary that a text may hold as they are written here, anywhere: no rule touches them, and of two
+  /// that begin alike the longer is taken. [MASK] need not be in the vocabulary.
+  std::vector<std::string> never_split = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 };
 
-/// BERT's tokenizer (Devlin et al. 2018, arXiv:1810.04805), token for token that of transformers' BertTokenizer.
+/// BERT's tokenizer (Devlin et al. 2018, arXiv:1810.04805), token for token that of transformers' BertTokenizer (5.24
+/// with tokenizers 0.23), for every code point of Unicode.
 ///
-/// Control characters go, white space and CJK ideographs split, words are lower-cased and lose their accents (NFD
-/// without Mn), each punctuation mark is a word of its own, and each word is cut greedily into the longest pieces that
-/// the vocabulary has
-/// ("##" before those that continue a word). [PAD], [UNK], [CLS], [SEP] and [MASK] written in a text are those tokens.
-/// Characters are classed by utf8proc's Unicode version, which is newer than that of Hugging Face's tokenizers: a mark
-/// that became punctuation since Unicode 8 splits here and not there. Immutable, so safe to share between threads.
+/// Control characters go, white space and CJK ideographs split, words lose their accents and are lower-cased, each
+/// punctuation mark is a word of its own, and each word is cut greedily into the longest pieces that the vocabulary has
+/// ("##" before those that continue a word). Immutable, so safe to share between threads.
 class WordPiece final : public Tokenizer {
  public:
-  /// Reads a vocab.txt: one token a line, its id is the line number from 0.
+  /// Reads a vocab.txt, as it is or compressed by gzip: one token a line, its id is the line number from 0.
   /// Throws IoError for a file that cannot be read and DataError, naming file and line, for an empty or repeated token
-  /// or when [PAD], [UNK], [CLS] or [SEP] is missing.
+  /// or when [PAD], [UNK], [CLS] or [SEP] is missing, or where a gzip file is corrupt, cut off or larger than 64 MiB.
   static WordPiece from_file(const std::filesystem::path& path, const WordPieceOptions& options = {});
 
   /// The vocabulary as a list, ids being positions. Throws InvalidArgument where from_file throws DataError.
@@ -63,8 +67,8 @@ class WordPiece final : public Tokenizer {
 
   std::vector<std::string> vocabulary_;
   std::unordered_map<std::string, std::int64_t, Hash, std::equal_to<>> ids_;
-  std::vector<std::string> specials_;
-  std::size_t longest_ = 0;  // bytes of the longest token: no longer piece needs to be looked up
+  std::vector<std::string> kept_;  // of never_split, the longest first
+  std::size_t longest_ = 0;        // bytes of the longest token: no longer piece needs to be looked up
   WordPieceOptions options_;
   std::int64_t pad_ = 0, unknown_ = 0, begin_ = 0, end_ = 0;
 };

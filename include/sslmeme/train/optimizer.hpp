@@ -15,8 +15,9 @@
 
 namespace sslmeme {
 
-// Weight decay touches matrices and higher: never biases, norms and other 0-d and 1-d parameters, unless a
-// ParameterRule says so. final_weight_decay is reached at the end of the run, along half a cosine (DINO: 0.04 to 0.4).
+// Weight decay touches matrices and higher: never biases, norms and other 0-d and 1-d parameters, nor what a Backbone
+// within the module keeps from it (no_decay(): a ViT's positions and class token), unless a ParameterRule says so.
+// final_weight_decay is reached at the end of the run, along half a cosine (DINO: 0.04 to 0.4).
 
 /// AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101). With weight_decay = 0 this is Adam.
 struct AdamW {
@@ -70,9 +71,9 @@ double weight_decay_at(const OptimizerOptions& options, const TrainingTime& time
 
 /// How the parameters with certain names are updated.
 struct ParameterRule {
-  std::string pattern;               ///< of the whole name, as for files: "nodes.text.*"
-  double lr = 1;                     ///< factor on the learning rate
-  std::optional<double> decay = {};  ///< factor on the weight decay; unset: 1 for matrices and higher, else 0
+  std::string pattern;                             ///< of the whole name, as for files: "nodes.text.*"
+  double lr = 1;                                   ///< factor on the learning rate
+  std::optional<double> decay = {};                ///< factor on the weight decay; unset: 1 for what decays, else 0
   std::optional<OptimizerOptions> optimizer = {};  ///< another optimizer for them
 };
 
@@ -84,8 +85,8 @@ struct ParameterGroups {
   double layer_decay = 1;
 };
 
-/// The exponent of layer_decay for a parameter of an encoder with timm's or transformers' names: 0 in the last layer
-/// and outside encoders, one more in every block towards the input. `names` are those of all parameters.
+/// The exponent of layer_decay for a parameter of an encoder with timm's, open_clip's or transformers' names: 0 in the
+/// last layer and outside encoders, one more in every block towards the input. `names` are those of all parameters.
 std::vector<std::int64_t> layers_from_the_end(const std::vector<std::string>& names);
 
 /// Updates the parameters of a module. Parameters that got no gradient in a step are left alone.

@@ -1,0 +1,301 @@
+// embed: features of pictures or texts by a pre-trained encoder, in a safetensors file.
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
+#include <sslmeme/core/precision.hpp>
+#include <sslmeme/data/loader.hpp>
+#include <sslmeme/data/picture_folder.hpp>
+#include <sslmeme/nn/weights.hpp>
+#include <sslmeme/text/clip_bpe.hpp>
+#include <sslmeme/text/wordpiece.hpp>
+#include <sslmeme/version.hpp>
+
+#include "support/cli.hpp"
+#include "support/reading_bar.hpp"
+#include "support/row_store.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <numeric>
+#include <optional>
+#include <sstream>
+
+namespace {
+
+using namespace examples;
+
+struct Arguments : DataArguments {
+  std::string model, weights, split = "train", images, texts, of, out, vocabulary, preprocess = "auto", device = "cpu";
+  std::vector<std::string> allow_missing, allow_unknown;
+  std::int64_t size = 0, batch = 64, max_tokens = 0;
+  int workers = 2;
+  bool cased = false, normalize = false, bf16 = false, restart = false;
+};
+
+void add_options(CLI::App& app, Arguments& a) {
+  app.add_option("--model", a.model, "NAME[:key=value,…] of a picture or text encoder, e.g. vit_small_patch16_224")
+      ->required();
+  app.add_option("--weights", a.weights, "safetensors file of timm, torchvision, open_clip, transformers or DINO")
+      ->required();
+  auto* data = app.add_option_group("input", "one of")->require_option(1);
+  data->add_option("--data", a.data, "folder of memes, in the Hateful Memes layout or one that --layout names");
+  data->add_option("--images", a.images, "folder of pictures, sub-folders included");
+  data->add_option("--texts", a.texts, "UTF-8 file with one text a line; a row's id is the line's number, from 0");
+  app.add_option("--split", a.split, "split of --data")->capture_default_str();
+  app.add_option("--of", a.of, "what of --data, where the model has two towers")
+      ->check(CLI::IsMember({"pictures", "texts"}));
+  a.add_layout_to(app);
+  app.add_option("--out", a.out, "safetensors file to write: embeddings f32 (N, D), ids i64 (N)")->required();
+  app.add_option("--vocab", a.vocabulary, "vocabulary of a text encoder: vocab.txt, or CLIP's merges; .gz too");
+  app.add_flag("--cased", a.cased, "the WordPiece vocabulary has upper case");
+  app.add_option("--preprocess", a.preprocess,
+                 "how pictures are prepared: clip, imagenet (torchvision, DINO), timm (mean and deviation 0.5), whole "
+                 "(ImageNet's mean, nothing cut off); auto: as the model's published weights need it")
+      ->check(CLI::IsMember({"auto", "clip", "imagenet", "timm", "whole"}))
+      ->capture_default_str();
+  app.add_option("--size", a.size, "pixels of both edges; 0 as the model says")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--max-tokens", a.max_tokens, "longest text in tokens; 0 as the model says")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--allow-missing", a.allow_missing, "parameters that the file may lack, e.g. fc_norm.*")
+      ->delimiter(',');
+  app.add_option("--allow-unknown", a.allow_unknown, "tensors of the file to leave out, e.g. head.*")->delimiter(',');
+  app.add_option("--batch", a.batch, "samples a batch")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--workers", a.workers, "threads that read pictures")->capture_default_str();
+  app.add_option("--device", a.device, "cpu, cuda, cuda:1")->capture_default_str();
+  app.add_flag("--normalize", a.normalize, "to unit length");
+  app.add_flag("--bf16", a.bf16, "the encoder runs in bfloat16; embeddings are f32 all the same");
+  app.add_flag("--restart", a.restart, "throw away what an interrupted run left, where it would go on");
+  app.footer(
+      "Example:\n  embed --model minilm_l6 --weights model.safetensors --vocab vocab.txt --texts captions.txt --out "
+      "captions.safetensors");
+}
+
+std::string bare_name(const Arguments& a) {
+  return a.model.substr(0, a.model.find(':'));
+}
+
+bool has(const std::vector<std::string>& names, const std::string& name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+bool is_clip(const std::string& name) {
+  const auto registry = sm::BackboneRegistry::built_in();
+  return has(registry.image_names(), name) && has(registry.text_names(), name);
+}
+
+/// Whether pictures are embedded, not texts. Throws for a model and an input that do not go together.
+bool of_pictures(const Arguments& a) {
+  const auto registry = sm::BackboneRegistry::built_in();
+  const auto name = bare_name(a);
+  const bool reads_texts = has(registry.text_names(), name), reads_pictures = has(registry.image_names(), name);
+  const bool wants_texts = !a.texts.empty() || a.of == "texts" || (a.of.empty() && a.images.empty() && !reads_pictures);
+  if (reads_texts != reads_pictures && wants_texts != reads_texts) {
+    throw sm::InvalidArgument(fmt::format("{} reads {}, the input is {}: choose another --model", name,
+                                          reads_texts ? "texts" : "pictures", wants_texts ? "texts" : "pictures"));
+  }
+  return !wants_texts;
+}
+
+struct Rows {
+  std::vector<std::int64_t> ids;
+  std::vector<std::string> names;  // of --images
+};
+
+Rows rows_of(const sm::AnyDataset& data) {
+  Rows rows;
+  for (std::size_t i = 0; i < data.size(); ++i) rows.ids.push_back(data.id(i));
+  return rows;
+}
+
+std::uint32_t crc_of(std::span<const std::byte> bytes) {
+  return sm::digest_of(bytes).crc32;
+}
+
+/// Loads the weights; what it did is told on stderr.
+template <class Encoder>
+void load(const Arguments& a, Encoder& encoder) {
+  auto options =
+      sm::without_head({.allow_missing = a.allow_missing, .allow_unknown = a.allow_unknown, .resample = true});
+  const auto report = sm::load_weights(a.weights, encoder, options);
+  std::cerr << fmt::format("{}: {}\n", a.weights, report.summary());
+  encoder.to(torch::Device{a.device});
+  encoder.eval();
+}
+
+sm::Views views(const Arguments& a, const std::string& name, int size) {
+  const auto centered = [&](double crop, const sm::Normalize& normalize) {
+    return sm::Views{
+        {.size = size,
+         .transform = sm::Resize{.size = static_cast<int>(size / crop), .interpolation = sm::Interpolation::bicubic} |
+                      sm::CenterCrop{.size = size},
+         .normalize = normalize}};
+  };
+  const auto kind = a.preprocess != "auto"    ? a.preprocess
+                    : is_clip(name)           ? "clip"
+                    : name.starts_with("vit") ? "timm"
+                                              : "imagenet";
+  if (kind == "clip") return sm::clip_eval({.size = size});
+  if (kind == "whole") return sm::eval_views({.size = size});
+  // timm's crop_pct of its ViTs: 0.9, and 1 for those of 384 pixels.
+  if (kind == "timm") return centered(size >= 384 ? 1 : 0.9, {.mean = {0.5, 0.5, 0.5}, .std = {0.5, 0.5, 0.5}});
+  return centered(224.0 / 256, {});
+}
+
+/// Where the rows go while they are made, and what they are of.
+RowStore store_of(const Arguments& a, const sm::Backbone& encoder, std::int64_t width, const std::string& kind,
+                  std::uint32_t data) {
+  const nlohmann::json identity{
+      {"encoder", nlohmann::json::parse(encoder.description())},
+      {"weights", sm::digest_of(std::filesystem::path{a.weights}).crc32},
+      {"data", data},
+      {"kind", kind},
+      {"options", {a.preprocess, a.size, a.max_tokens, a.cased, a.normalize, a.bf16, a.batch}}};
+  return RowStore{a.out + ".part", identity.dump(), width, a.restart ? FoundRows::start_again : FoundRows::go_on};
+}
+
+sm::Tensor finished(const Arguments& a, sm::Tensor features, std::span<const std::int64_t> ids) {
+  features = features.to(torch::kCPU, torch::kFloat);
+  const auto finite = torch::isfinite(features).all(1);
+  for (std::int64_t i = 0; i < features.size(0); ++i) {
+    if (!finite[i].item<bool>())
+      throw sm::NonFiniteError(
+          fmt::format("the embedding of sample {} is not finite", ids[static_cast<std::size_t>(i)]));
+  }
+  return a.normalize ? torch::nn::functional::normalize(features, torch::nn::functional::NormalizeFuncOptions().dim(1))
+                     : features;
+}
+
+void embed_pictures(const Arguments& a, sm::ImageBackbone& encoder, const sm::AnyDataset& data, const Rows& rows,
+                    RowStore& store, int size) {
+  sm::DataLoader loader{data,
+                        views(a, bare_name(a), size),
+                        {.batch_size = a.batch, .workers = a.workers, .shuffle = false, .drop_last = false}};
+  const auto bar = reading_bar("embedding", "img");
+  loader.start_epoch(0, store.rows() / a.batch);
+  while (const auto batch = loader.next()) {
+    sm::Tensor features;
+    {
+      const sm::Autocast autocast{a.bf16 ? sm::Precision::bf16 : sm::Precision::fp32, torch::Device{a.device}.type()};
+      features = encoder.forward(batch->to(torch::Device{a.device}).views.front());
+    }
+    const auto first = static_cast<std::size_t>(store.rows());
+    store.append(finished(a, features, std::span{rows.ids}.subspan(first)));
+    if (bar) bar(static_cast<std::size_t>(store.rows()), rows.ids.size());
+  }
+}
+
+/// Texts of like length go together: a window of batches is sorted, and its rows are put back in order.
+void embed_texts(const Arguments& a, sm::TextBackbone& encoder, const sm::Tokenizer& tokenizer,
+                 const std::vector<std::string>& texts, const Rows& rows, RowStore& store, std::int64_t max_tokens) {
+  constexpr std::int64_t window_batches = 32;
+  const auto window = static_cast<std::size_t>(window_batches * a.batch), batch = static_cast<std::size_t>(a.batch);
+  const torch::Device device{a.device};
+  const auto bar = reading_bar("embedding", "texts");
+  while (static_cast<std::size_t>(store.rows()) < texts.size()) {
+    const auto first = static_cast<std::size_t>(store.rows());
+    const auto n = std::min(window, texts.size() - first);
+    std::vector<std::size_t> order(n);
+    std::iota(order.begin(), order.end(), first);
+    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return texts[i].size(); });
+    sm::Tensor features;
+    for (std::size_t begin = 0; begin < n; begin += batch) {
+      std::vector<std::string> some;
+      for (std::size_t i = begin; i < std::min(begin + batch, n); ++i) some.push_back(texts[order[i]]);
+      const auto [tokens, mask] = sm::tokenize(tokenizer, some, max_tokens);
+      const sm::Autocast autocast{a.bf16 ? sm::Precision::bf16 : sm::Precision::fp32, device.type()};
+      const auto of_some = encoder.forward(tokens.to(device), mask.to(device)).to(torch::kCPU, torch::kFloat);
+      if (!features.defined()) features = torch::empty({static_cast<std::int64_t>(n), of_some.size(1)});
+      for (std::size_t i = 0; i < some.size(); ++i)
+        features[static_cast<std::int64_t>(order[begin + i] - first)] = of_some[static_cast<std::int64_t>(i)];
+      if (bar) bar(first + begin + some.size(), texts.size());
+    }
+    store.append(finished(a, features, std::span{rows.ids}.subspan(first)));
+  }
+}
+
+void write(const Arguments& a, const sm::Backbone& encoder, const Rows& rows, RowStore& store, const char* kind) {
+  std::map<std::string, std::string> metadata{{"made_by", "sslmeme " SSLMEME_VERSION},
+                                              {"encoder", encoder.description()},
+                                              {"weights", a.weights},
+                                              {"of", kind},
+                                              {"normalized", a.normalize ? "true" : "false"}};
+  if (!rows.names.empty()) metadata["names"] = nlohmann::json(rows.names).dump();
+  sm::write_safetensors(a.out, {{"embeddings", store.read()}, {"ids", torch::tensor(rows.ids)}}, metadata);
+  store.remove();
+  std::cout << fmt::format("{}: {} embeddings of {} numbers\n", a.out, rows.ids.size(), encoder.feature_dim());
+}
+
+void run_pictures(const Arguments& a) {
+  const auto encoder = parse_image_encoder(a.model, {.image_size = a.size});
+  load(a, *encoder);
+  Rows rows;
+  const auto data = [&]() -> sm::AnyDataset {
+    if (a.images.empty()) return a.open(a.split);
+    const sm::PictureFolder folder{a.images};
+    for (std::size_t i = 0; i < folder.size(); ++i) rows.names.push_back(folder.name(i));
+    return folder;
+  }();
+  rows.ids = rows_of(data).ids;
+  const auto size = static_cast<int>(a.size > 0 ? a.size : encoder->image_size());
+  auto store = store_of(a, *encoder, encoder->feature_dim(), "pictures", crc_of(std::as_bytes(std::span{rows.ids})));
+  const torch::NoGradGuard no_grad;
+  embed_pictures(a, *encoder, data, rows, store, size);
+  write(a, *encoder, rows, store, "pictures");
+}
+
+std::vector<std::string> lines_of(const std::string& file) {
+  std::vector<std::string> lines;
+  std::istringstream text{sm::read_file(file)};
+  for (std::string line; std::getline(text, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    lines.push_back(std::move(line));
+  }
+  if (lines.empty()) throw sm::DataError(fmt::format("{} holds no line: give one text a line", file));
+  return lines;
+}
+
+void run_texts(const Arguments& a) {
+  if (a.vocabulary.empty())
+    throw sm::InvalidArgument("a text encoder needs the vocabulary that its weights were trained with: give --vocab");
+  const bool clip = is_clip(bare_name(a));
+  const auto tokenizer = [&]() -> std::shared_ptr<const sm::Tokenizer> {
+    if (clip) return std::make_shared<const sm::ClipBpe>(sm::ClipBpe::from_file(a.vocabulary));
+    return std::make_shared<const sm::WordPiece>(sm::WordPiece::from_file(a.vocabulary, {.lower_case = !a.cased}));
+  }();
+  const auto encoder = parse_text_encoder(a.model, {.vocabulary_size = tokenizer->vocabulary_size()});
+  load(a, *encoder);
+  Rows rows;
+  std::vector<std::string> texts;
+  if (!a.texts.empty()) {
+    texts = lines_of(a.texts);
+    rows.ids.resize(texts.size());
+    std::iota(rows.ids.begin(), rows.ids.end(), 0);
+  } else {
+    const auto data = a.open(a.split);
+    rows = rows_of(data);
+    for (std::size_t i = 0; i < data.size(); ++i) texts.push_back(data.text(i));
+  }
+  std::string all;
+  for (const auto& text : texts) all.append(text).push_back('\n');
+  for (const auto id : rows.ids) all += std::to_string(id) + ' ';
+  auto store = store_of(a, *encoder, encoder->feature_dim(), "texts", crc_of(std::as_bytes(std::span{all})));
+  const torch::NoGradGuard no_grad;
+  const auto longest = a.max_tokens > 0 ? a.max_tokens : encoder->max_tokens();
+  embed_texts(a, *encoder, *tokenizer, texts, rows, store, longest);
+  write(a, *encoder, rows, store, "texts");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Embeds pictures or texts by a pre-trained encoder. Interrupted, it goes on where it was.", "embed"};
+  Arguments a;
+  add_options(app, a);
+  return run_program(app, argc, argv, [&] { of_pictures(a) ? run_pictures(a) : run_texts(a); });
+}

@@ -1,0 +1,147 @@
+#include "nn/clip_layers.hpp"
+
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/nn/activation_checkpoint.hpp>
+
+#include "nn/layers.hpp"
+
+#include <fmt/format.h>
+#include <torch/nn/init.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/linear.h>
+
+#include <cmath>
+
+namespace sslmeme::detail {
+namespace {
+
+/// x · sigmoid(1.702 x), written with silu: one tensor less to keep for the gradient, and one pass over it less.
+Tensor quick_gelu(const Tensor& x) {
+  constexpr double slope = 1.702;
+  return torch::silu(x * slope).mul_(1 / slope);
+}
+
+/// torch.nn.MultiheadAttention of a sequence with itself.
+class ClipAttention : public torch::nn::Module {
+ public:
+  ClipAttention(std::int64_t width, std::int64_t heads, bool causal)
+      : heads_{heads},
+        causal_{causal},
+        in_proj_weight_{register_parameter("in_proj_weight", torch::empty({3 * width, width}))},
+        in_proj_bias_{register_parameter("in_proj_bias", torch::zeros({3 * width}))},
+        out_proj_{register_module("out_proj", torch::nn::Linear(width, width))} {
+    torch::nn::init::xavier_uniform_(in_proj_weight_);
+    torch::nn::init::zeros_(out_proj_->bias);
+  }
+
+  Tensor forward(const Tensor& x, Tensor* weights) {
+    const auto n = x.size(0), length = x.size(1), width = x.size(2);
+    const auto qkv = torch::linear(x, in_proj_weight_, in_proj_bias_)
+                         .reshape({n, length, 3, heads_, width / heads_})
+                         .permute({2, 0, 3, 1, 4})
+                         .unbind();
+    const auto mixed = attention(qkv[0], qkv[1], qkv[2], {.causal = causal_, .weights = weights});
+    return out_proj_->forward(mixed.transpose(1, 2).reshape({n, length, width}));
+  }
+
+  void init_normal(double in_std, double out_std) {
+    torch::nn::init::normal_(in_proj_weight_, 0, in_std);
+    torch::nn::init::normal_(out_proj_->weight, 0, out_std);
+  }
+
+ private:
+  std::int64_t heads_;
+  bool causal_;
+  Tensor in_proj_weight_, in_proj_bias_;
+  torch::nn::Linear out_proj_;
+};
+
+class ClipMlp : public torch::nn::Module {
+ public:
+  ClipMlp(std::int64_t width, bool quick)
+      : quick_{quick},
+        c_fc_{register_module("c_fc", torch::nn::Linear(width, 4 * width))},
+        c_proj_{register_module("c_proj", torch::nn::Linear(4 * width, width))} {}
+
+  Tensor forward(const Tensor& x) {
+    const auto hidden = c_fc_->forward(x);
+    return c_proj_->forward(quick_ ? quick_gelu(hidden) : torch::gelu(hidden));
+  }
+
+  void init_normal(double in_std, double out_std) {
+    torch::nn::init::normal_(c_fc_->weight, 0, in_std);
+    torch::nn::init::normal_(c_proj_->weight, 0, out_std);
+  }
+
+ private:
+  bool quick_;
+  torch::nn::Linear c_fc_, c_proj_;
+};
+
+}  // namespace
+
+/// open_clip's ResidualAttentionBlock.
+class ClipBlock : public torch::nn::Module {
+ public:
+  explicit ClipBlock(const ClipTransformerOptions& o)
+      : ln_1_{register_module("ln_1", clip_norm(o.width))},
+        attn_{register_module("attn", std::make_shared<ClipAttention>(o.width, o.heads, o.causal))},
+        ln_2_{register_module("ln_2", clip_norm(o.width))},
+        mlp_{register_module("mlp", std::make_shared<ClipMlp>(o.width, o.quick_gelu))} {}
+
+  Tensor forward(const Tensor& x, Tensor* attention) {
+    const auto y = x + attn_->forward(ln_1_->forward(x), attention);
+    return y + mlp_->forward(ln_2_->forward(y));
+  }
+
+  void init_normal(double attention_std, double hidden_std, double projection_std) {
+    attn_->init_normal(attention_std, projection_std);
+    mlp_->init_normal(hidden_std, projection_std);
+  }
+
+ private:
+  torch::nn::LayerNorm ln_1_;
+  std::shared_ptr<ClipAttention> attn_;
+  torch::nn::LayerNorm ln_2_;
+  std::shared_ptr<ClipMlp> mlp_;
+};
+
+ClipTransformer::ClipTransformer(const ClipTransformerOptions& options) : width_{options.width} {
+  const auto list = register_module("resblocks", torch::nn::ModuleList());
+  for (std::int64_t i = 0; i < options.depth; ++i) {
+    blocks_.push_back(std::make_shared<ClipBlock>(options));
+    list->push_back(blocks_.back());
+  }
+}
+
+Tensor ClipTransformer::forward(Tensor x, bool checkpoint, std::vector<Tensor>* attention) {
+  for (const auto& block : blocks_) {
+    if (attention != nullptr) {
+      x = block->forward(x, &attention->emplace_back());
+    } else if (checkpoint) {
+      x = checkpointed(*block, [block](const Tensor& y) { return block->forward(y, nullptr); }, x);
+    } else {
+      x = block->forward(x, nullptr);
+    }
+  }
+  return x;
+}
+
+void ClipTransformer::init_as_text() {
+  const auto width = static_cast<double>(width_), depth = static_cast<double>(blocks_.size());
+  for (const auto& block : blocks_) {
+    block->init_normal(1 / std::sqrt(width), 1 / std::sqrt(2 * width), 1 / std::sqrt(2 * depth * width));
+  }
+}
+
+torch::nn::LayerNorm clip_norm(std::int64_t width) {
+  return layer_norm(width, 1e-5);
+}
+
+void require_heads(std::int64_t width, std::int64_t heads) {
+  if (width % heads != 0) {
+    throw InvalidArgument(fmt::format("width {} is no multiple of the {} heads", width, heads));
+  }
+}
+
+}  // namespace sslmeme::detail

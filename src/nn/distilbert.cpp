@@ -1,0 +1,129 @@
+#include <sslmeme/nn/bert.hpp>
+
+#include "nn/layers.hpp"
+#include "nn/text_layers.hpp"
+
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
+namespace sslmeme {
+namespace {
+
+using detail::linear;
+
+class Attention : public torch::nn::Module {
+ public:
+  explicit Attention(const BertOptions& options)
+      : options_{options},
+        query_{register_module("q_lin", linear(options.width, options.width))},
+        key_{register_module("k_lin", linear(options.width, options.width))},
+        value_{register_module("v_lin", linear(options.width, options.width))},
+        out_{register_module("out_lin", linear(options.width, options.width))} {}
+
+  Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
+    return out_->forward(detail::self_attention(query_->forward(x), key_->forward(x), value_->forward(x),
+                                                options_.heads, bias,
+                                                detail::attention_dropout(options_, is_training()), weights));
+  }
+
+ private:
+  BertOptions options_;
+  torch::nn::Linear query_, key_, value_, out_;
+};
+
+class Mlp : public torch::nn::Module {
+ public:
+  explicit Mlp(const BertOptions& options)
+      : dropout_{options.dropout},
+        first_{register_module("lin1", linear(options.width, options.mlp_width))},
+        second_{register_module("lin2", linear(options.mlp_width, options.width))} {}
+
+  Tensor forward(const Tensor& x) {
+    return torch::dropout(second_->forward(torch::gelu(first_->forward(x))), dropout_, is_training());
+  }
+
+ private:
+  double dropout_;
+  torch::nn::Linear first_, second_;
+};
+
+class Block : public torch::nn::Module {
+ public:
+  explicit Block(const BertOptions& options)
+      : attention_{register_module("attention", std::make_shared<Attention>(options))},
+        attention_norm_{register_module("sa_layer_norm", detail::layer_norm(options.width, detail::bert_norm_eps))},
+        mlp_{register_module("ffn", std::make_shared<Mlp>(options))},
+        norm_{register_module("output_layer_norm", detail::layer_norm(options.width, detail::bert_norm_eps))} {}
+
+  Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
+    const auto y = attention_norm_->forward(attention_->forward(x, bias, weights) + x);
+    return norm_->forward(mlp_->forward(y) + y);
+  }
+
+ private:
+  std::shared_ptr<Attention> attention_;
+  torch::nn::LayerNorm attention_norm_;
+  std::shared_ptr<Mlp> mlp_;
+  torch::nn::LayerNorm norm_;
+};
+
+class Transformer : public torch::nn::Module {
+ public:
+  explicit Transformer(const BertOptions& options) {
+    const auto list = register_module("layer", torch::nn::ModuleList());
+    for (std::int64_t i = 0; i < options.depth; ++i) {
+      blocks_.push_back(std::make_shared<Block>(options));
+      list->push_back(blocks_.back());
+    }
+  }
+
+  const std::vector<std::shared_ptr<Block>>& blocks() const { return blocks_; }
+
+ private:
+  std::vector<std::shared_ptr<Block>> blocks_;
+};
+
+class Embeddings : public torch::nn::Module {
+ public:
+  explicit Embeddings(const BertOptions& options)
+      : words_{register_module("word_embeddings", detail::bert_embedding(options.vocabulary_size, options.width))},
+        positions_{register_module("position_embeddings", detail::bert_embedding(options.max_tokens, options.width))},
+        norm_{register_module("LayerNorm", detail::layer_norm(options.width, detail::bert_norm_eps))},
+        dropout_{options.dropout} {}
+
+  Tensor forward(const Tensor& tokens) {
+    const auto x = words_->forward(tokens) + positions_->weight.narrow(0, 0, tokens.size(1));
+    return torch::dropout(norm_->forward(x), dropout_, is_training());
+  }
+
+ private:
+  torch::nn::Embedding words_, positions_;
+  torch::nn::LayerNorm norm_;
+  double dropout_;
+};
+
+class DistilBert final : public detail::BertLike {
+ public:
+  explicit DistilBert(const BertOptions& options)
+      : BertLike{options},
+        embeddings_{register_module("embeddings", std::make_shared<Embeddings>(options))},
+        transformer_{register_module("transformer", std::make_shared<Transformer>(options))} {}
+
+ private:
+  Tensor hidden(const Tensor& tokens, const Tensor& bias, std::vector<Tensor>* attention) override {
+    return detail::through(transformer_->blocks(), embeddings_->forward(tokens), bias, grad_checkpointing(), attention);
+  }
+
+  std::shared_ptr<Embeddings> embeddings_;
+  std::shared_ptr<Transformer> transformer_;
+};
+
+}  // namespace
+
+TextEncoder make_distilbert(const BertOptions& options) {
+  return std::make_shared<DistilBert>(options);
+}
+
+}  // namespace sslmeme
