@@ -3,7 +3,7 @@
 
 Peers: timm (pictures), open_clip (words of CLIP), transformers (MiniLM; tokenizers' Rust WordPiece), open_clip's SimpleTokenizer, in eager mode or with torch.compile (--compile),
 at their best settings: inference_mode, weights in bf16 for inference, autocast for training, channels_last for ResNets, fused AdamW, malloc told to keep freed memory. Both
-sides run in processes of their own, by turns, with the same number of threads and the same shapes; captions have 10 to 18 tokens, which open_clip pads to 77.
+sides run in processes of their own, by turns, with the same number of threads and the same shapes; captions have 10 to 18 tokens, which open_clip pads to 77. The fastest turn of each side counts: what is slower is slowed by others.
 The share of the product is 2 × multiply-adds of the model (counted on the peer by torch's FlopCounterMode, texts by the tokens that count) over those of a 2048³ product measured beside it.
 
 Usage: benchmarks/peers/compare_backbones.py build/dev/benchmarks/backbone_speed [--only NAME…] [--mode infer|train] [--precision fp32|bf16] [--compile] [--json FILE]
@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -175,7 +174,7 @@ def compare(ours, theirs, environment, of_peer, rounds):
     for _ in range(rounds):
         results["ours"] += measure(ours, environment)
         results["peer"] += measure(theirs, of_peer)
-    return {side: statistics.median(seconds) for side, seconds in results.items()}
+    return {side: min(seconds) for side, seconds in results.items()}
 
 
 def main():
@@ -185,8 +184,8 @@ def main():
     parser.add_argument("--mode", choices=("infer", "train"))
     parser.add_argument("--precision", choices=("fp32", "bf16"))
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=3, help="of each turn of each side")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=2, help="of each round of each side")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="the peer uses torch.compile")
     parser.add_argument("--json")
     a = parser.parse_args()
@@ -204,7 +203,7 @@ def main():
                 if a.mode not in (None, mode) or a.precision not in (None, precision):
                     continue
                 work = work or operations(name, mode, batch)
-                product = 2 * 2048**3 / statistics.median(measure([a.backbone_speed, "product", precision, "1"], environment))
+                product = 2 * 2048**3 / min(measure([a.backbone_speed, "product", precision, "1"], environment))
                 ours = [a.backbone_speed, "encode", name, mode, precision, str(batch), str(a.seconds)]
                 theirs = [sys.executable, __file__, "--peer", "encode", name, mode, precision, str(batch), str(a.seconds), str(int(a.compile))]
                 seconds = compare(ours, theirs, environment, of_peer, a.rounds)

@@ -17,6 +17,7 @@ class Rng;
 class Siamese;
 class Supervised;
 class TextBackbone;
+class ClipBpe;
 class Tokenizer;
 class TrainingSession;
 class Views;

@@ -218,6 +218,7 @@ with torch.device("meta"):
     models = {name: timm.create_model(name, num_classes=0) for name in names}
     bert = {"minilm_l6": dict(hidden_size=384, num_hidden_layers=6, intermediate_size=1536), "bert_base": {}}
     models |= {name: transformers.BertModel(transformers.BertConfig(**o), add_pooling_layer=False) for name, o in bert.items()}
+    models["distilbert"] = transformers.DistilBertModel(transformers.DistilBertConfig())
 rows = [f"{json.dumps(name)}:" + json.dumps({k: list(v.shape) for k, v in sorted(model.state_dict().items())}, separators=(",", ":"))
         for name, model in models.items()]
 text = ",\n".join([f'"made_by":{json.dumps(made_by)}', *rows])

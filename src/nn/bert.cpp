@@ -22,7 +22,7 @@ class Output : public torch::nn::Module {
         dropout_{dropout} {}
 
   Tensor forward(const Tensor& x, const Tensor& residual) {
-    return norm_->forward(torch::dropout(dense_->forward(x), dropout_, is_training()) + residual);
+    return norm_->forward(detail::residual(residual, torch::dropout(dense_->forward(x), dropout_, is_training())));
   }
 
  private:
@@ -40,8 +40,8 @@ class SelfAttention : public torch::nn::Module {
         value_{register_module("value", linear(options.width, options.width))} {}
 
   Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
-    return detail::self_attention(query_->forward(x), key_->forward(x), value_->forward(x), options_.heads, bias,
-                                  detail::attention_dropout(options_, is_training()), weights);
+    return detail::self_attention(query_->forward(x), key_->forward(x), value_->forward(x), options_, bias,
+                                  is_training(), weights);
   }
 
  private:

@@ -40,7 +40,8 @@ class ClipAttention : public torch::nn::Module {
                          .reshape({n, length, 3, heads_, width / heads_})
                          .permute({2, 0, 3, 1, 4})
                          .unbind();
-    const auto mixed = attention(qkv[0], qkv[1], qkv[2], {.causal = causal_, .weights = weights});
+    const auto mixed =
+        attention(qkv[0], qkv[1], qkv[2], {.causal = causal_, .training = is_training(), .weights = weights});
     return out_proj_->forward(mixed.transpose(1, 2).reshape({n, length, width}));
   }
 
@@ -90,8 +91,8 @@ class ClipBlock : public torch::nn::Module {
         mlp_{register_module("mlp", std::make_shared<ClipMlp>(o.width, o.quick_gelu))} {}
 
   Tensor forward(const Tensor& x, Tensor* attention) {
-    const auto y = x + attn_->forward(ln_1_->forward(x), attention);
-    return y + mlp_->forward(ln_2_->forward(y));
+    const auto y = residual(x, attn_->forward(ln_1_->forward(x), attention));
+    return residual(y, mlp_->forward(ln_2_->forward(y)));
   }
 
   void init_normal(double attention_std, double hidden_std, double projection_std) {

@@ -23,9 +23,8 @@ class Attention : public torch::nn::Module {
         out_{register_module("out_lin", linear(options.width, options.width))} {}
 
   Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
-    return out_->forward(detail::self_attention(query_->forward(x), key_->forward(x), value_->forward(x),
-                                                options_.heads, bias,
-                                                detail::attention_dropout(options_, is_training()), weights));
+    return out_->forward(detail::self_attention(query_->forward(x), key_->forward(x), value_->forward(x), options_,
+                                                bias, is_training(), weights));
   }
 
  private:
@@ -58,8 +57,8 @@ class Block : public torch::nn::Module {
         norm_{register_module("output_layer_norm", detail::layer_norm(options.width, detail::bert_norm_eps))} {}
 
   Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
-    const auto y = attention_norm_->forward(attention_->forward(x, bias, weights) + x);
-    return norm_->forward(mlp_->forward(y) + y);
+    const auto y = attention_norm_->forward(detail::residual(x, attention_->forward(x, bias, weights)));
+    return norm_->forward(detail::residual(y, mlp_->forward(y)));
   }
 
  private:

@@ -14,8 +14,9 @@ namespace sslmeme::detail {
 
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
   const bool half = q.scalar_type() == torch::kBFloat16 || q.scalar_type() == torch::kHalf;
+  const bool plain_is_faster = half && q.is_cpu() && options.training;
   const auto length = q.size(-2);
-  if (options.weights == nullptr && !(half && q.is_cpu()) && !(options.causal && options.bias.defined())) {
+  if (options.weights == nullptr && !plain_is_faster && !(options.causal && options.bias.defined())) {
     const auto mask = options.bias.defined() ? std::optional<Tensor>{options.bias.to(q.scalar_type())} : std::nullopt;
     return at::scaled_dot_product_attention(q, k, v, mask, options.dropout, options.causal);
   }
@@ -34,6 +35,11 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
     weights = torch::_softmax(scores, -1, false);
   }
   return torch::matmul(torch::dropout(weights, options.dropout, options.dropout > 0), v);
+}
+
+Tensor residual(const Tensor& x, Tensor branch) {
+  // With a gradient to take it would cost copies of it: linear() gives a view.
+  return branch.scalar_type() == x.scalar_type() && !branch.requires_grad() ? branch.add_(x) : x + branch;
 }
 
 Tensor drop_path(const Tensor& x, double rate, bool training) {

@@ -13,13 +13,18 @@ struct AttentionOptions {
   Tensor bias = {};           ///< added to the scores: (N, 1, 1, L), or undefined
   bool causal = false;        ///< a token attends to itself and to those before it
   double dropout = 0;         ///< rate at which weights are left out; 0 unless training
+  bool training = false;      ///< chooses the kernel
   Tensor* weights = nullptr;  ///< takes the attention weights, f32 (N, H, L, L), before dropout
 };
 
-/// Multi-head attention of q, k, v (N, H, L, d). Returns (N, H, L, d). Plain matrix products in half precision on the
-/// CPU, where they beat the fused kernel, and where it cannot: to hand out the weights, which are fp32 then, and for
-/// both a bias and a causal mask. The fused kernel elsewhere.
+/// Multi-head attention of q, k, v (N, H, L, d). Returns (N, H, L, d). The fused kernel, but for plain matrix products
+/// in training in half precision on the CPU, since the fused one takes thrice as long for the gradient, and where the
+/// weights are asked for. Whether a gradient will be taken cannot decide: activation checkpointing computes the same
+/// once without and once with.
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {});
+
+/// x + branch, in the memory of `branch`, which must be nobody else's, where no gradient will be taken.
+Tensor residual(const Tensor& x, Tensor branch);
 
 /// Stochastic depth of a residual branch x (N, …) in training: each sample is left out at `rate` and the others are
 /// divided by 1 − rate (timm's DropPath).

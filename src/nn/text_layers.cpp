@@ -32,16 +32,15 @@ torch::nn::Embedding bert_embedding(std::int64_t rows, std::int64_t width) {
   return embedding;
 }
 
-double attention_dropout(const BertOptions& options, bool training) {
-  return training ? options.attention_dropout.value_or(options.dropout) : 0;
-}
-
-Tensor self_attention(const Tensor& query, const Tensor& key, const Tensor& value, std::int64_t heads,
-                      const Tensor& bias, double dropout, Tensor* weights) {
-  const auto n = query.size(0), length = query.size(1), width = query.size(2);
+Tensor self_attention(const Tensor& query, const Tensor& key, const Tensor& value, const BertOptions& options,
+                      const Tensor& bias, bool training, Tensor* weights) {
+  const auto n = query.size(0), length = query.size(1), width = query.size(2), heads = options.heads;
   const auto split = [&](const Tensor& y) { return y.reshape({n, length, heads, width / heads}).transpose(1, 2); };
   const auto mixed = attention(split(query), split(key), split(value),
-                               {.bias = bias, .causal = false, .dropout = dropout, .weights = weights});
+                               {.bias = bias,
+                                .dropout = training ? options.attention_dropout.value_or(options.dropout) : 0,
+                                .training = training,
+                                .weights = weights});
   return mixed.transpose(1, 2).reshape({n, length, width});
 }
 

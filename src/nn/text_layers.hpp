@@ -16,12 +16,9 @@ inline constexpr double bert_norm_eps = 1e-12;
 /// A table of `rows` vectors from a normal of deviation 0.02, as BERT starts.
 torch::nn::Embedding bert_embedding(std::int64_t rows, std::int64_t width);
 
-/// The rate at which attention weights are left out.
-double attention_dropout(const BertOptions& options, bool training);
-
 /// Multi-head attention of projections of x, each (N, L, width). `weights`: as AttentionOptions::weights, or null.
-Tensor self_attention(const Tensor& query, const Tensor& key, const Tensor& value, std::int64_t heads,
-                      const Tensor& bias, double dropout, Tensor* weights);
+Tensor self_attention(const Tensor& query, const Tensor& key, const Tensor& value, const BertOptions& options,
+                      const Tensor& bias, bool training, Tensor* weights);
 
 /// x through all layers, each a module with forward(x, bias, weights). `attention`, where not null, takes the weights
 /// of each; then nothing is checkpointed.

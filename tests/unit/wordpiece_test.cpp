@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -149,7 +148,7 @@ TEST_CASE("WordPiece reads a vocabulary that gzip compressed") {
 
 TEST_CASE("WordPiece takes texts of a megabyte in their stride") {
   const auto tokenizer = sm::WordPiece::from_file(data / "vocab.txt");
-  const auto start = std::chrono::steady_clock::now();
+  // The square of a million would end at the time limit of ctest.
   for (const auto* part :
        {"a", "!", "word ", "[", "[MASK]", "\xff", "Σ", "a\u0301\u0323", "\u0301\u0323", "中", "\u3099\u0334"}) {
     std::string text;
@@ -158,7 +157,6 @@ TEST_CASE("WordPiece takes texts of a megabyte in their stride") {
     CHECK(tokenizer.encode(text, 512).size() <= 512);
   }
   CHECK(tokenizer.encode(std::string(1U << 20U, '\0'), 512).size() == 2);
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{60});
 }
 
 TEST_CASE("WordPiece cuts words greedily and gives up on a word that does not fit") {
