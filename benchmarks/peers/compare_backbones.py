@@ -30,13 +30,23 @@ ENCODERS = {  # name: batch
 TOKENIZERS = ("clip", "wordpiece")
 
 
+def prepare():
+    import logging
+    import torch
+
+    if hasattr(prepare, "library"):
+        return
+    logging.disable(logging.WARNING)  # of fresh weights
+    prepare.library = torch.library.Library("torchvision", "DEF")  # its compiled operators do not load beside a CPU torch
+    for operator in ("nms", "qnms"):
+        prepare.library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
 def make(name, batch):
     """The peer's module, what it is called with, and the share of its tokens that count."""
     import torch
 
-    library = torch.library.Library("torchvision", "DEF")  # its compiled operators do not load beside a CPU torch
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    prepare()
     lengths = torch.arange(batch) % 9 + 10
     if name == "ViT-B-32 text":
         import open_clip
@@ -118,6 +128,7 @@ def peer_encode(name, mode, precision, batch, seconds, compiled):
 
 
 def peer_tokenize(kind, vocabulary, texts, seconds):
+    prepare()
     lines = pathlib.Path(texts).read_text().splitlines()
     if kind == "clip":
         from open_clip.tokenizer import SimpleTokenizer
@@ -127,7 +138,7 @@ def peer_tokenize(kind, vocabulary, texts, seconds):
     else:
         from transformers import BertTokenizerFast
 
-        tokenizer = BertTokenizerFast(vocab_file=vocabulary)
+        tokenizer = BertTokenizerFast(vocab=vocabulary)
         turns(seconds, lambda: tokenizer(lines, padding=True, truncation=True, max_length=77, return_tensors="pt"))
 
 
@@ -152,13 +163,8 @@ def captions(folder):
     return path
 
 
-def vocabulary(kind, folder):
-    if kind == "clip":
-        import open_clip
-
-        return pathlib.Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
-    root = pathlib.Path(__file__).resolve().parents[2]
-    return next((root / "tests/data/text").glob("*vocab*.txt"), None) or sys.exit("no WordPiece vocabulary in tests/data/text")
+def vocabulary(kind):
+    return pathlib.Path(__file__).resolve().parents[2] / "tests/data/text" / {"clip": "bpe_simple_vocab_16e6.txt.gz", "wordpiece": "vocab.txt"}[kind]
 
 
 def measure(command, environment):
@@ -218,7 +224,7 @@ def main():
         for kind in TOKENIZERS:
             if a.only and kind not in a.only:
                 continue
-            file = vocabulary(kind, texts.parent)
+            file = vocabulary(kind)
             ours = [a.backbone_speed, "tokenize", kind, str(file), str(texts), str(a.seconds)]
             theirs = [sys.executable, __file__, "--peer", "tokenize", kind, str(file), str(texts), str(a.seconds)]
             seconds = compare(ours, theirs, environment, of_peer, a.rounds)

@@ -95,7 +95,7 @@ def peer(name, folder, batch, steps, workers, compiled):
     if name == "clip":
         from transformers import BertConfig, BertModel, BertTokenizerFast
 
-        tokenizer = BertTokenizerFast(vocab_file=str(folder / "vocab.txt"))
+        tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
 
     def collate(samples):
         stacked = [torch.stack([views[v] for views, _ in samples]) for v in range(len(views))]

@@ -76,8 +76,8 @@
 #include <sslmeme/nn/vit.hpp>
 #include <sslmeme/nn/weights.hpp>
 #include <sslmeme/testing/loss_contract.hpp>
-#include <sslmeme/text/tokenizer.hpp>
 #include <sslmeme/text/clip_bpe.hpp>
+#include <sslmeme/text/tokenizer.hpp>
 #include <sslmeme/text/wordpiece.hpp>
 #include <sslmeme/train/average.hpp>
 #include <sslmeme/train/callback.hpp>
