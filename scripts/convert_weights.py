@@ -5,13 +5,16 @@
     scripts/convert_weights.py dino_deitsmall16_pretrain_full_checkpoint.pth dino.safetensors --key teacher
 
 Dictionaries within dictionaries become names joined by dots: {"teacher": {"backbone.cls_token": …}} gives
-teacher.backbone.cls_token. What is no tensor is left out and told. Nothing in the file is run: torch.load reads it with
-weights_only=True. Needs torch and safetensors."""
+teacher.backbone.cls_token. What is no tensor is left out and told on stderr. Nothing in the file is run: torch.load reads it
+with weights_only=True, which is safe from torch 2.6 on. Needs torch (2.6 or newer) and safetensors."""
 import argparse
 import os
 import pathlib
 import sys
 import warnings
+
+
+left_out = []  # what is no tensor
 
 
 def fail(message):
@@ -31,7 +34,7 @@ def tensors_below(value, name, found):
         for key, inner in value.items():
             tensors_below(inner, f"{name}.{key}" if name else str(key), found)
     else:
-        print(f"left out {name}: {type(value).__name__}")
+        left_out.append(f"{name} ({type(value).__name__})")
 
 
 def load(source):
@@ -66,6 +69,8 @@ def main():
         from safetensors.torch import save_file
     except ImportError as error:
         fail(f"{error}: pip install torch safetensors")
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
+        fail(f"torch {torch.__version__} runs code from files even with weights_only=True: install torch 2.6 or newer")
     content = load(options.source)
     for part in options.key.split(".") if options.key else []:
         if not isinstance(content, dict) or part not in content:
@@ -77,6 +82,9 @@ def main():
 
     tensors = {}
     tensors_below(content, "", tensors)
+    if left_out:
+        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+        print(f"convert_weights.py: left out, being no tensors: {', '.join(left_out[:3])}{more}", file=sys.stderr)
     if not tensors:
         fail(f"{options.source} has no tensors{f' under {options.key!r}' if options.key else ''}")
     for name, tensor in tensors.items():

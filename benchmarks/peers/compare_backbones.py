@@ -3,7 +3,8 @@
 
 Peers: timm (pictures), open_clip (words of CLIP), transformers (MiniLM; tokenizers' Rust WordPiece), open_clip's SimpleTokenizer, in eager mode or with torch.compile (--compile),
 at their best settings: inference_mode, weights in bf16 for inference, autocast for training, channels_last for ResNets, fused AdamW, malloc told to keep freed memory. Both
-sides run in processes of their own, by turns, with the same number of threads and the same shapes; captions have 10 to 18 tokens, which open_clip pads to 77. The fastest turn of each side counts: what is slower is slowed by others.
+sides run in processes of their own, by turns, with the same number of threads and the same shapes; captions have 10 to 18 tokens, which open_clip pads to 77. The fastest turn of each side counts: what is slower is slowed by others. Ours tokenizes in one thread,
+tokenizers in as many as --threads says, and open_clip's tokenizer keeps the words it has met.
 The share of the product is 2 × multiply-adds of the model (counted on the peer by torch's FlopCounterMode, texts by the tokens that count) over those of a 2048³ product measured beside it.
 
 Usage: benchmarks/peers/compare_backbones.py build/dev/benchmarks/backbone_speed [--only NAME…] [--mode infer|train] [--precision fp32|bf16] [--compile] [--json FILE]
@@ -195,7 +196,7 @@ def main():
     parser.add_argument("--compile", action="store_true", help="the peer uses torch.compile")
     parser.add_argument("--json")
     a = parser.parse_args()
-    environment = os.environ | {"OMP_NUM_THREADS": str(a.threads), "TOKENIZERS_PARALLELISM": "true", "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": str(a.threads), "TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": str(a.threads), "HF_HUB_OFFLINE": "1"}
     # What keep_freed_memory() does for ours.
     of_peer = environment | {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 26)}
     rows = []

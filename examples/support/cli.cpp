@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <map>
@@ -24,6 +25,7 @@ Field number(T& target) {
   return [&target](const std::string& text) {
     double value = 0;
     if (!CLI::detail::lexical_cast(text, value)) return false;
+    if (!(std::abs(value) < 0x1p53)) return false;
     target = static_cast<T>(value);
     return static_cast<double>(target) == value;
   };

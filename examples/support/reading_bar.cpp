@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -17,8 +18,18 @@ namespace examples {
 std::function<void(std::size_t, std::size_t)> reading_bar(const std::string& verb, const std::string& unit) {
   if (::isatty(STDERR_FILENO) == 0) return {};
   using Clock = std::chrono::steady_clock;
-  return [verb, unit, began = Clock::now(), before = std::optional<std::size_t>{}, drawn = Clock::time_point{}](
-             std::size_t done, std::size_t total) mutable {
+  /// Ends the line of a bar that was left in the middle: what comes next is a message.
+  struct Line {
+    bool open = false;
+    Line() = default;
+    Line(const Line&) = delete;
+    Line& operator=(const Line&) = delete;
+    ~Line() {
+      if (open) std::cerr << '\n';
+    }
+  };
+  return [verb, unit, began = Clock::now(), before = std::optional<std::size_t>{}, drawn = Clock::time_point{},
+          row = std::make_shared<Line>()](std::size_t done, std::size_t total) mutable {
     if (!before) before = done > 0 ? done - 1 : 0;
     const auto now = Clock::now();
     if (done < total && now - drawn < std::chrono::milliseconds{100}) return;
@@ -33,6 +44,7 @@ std::function<void(std::size_t, std::size_t)> reading_bar(const std::string& ver
                                   total, rate, unit, left / 60, left % 60);
     std::cerr << '\r' << sslmeme::fit_columns(line, sslmeme::terminal_columns()) << "\033[K"
               << (done == total ? "\n" : "") << std::flush;
+    row->open = done < total;
   };
 }
 

@@ -37,7 +37,7 @@ std::int64_t RowStore::for_each_chunk(const Use& use) const {
   auto end = header_;
   for (ChunkHead head{};;) {
     if (std::fseek(file, end, SEEK_SET) != 0) fail("read");
-    if (std::fread(head.data(), sizeof head, 1, file) != 1 || head[0] == 0 || head[0] > (1U << 24U)) return end;
+    if (std::fread(head.data(), sizeof head, 1, file) != 1 || head[0] == 0 || head[0] > max_rows_) return end;
     values.resize(static_cast<std::size_t>(head[0]) * static_cast<std::size_t>(width_));
     if (std::fread(values.data(), sizeof(float), values.size(), file) != values.size()) return end;
     if (sm::digest_of(std::as_bytes(std::span{values})).crc32 != head[1]) return end;
@@ -46,11 +46,13 @@ std::int64_t RowStore::for_each_chunk(const Use& use) const {
   }
 }
 
-RowStore::RowStore(std::filesystem::path path, const std::string& identity, std::int64_t width, FoundRows found)
-    : path_{std::move(path)}, width_{width} {
+RowStore::RowStore(std::filesystem::path path, const std::string& identity, std::int64_t width, std::int64_t max_rows,
+                   FoundRows found)
+    : path_{std::move(path)}, width_{width}, max_rows_{max_rows} {
   file_.reset(std::fopen(path_.c_str(), "a+be"));
   if (!file_) fail("write");
-  if (::flock(::fileno(file_.get()), LOCK_EX | LOCK_NB) != 0) {
+  // Some network file systems have no locks: there nothing is held.
+  if (::flock(::fileno(file_.get()), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     throw sm::IoError(
         fmt::format("{} is being written by another process: wait for it, or give another --out", path_.string()));
   }
@@ -70,7 +72,11 @@ RowStore::RowStore(std::filesystem::path path, const std::string& identity, std:
   header_ = static_cast<std::int64_t>(line.size());
   auto end = std::int64_t{0};
   if (ours && found == FoundRows::go_on) end = for_each_chunk([&](const auto&, std::int64_t n) { rows_ += n; });
-  if (::ftruncate(::fileno(file_.get()), end) != 0) fail("write");
+  if (rows_ > max_rows_) {
+    throw sm::DataError(
+        fmt::format("{} holds {} rows of {}: throw them away by --restart", path_.string(), rows_, max_rows_));
+  }
+  if (::ftruncate(::fileno(file_.get()), end) != 0 || std::fseek(file_.get(), 0, SEEK_END) != 0) fail("write");
   if (end == 0 && (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() ||
                    std::fflush(file_.get()) != 0 || ::fsync(::fileno(file_.get())) != 0))
     fail("write");

@@ -19,8 +19,10 @@ enum class FoundRows { go_on, start_again };
 class RowStore {
  public:
   /// Opens `path` or makes it. What a machine that stopped left of a last chunk is cut off. Throws sm::DataError for a
-  /// file of another identity, sm::IoError when the system refuses or another process holds the file.
-  RowStore(std::filesystem::path path, const std::string& identity, std::int64_t width, FoundRows found);
+  /// file of another identity or more than max_rows, sm::IoError when the system refuses or another process holds the
+  /// file.
+  RowStore(std::filesystem::path path, const std::string& identity, std::int64_t width, std::int64_t max_rows,
+           FoundRows found);
 
   /// N so far.
   std::int64_t rows() const { return rows_; }
@@ -42,7 +44,7 @@ class RowStore {
   [[noreturn]] void fail(const char* what) const;
 
   std::filesystem::path path_;
-  std::int64_t width_, header_ = 0, rows_ = 0;
+  std::int64_t width_, max_rows_, header_ = 0, rows_ = 0;
   std::unique_ptr<std::FILE, Close> file_;
 };
 

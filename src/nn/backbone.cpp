@@ -20,7 +20,15 @@ struct nlohmann::adl_serializer<std::optional<T>> {
 
 namespace sslmeme {
 
-NLOHMANN_JSON_SERIALIZE_ENUM(Pooling, {{Pooling::mean, "mean"}, {Pooling::first, "first"}})
+void to_json(nlohmann::json& j, Pooling pooling) {
+  j = pooling == Pooling::mean ? "mean" : "first";
+}
+void from_json(const nlohmann::json& j, Pooling& pooling) {
+  const auto name = j.get<std::string>();
+  if (name != "mean" && name != "first")
+    throw DataError(fmt::format("an encoder is described with the pooling {}: mean or first", detail::in_quotes(name)));
+  pooling = name == "mean" ? Pooling::mean : Pooling::first;
+}
 // An option that a description lacks, since it is older, has its default.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ImageEncoderOptions, image_size, patch_size, width, depth, num_classes,
                                                 seed, dynamic_img_size, pooling, drop_rate, proj_drop_rate,
@@ -51,6 +59,7 @@ auto make(const Makers& makers, const char* kind, const std::string& name, const
   }
   const TorchSeedScope seeded{options.seed};
   auto encoder = found->second(options);
+  if (!encoder) throw InvalidArgument(fmt::format("the maker of \"{}\" returned no encoder", name));
   encoder->set_description(nlohmann::json{{"modality", kind}, {"name", name}, {"options", options}}.dump());
   return encoder;
 }
@@ -75,6 +84,9 @@ std::pair<std::string, Options> parse(std::string_view text, const char* kind) {
     const auto& options = json.at("options");
     const nlohmann::json known = Options{};
     for (const auto& [key, value] : options.items()) {
+      if (known.contains(key) && known[key].is_number_integer() && !value.is_number_integer()) {
+        throw DataError(fmt::format("an encoder is described with {} {}, which is no whole number", key, value.dump()));
+      }
       if (!known.contains(key)) {
         throw DataError(fmt::format("an encoder is described with the option \"{}\", which this version does not know",
                                     detail::shown(key)));

@@ -36,10 +36,10 @@ BackboneRegistry::ImageMaker vit_maker(ClipVitOptions family) {
   return [family](const ImageEncoderOptions& o) {
     refuse_options_of_timm(o);
     auto options = family;
-    options.image_size = value_or(o.image_size, family.image_size);
-    options.patch_size = value_or(o.patch_size, family.patch_size);
-    options.width = value_or(o.width, family.width);
-    options.depth = value_or(o.depth, family.depth);
+    options.image_size = value_or(o.image_size, family.image_size, "image_size");
+    options.patch_size = value_or(o.patch_size, family.patch_size, "patch_size");
+    options.width = value_or(o.width, family.width, "width");
+    options.depth = value_or(o.depth, family.depth, "depth");
     options.heads = heads_of(options.width, "the width");
     options.pooling = o.pooling.value_or(family.pooling);
     options.patch_drop_rate = o.patch_drop_rate;
@@ -55,10 +55,10 @@ BackboneRegistry::ImageMaker resnet_maker(ClipResNetOptions family) {
     }
     if (o.pooling) throw InvalidArgument("CLIP's ResNet pools by attention: leave ImageEncoderOptions::pooling unset");
     auto options = family;
-    options.image_size = value_or(o.image_size, family.image_size);
-    options.width = value_or(o.width, family.width);
+    options.image_size = value_or(o.image_size, family.image_size, "image_size");
+    options.width = value_or(o.width, family.width, "width");
     options.heads = heads_of(32 * options.width, "32 times the width");
-    if (value_or(o.depth, 0) > 0) options.blocks.fill(o.depth);
+    if (value_or(o.depth, 0, "depth") > 0) options.blocks.fill(o.depth);
     return make_clip_resnet(options);
   };
 }
@@ -71,10 +71,10 @@ BackboneRegistry::TextMaker text_maker(ClipTextOptions family) {
       throw InvalidArgument("CLIP's text tower pools at the end of the text: leave TextEncoderOptions::pooling unset");
     }
     auto options = family;
-    options.vocabulary_size = value_or(o.vocabulary_size, family.vocabulary_size);
-    options.max_tokens = value_or(o.max_tokens, family.max_tokens);
-    options.width = value_or(o.width, family.width);
-    options.depth = value_or(o.depth, family.depth);
+    options.vocabulary_size = value_or(o.vocabulary_size, family.vocabulary_size, "vocabulary_size");
+    options.max_tokens = value_or(o.max_tokens, family.max_tokens, "max_tokens");
+    options.width = value_or(o.width, family.width, "width");
+    options.depth = value_or(o.depth, family.depth, "depth");
     return make_clip_text(options);
   };
 }

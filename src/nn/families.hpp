@@ -9,7 +9,8 @@ void add_picture_families(BackboneRegistry& registry);
 void add_text_families(BackboneRegistry& registry);
 void add_clip_families(BackboneRegistry& registry);
 
-/// An option as a call gave it, or the family's own where it is 0. Throws InvalidArgument for a negative one.
-std::int64_t value_or(std::int64_t value, std::int64_t fallback);
+/// An option as a call gave it, or the family's own where it is 0. Throws InvalidArgument, naming it, for a negative
+/// one.
+std::int64_t value_or(std::int64_t value, std::int64_t fallback, const char* name);
 
 }  // namespace sslmeme::detail

@@ -28,8 +28,8 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   }
   Tensor weights;
   if (options.weights != nullptr) {
-    weights = torch::softmax(scores, -1, torch::kFloat);
-    *options.weights = weights.detach();
+    weights = torch::softmax(scores, -1, scores.scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat);
+    *options.weights = weights.detach().to(torch::kFloat);
     weights = weights.to(v.scalar_type());
   } else {
     weights = torch::_softmax(scores, -1, false);

@@ -19,9 +19,10 @@ void refuse(bool is_set, const char* option) {
 BackboneRegistry::ImageMaker resnet_maker(ResNetOptions family) {
   return [family](const ImageEncoderOptions& o) {
     auto options = family;
-    options.width = value_or(o.width, family.width);
-    options.num_classes = value_or(o.num_classes, 0);
-    if (value_or(o.depth, 0) > 0) options.blocks.fill(o.depth);
+    options.width = value_or(o.width, family.width, "width");
+    options.num_classes = value_or(o.num_classes, 0, "num_classes");
+    if (value_or(o.depth, 0, "depth") > 0) options.blocks.fill(o.depth);
+    options.image_size = value_or(o.image_size, family.image_size, "image_size");
     options.drop_rate = o.drop_rate;
     options.drop_path_rate = o.drop_path_rate;
     refuse(o.patch_size != 0, "patch_size");
@@ -36,11 +37,11 @@ BackboneRegistry::ImageMaker resnet_maker(ResNetOptions family) {
 BackboneRegistry::ImageMaker vit_maker(VitOptions family) {
   return [family](const ImageEncoderOptions& o) {
     auto options = family;
-    options.image_size = value_or(o.image_size, family.image_size);
-    options.patch_size = value_or(o.patch_size, family.patch_size);
-    options.width = value_or(o.width, family.width);
-    options.depth = value_or(o.depth, family.depth);
-    options.num_classes = value_or(o.num_classes, 0);
+    options.image_size = value_or(o.image_size, family.image_size, "image_size");
+    options.patch_size = value_or(o.patch_size, family.patch_size, "patch_size");
+    options.width = value_or(o.width, family.width, "width");
+    options.depth = value_or(o.depth, family.depth, "depth");
+    options.num_classes = value_or(o.num_classes, 0, "num_classes");
     options.dynamic_img_size = o.dynamic_img_size;
     options.pooling = o.pooling.value_or(family.pooling);
     options.drop_rate = o.drop_rate;
@@ -54,10 +55,10 @@ BackboneRegistry::ImageMaker vit_maker(VitOptions family) {
 
 }  // namespace
 
-std::int64_t value_or(std::int64_t value, std::int64_t fallback) {
+std::int64_t value_or(std::int64_t value, std::int64_t fallback, const char* name) {
   if (value < 0) {
     throw InvalidArgument(
-        fmt::format("an encoder option is {}; sizes must be positive, 0 takes the name's own", value));
+        fmt::format("the encoder's {} is {}; it must be positive, or 0 for what the name says", name, value));
   }
   return value > 0 ? value : fallback;
 }

@@ -79,7 +79,7 @@ class Block : public torch::nn::Module {
 
 class ResNet final : public ImageBackbone {
  public:
-  explicit ResNet(const ResNetOptions& options) : drop_rate_{options.drop_rate} {
+  explicit ResNet(const ResNetOptions& options) : drop_rate_{options.drop_rate}, image_size_{options.image_size} {
     detail::require_positive(options.width, "ResNetOptions::width");
     detail::require_rate(options.drop_rate, "drop_rate");
     detail::require_rate(options.drop_path_rate, "drop_path_rate");
@@ -110,6 +110,7 @@ class ResNet final : public ImageBackbone {
   }
 
   std::int64_t feature_dim() const override { return feature_dim_; }
+  std::int64_t image_size() const override { return image_size_; }
 
   Tensor forward(const Tensor& images) override { return pooled(feature_map(images)); }
 
@@ -146,7 +147,7 @@ class ResNet final : public ImageBackbone {
   std::vector<std::shared_ptr<Block>> blocks_;
   torch::MemoryFormat layout_ = torch::MemoryFormat::ChannelsLast;  ///< of activations: about twice as fast on CPUs
   torch::nn::Linear fc_{nullptr};
-  std::int64_t feature_dim_ = 0;
+  std::int64_t feature_dim_ = 0, image_size_ = 0;
 };
 
 }  // namespace

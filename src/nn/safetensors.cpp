@@ -91,6 +91,15 @@ class OpenFile {
   detail::SafetensorsHeader header_;
 };
 
+/// Any other byte than 0 and 1 is no bool, and undefined behaviour to read as one.
+void check_truths(const std::filesystem::path& path, const SafetensorsEntry& entry, const char* bytes) {
+  if (entry.type != torch::kBool) return;
+  const auto* const end = bytes + (entry.end - entry.begin);
+  if (std::all_of(bytes, end, [](char byte) { return byte == 0 || byte == 1; })) return;
+  throw DataError(fmt::format("{}: {} has a BOOL that is neither 0 nor 1: the file is damaged",
+                              detail::shown_path(path), detail::in_quotes(entry.name)));
+}
+
 }  // namespace
 
 Safetensors read_safetensors(const std::filesystem::path& path) {
@@ -99,13 +108,14 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
   for (const auto& entry : file.header().entries) {
     auto tensor = torch::empty(entry.shape, entry.type);
     file.read(tensor.data_ptr(), entry.end - entry.begin, file.data_begin() + entry.begin);
+    check_truths(path, entry, static_cast<const char*>(tensor.data_ptr()));
     result.tensors.emplace_back(entry.name, std::move(tensor));
   }
   return result;
 }
 
 struct SafetensorsFile::State {
-  explicit State(const std::filesystem::path& path) {
+  explicit State(const std::filesystem::path& path_) : path{path_} {
     OpenFile file{path};
     bytes = file.bytes();
     header = std::move(file.header());
@@ -120,6 +130,7 @@ struct SafetensorsFile::State {
   State& operator=(const State&) = delete;
   ~State() { ::munmap(begin, bytes); }
 
+  std::filesystem::path path;
   char* begin = nullptr;
   char* data = nullptr;
   std::uint64_t bytes = 0;
@@ -145,12 +156,15 @@ Tensor SafetensorsFile::tensor(const std::string& name) const {
   const auto found = state_->index.find(name);
   if (found == state_->index.end()) {
     std::vector<std::string> names;
-    for (const auto& entry : entries()) names.push_back(entry.name);
+    constexpr std::size_t looked_through = 1000;
+    for (std::size_t i = 0; i < std::min(entries().size(), looked_through); ++i)
+      names.push_back(detail::shown(entries()[i].name));
     throw InvalidArgument(fmt::format("no tensor of the file is called {}; did you mean: {}", detail::in_quotes(name),
-                                      detail::near_names(name, names)));
+                                      detail::shown(detail::near_names(name, names), 400)));
   }
   const auto& entry = entries()[found->second];
   auto* const at = state_->data + entry.begin;
+  check_truths(state_->path, entry, at);
   const auto misaligned = reinterpret_cast<std::uintptr_t>(at) % torch::elementSize(entry.type) != 0;
   if (entry.begin == entry.end || misaligned) {
     auto copy = torch::empty(entry.shape, entry.type);

@@ -8,10 +8,10 @@ namespace {
 BackboneRegistry::TextMaker maker(TextEncoder (*make)(const BertOptions&), BertOptions family) {
   return [make, family](const TextEncoderOptions& o) {
     auto options = family;
-    options.vocabulary_size = value_or(o.vocabulary_size, family.vocabulary_size);
-    options.max_tokens = value_or(o.max_tokens, family.max_tokens);
-    options.width = value_or(o.width, family.width);
-    options.depth = value_or(o.depth, family.depth);
+    options.vocabulary_size = value_or(o.vocabulary_size, family.vocabulary_size, "vocabulary_size");
+    options.max_tokens = value_or(o.max_tokens, family.max_tokens, "max_tokens");
+    options.width = value_or(o.width, family.width, "width");
+    options.depth = value_or(o.depth, family.depth, "depth");
     options.mlp_width = options.width * (family.mlp_width / family.width);
     options.dropout = o.dropout.value_or(family.dropout);
     options.attention_dropout = o.attention_dropout;

@@ -49,9 +49,9 @@ BertLike::BertLike(const BertOptions& options) : options_{options} {
 }
 
 Tensor BertLike::padding_bias(const Tensor& tokens, const Tensor& mask) const {
-  if (tokens.dim() != 2 || mask.sizes() != tokens.sizes()) {
-    throw InvalidArgument(
-        fmt::format("tokens are {}, mask is {}; both must be (N, L)", shape_string(tokens), shape_string(mask)));
+  if (tokens.dim() != 2 || tokens.size(1) == 0 || mask.sizes() != tokens.sizes()) {
+    throw InvalidArgument(fmt::format("tokens are {}, mask is {}; both must be (N, L), L at least 1",
+                                      shape_string(tokens), shape_string(mask)));
   }
   if (tokens.size(1) > options_.max_tokens) {
     throw InvalidArgument(fmt::format("{} tokens, this text encoder takes at most {}: tokenize with that max_tokens",
@@ -69,7 +69,7 @@ Tensor BertLike::padding_bias(const Tensor& tokens, const Tensor& mask) const {
   }
   if (fact(2) != 0) return {};
   return torch::zeros(mask.sizes(), torch::dtype(torch::kFloat).device(mask.device()))
-      .masked_fill_(mask.logical_not(), -1e9)
+      .masked_fill_(mask.logical_not(), -6e4)  // finite in fp16 too
       .unsqueeze(1)
       .unsqueeze(1);
 }

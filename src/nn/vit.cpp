@@ -118,10 +118,10 @@ void check(const VitOptions& options) {
   detail::require_positive(options.depth, "VitOptions::depth");
   detail::require_positive(options.heads, "VitOptions::heads");
   if (options.image_size % options.patch_size != 0) {
-    throw InvalidArgument(fmt::format("image_size {} is no multiple of patch_size {}: choose {} or {}",
-                                      options.image_size, options.patch_size,
-                                      options.image_size / options.patch_size * options.patch_size,
-                                      (options.image_size / options.patch_size + 1) * options.patch_size));
+    const auto below = options.image_size / options.patch_size * options.patch_size;
+    throw InvalidArgument(fmt::format("image_size {} is no multiple of patch_size {}: choose {}{}", options.image_size,
+                                      options.patch_size, below > 0 ? fmt::format("{} or ", below) : "",
+                                      below + options.patch_size));
   }
   if (options.width % options.heads != 0) {
     throw InvalidArgument(fmt::format("width {} is no multiple of the {} heads", options.width, options.heads));

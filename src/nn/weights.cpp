@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <iterator>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -40,9 +42,9 @@ bool allowed(const std::vector<std::string>& patterns, const std::string& name) 
   return std::ranges::any_of(patterns, [&](const auto& pattern) { return detail::matches(name, pattern); });
 }
 
-/// Numbers with a fraction, whole ones, truths: what may be converted into one another.
-int kind_of_number(const Tensor& tensor) {
-  return tensor.is_floating_point() ? 2 : tensor.scalar_type() == torch::kBool ? 0 : 1;
+/// Numbers with a fraction are converted into one another; anything else would lose values.
+bool is_convertible(const Tensor& from, const Tensor& to) {
+  return from.scalar_type() == to.scalar_type() || (from.is_floating_point() && to.is_floating_point());
 }
 
 Tensor resampled(const torch::nn::Module& module, const std::string& name, const Tensor& stored) {
@@ -63,7 +65,9 @@ class Loader {
     for (const auto& [name, tensor] : tensors) {
       if (!name.starts_with(options.prefix)) continue;
       auto rest = name.substr(options.prefix.size());
-      if (given_.emplace(rest, tensor).second) names_.push_back(std::move(rest));
+      if (!given_.emplace(rest, tensor).second)
+        throw InvalidArgument(fmt::format("two tensors are called {}: give each once", detail::in_quotes(name)));
+      names_.push_back(std::move(rest));
     }
     map_ = options.format == WeightFormat::automatic ? likeliest() : detail::key_map(options.format, kind_, names_);
     report_.format = map_.format;
@@ -142,15 +146,32 @@ class Loader {
     return torch::cat(parts);
   }
 
+  /// PyTorch too counts batches from zero where a file is older than the counter.
+  bool may_be_missing(const std::string& name) const {
+    constexpr std::string_view counter = "num_batches_tracked";
+    const bool counted =
+        name.ends_with(counter) && map_.sources.contains(name.substr(0, name.size() - counter.size()) + "running_mean");
+    return counted || allowed(options_.allow_missing, name);
+  }
+
   void match(const std::string& name, const Tensor& tensor) {
+    if (allowed(options_.keep, name)) {
+      report_.missing.push_back(name);
+      if (const auto found = map_.sources.find(name); found != map_.sources.end()) {
+        used_.insert(name);
+        std::ranges::copy_if(found->second.parts, std::back_inserter(report_.unknown),
+                             [](const auto& part) { return !part.empty(); });
+      }
+      return;
+    }
     const auto problems = reshaped_.size();
     auto value = stored(name);
     if (reshaped_.size() > problems) return;
     if (!value.defined()) {
-      (allowed(options_.allow_missing, name) ? report_.missing : missing_).push_back(name);
+      (may_be_missing(name) ? report_.missing : missing_).push_back(name);
       return;
     }
-    if (kind_of_number(value) != kind_of_number(tensor)) {
+    if (!is_convertible(value, tensor)) {
       retyped_.push_back(fmt::format("{} is {} in the file, {} in the model", name, toString(value.scalar_type()),
                                      toString(tensor.scalar_type())));
       return;
@@ -227,7 +248,7 @@ std::map<std::string, std::string> for_torch() {
   return {{"format", "pt"}};
 }
 
-constexpr std::array heads{"head.*", "fc.*", "classifier.*", "heads.*", "pre_classifier.*"};
+constexpr std::array heads{"head.*", "fc.*", "classifier.*", "heads.*", "pre_classifier.*", "qa_outputs.*"};
 
 }  // namespace
 
@@ -264,7 +285,7 @@ LoadOptions without_head(LoadOptions options) {
 }
 
 LoadOptions with_fresh_head(LoadOptions options) {
-  options.allow_missing.insert(options.allow_missing.end(), heads.begin(), heads.end());
+  options.keep.insert(options.keep.end(), heads.begin(), heads.end());
   return without_head(std::move(options));
 }
 
@@ -335,6 +356,12 @@ void save_clip(const std::filesystem::path& path, const ImageBackbone& images, c
   }
   auto tensors = state_as(images, format);
   const auto more = state_as(texts, format);
+  if (images.feature_dim() != texts.feature_dim()) {
+    throw InvalidArgument(fmt::format("the towers do not belong together: pictures have {} features, texts {}",
+                                      images.feature_dim(), texts.feature_dim()));
+  }
+  if (!std::isfinite(log_scale))
+    throw InvalidArgument(fmt::format("log_scale is {}; CLIP starts with ln(1 / 0.07) = 2.66", log_scale));
   tensors.insert(tensors.end(), more.begin(), more.end());
   tensors.emplace_back("logit_scale", torch::tensor(log_scale, torch::kFloat));
   write_safetensors(path, tensors, for_torch());

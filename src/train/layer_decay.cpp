@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -16,6 +17,10 @@ struct Place {
   std::string encoder;
   std::pair<std::int64_t, std::int64_t> block{-1, -1};  ///< -1: before all blocks
 };
+
+/// timm's classifier is a layer behind the last block; the norm before it belongs to that block.
+constexpr std::pair classifier{std::numeric_limits<std::int64_t>::max(), std::int64_t{0}};
+constexpr std::pair last_norm{classifier.first - 1, std::int64_t{0}};
 
 /// What stands before a block's number: timm's ViT, transformers' BERT and DistilBERT, open_clip's transformers.
 constexpr std::string_view block_names[] = {"blocks.", "encoder.layer.", "transformer.layer.",
@@ -47,8 +52,10 @@ std::optional<std::int64_t> number_at(std::string_view text, std::size_t begin) 
 
 /// None after all blocks and outside encoders.
 std::optional<Place> place_of(const std::string& name) {
-  // The graph's nodes are called "…encoder."; a module trained by itself begins with its own names.
-  const auto marker = name.find("encoder.");
+  // Within a method an encoder's names follow "….encoder."; a module trained by itself begins with its own.
+  auto marker = name.find("encoder.");
+  while (marker != std::string::npos && marker > 0 && name[marker - 1] != '.')
+    marker = name.find("encoder.", marker + 1);
   const bool inside = marker != std::string::npos && !name.substr(marker).starts_with("encoder.layer.");
   const auto begin = inside ? marker + std::string_view{"encoder."}.size() : 0;
   const auto own = std::string_view{name}.substr(begin);
@@ -63,6 +70,8 @@ std::optional<Place> place_of(const std::string& name) {
     const auto block = dot == std::string_view::npos ? std::nullopt : number_at(own, dot + 1);
     if (stage && block) return Place{encoder, {*stage, *block}};
   }
+  if (own.starts_with("head.") || own.starts_with("fc.")) return Place{encoder, classifier};
+  if (own.starts_with("norm.")) return Place{encoder, last_norm};
   const bool first =
       std::any_of(std::begin(first_names), std::end(first_names), [&](auto n) { return own.starts_with(n); });
   return first ? std::optional{Place{encoder}} : std::nullopt;
@@ -75,7 +84,7 @@ std::vector<std::int64_t> layers_from_the_end(const std::vector<std::string>& na
   std::vector<std::optional<Place>> places;
   for (const auto& name : names) {
     places.push_back(place_of(name));
-    if (!places.back()) continue;
+    if (!places.back() || places.back()->block == last_norm) continue;
     layers[places.back()->encoder][places.back()->block] = 0;
   }
   for (auto& [encoder, blocks] : layers) {
@@ -83,7 +92,15 @@ std::vector<std::int64_t> layers_from_the_end(const std::vector<std::string>& na
     for (auto& [block, layer] : blocks) layer = depth--;
   }
   std::vector<std::int64_t> result;
-  for (const auto& place : places) result.push_back(place ? layers[place->encoder][place->block] : 0);
+  for (const auto& place : places) {
+    if (!place) {
+      result.push_back(0);
+    } else if (place->block == last_norm) {
+      result.push_back(layers[place->encoder].contains(classifier) ? 1 : 0);
+    } else {
+      result.push_back(layers[place->encoder][place->block]);
+    }
+  }
   return result;
 }
 

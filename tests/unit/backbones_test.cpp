@@ -154,6 +154,19 @@ TEST_CASE("An encoder describes itself well enough to be made again") {
   CHECK_THROWS_AS(sm::image_encoder_from_json(R"({"modality":"image","name":7,"options":{}})"), sm::DataError);
 }
 
+TEST_CASE("A description that says what cannot be is refused") {
+  for (const auto* options : {R"({"pooling":"token"})", R"({"pooling":7})", R"({"width":4.7})", R"({"heads":3})"}) {
+    INFO(options);
+    CHECK_THROWS_AS(sm::image_encoder_from_json(R"({"modality":"image","name":"vit_tiny_patch16_224","options":)" +
+                                                std::string{options} + "}"),
+                    sm::DataError);
+  }
+  auto registry = sm::BackboneRegistry::built_in();
+  registry.add_image("none", [](const sm::ImageEncoderOptions&) { return sm::ImageEncoder{}; });
+  CHECK_THROWS_AS(sm::image_encoder("none", {}, registry), sm::InvalidArgument);
+  CHECK(sm::image_encoder("resnet18", {.image_size = 96, .width = 4, .depth = 1})->image_size() == 96);
+}
+
 TEST_CASE("An unknown name is answered with the nearest") {
   CHECK_THROWS_MATCHES(
       sm::image_encoder("resnet5"), sm::InvalidArgument,
@@ -197,7 +210,7 @@ TEST_CASE("Inputs of a wrong shape are refused with the remedy") {
   CHECK_THROWS_MATCHES(bert->forward(torch::zeros({2, 9}, torch::kLong), mask), sm::InvalidArgument,
                        Message("9 tokens, this text encoder takes at most 8: tokenize with that max_tokens"));
   CHECK_THROWS_MATCHES(bert->forward(torch::zeros({2, 7}, torch::kLong), mask), sm::InvalidArgument,
-                       Message("tokens are (2, 7), mask is (2, 9); both must be (N, L)"));
+                       Message("tokens are (2, 7), mask is (2, 9); both must be (N, L), L at least 1"));
 }
 
 TEST_CASE("Options that cannot work are refused") {

@@ -313,7 +313,7 @@ TEST_CASE("Options that CLIP's towers lack are refused with the remedy") {
   refused({.width = 32}, "the width is 32, less than one of CLIP's heads, which are 64 wide");
   refused({.width = 193}, "width 193 is no multiple of the 3 heads");
   refused({.patch_drop_rate = 1}, "ClipVitOptions::patch_drop_rate is 1; it must be in [0, 1)");
-  refused({.depth = -1}, "an encoder option is -1; sizes must be positive, 0 takes the name's own");
+  refused({.depth = -1}, "the encoder's depth is -1; it must be positive, or 0 for what the name says");
 
   const auto refused_resnet = [](sm::ImageEncoderOptions options, const std::string& message) {
     INFO(message);

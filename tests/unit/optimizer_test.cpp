@@ -136,6 +136,18 @@ TEST_CASE("Layers are numbered from the end in open_clip's towers and in DistilB
   }
 }
 
+TEST_CASE("A classifier within an encoder is a layer of its own, and a node's name may end in encoder") {
+  const std::vector<std::string> names{"patch_embed.proj.weight", "blocks.0.norm1.weight", "blocks.1.norm1.weight",
+                                       "norm.weight", "head.weight"};
+  // timm's param_groups_layer_decay: the head is last, before it the last block and the norm behind it.
+  CHECK(sm::layers_from_the_end(names) == std::vector<std::int64_t>{3, 2, 1, 1, 0});
+  for (const std::string node : {"nodes.image.encoder.", "nodes.image_encoder.encoder."}) {
+    std::vector<std::string> within;
+    for (const auto& name : names) within.push_back(node + name);
+    CHECK(sm::layers_from_the_end(within) == std::vector<std::int64_t>{3, 2, 1, 1, 0});
+  }
+}
+
 TEST_CASE("The decay may rise to another along half a cosine") {
   const sm::AdamW rising{.weight_decay = 0.04, .final_weight_decay = 0.4};
   CHECK_THAT(sm::weight_decay_at(rising, {0, 100}), WithinRel(0.04, 1e-12));

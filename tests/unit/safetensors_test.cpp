@@ -268,6 +268,32 @@ TEST_CASE("A file that is not there or no file is the system's refusal") {
                        MessageMatches(ContainsSubstring("it is no file")));
 }
 
+TEST_CASE("A truth that is neither 0 nor 1 is damage") {
+  const sm::test::TemporaryFolder folder;
+  sm::write_safetensors(folder / "x", {{"sure", torch::ones({3}, torch::kBool)}});
+  auto bytes = bytes_of(folder / "x");
+  bytes.back() = 2;
+  folder.write("x", bytes);
+  CHECK_THROWS_MATCHES(sm::read_safetensors(folder / "x"), sm::DataError,
+                       MessageMatches(ContainsSubstring("BOOL that is neither 0 nor 1")));
+  CHECK_THROWS_AS(sm::SafetensorsFile{folder / "x"}.tensor("sure"), sm::DataError);
+}
+
+TEST_CASE("Names of a hostile file are shown without what controls a terminal, and not all of them") {
+  const sm::test::TemporaryFolder folder;
+  sm::NamedTensors many{{"\x1b[31mred", torch::ones({1})}};
+  for (int i = 0; i < 1000; ++i) many.emplace_back("tensor of many " + std::to_string(i), torch::ones({1}));
+  sm::write_safetensors(folder / "x", many);
+  try {
+    sm::SafetensorsFile{folder / "x"}.tensor("zzzzzzzz");
+    FAIL("found");
+  } catch (const sm::InvalidArgument& error) {
+    const std::string message = error.what();
+    CHECK(message.find('\x1b') == std::string::npos);
+    CHECK(message.size() < 1000);
+  }
+}
+
 TEST_CASE("A mapped file gives what reading gives") {
   const TemporaryFolder folder;
   const auto path = folder / "x.safetensors";

@@ -32,7 +32,8 @@ struct ImageEncoderOptions {
   std::int64_t depth = 0;        ///< ViT: number of blocks; ResNet: blocks in each of the four stages
   std::int64_t num_classes = 0;  ///< timm's meaning: 0 gives pooled features, n > 0 the n logits of a linear classifier
   std::uint64_t seed = 0;        ///< of the initial weights
-  bool dynamic_img_size = false;  ///< ViT: takes pictures of other sizes too, its positions interpolated (timm's name)
+  bool dynamic_img_size = false;  ///< ViT: takes pictures of other sizes too, its positions interpolated (timm's name);
+                                  ///< a ResNet always does
   std::optional<Pooling> pooling = {};  ///< ViT; unset: as the name says
   double drop_rate = 0;                 ///< dropout of the pooled features
   double proj_drop_rate = 0;            ///< ViT: dropout after attention's projection and within the MLP
@@ -81,7 +82,8 @@ class Backbone : public torch::nn::Module {
   const std::string& description() const { return description_; }
   void set_description(std::string json) { description_ = std::move(json); }
   /// Blocks keep only their input and are computed again for the gradient: about a third slower, and memory grows with
-  /// the largest block instead of with all (timm's name; see checkpointed()). The built-in backbones heed it.
+  /// the largest block instead of with all (timm's name; see checkpointed()). The built-in backbones heed it, but where
+  /// encode() is asked for attention maps.
   void set_grad_checkpointing(bool enable = true) { grad_checkpointing_ = enable; }
   bool grad_checkpointing() const { return grad_checkpointing_; }
 

@@ -12,6 +12,7 @@ struct ResNetOptions {
   bool bottleneck = false;                            ///< 1×1–3×3–1×1 blocks with 4× expansion (ResNet-50 and up)
   std::int64_t width = 64;                            ///< channels of the stem and of the first stage
   std::int64_t num_classes = 0;                       ///< 0: pooled features
+  std::int64_t image_size = 224;                      ///< what image_size() says; every size runs
   double drop_rate = 0;  ///< in training: dropout of the pooled features, with and without a classifier
   double drop_path_rate =
       0;  ///< in training: stochastic depth of the last block, falling linearly to 0 at the first of all

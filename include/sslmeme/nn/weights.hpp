@@ -40,6 +40,7 @@ struct LoadOptions {
   std::string prefix = {};                      ///< only tensors whose name begins with it count, and it is cut off
   std::vector<std::string> allow_missing = {};  ///< names of the module that keep their values if the file lacks them
   std::vector<std::string> allow_unknown = {};  ///< names of the file, or what they become, that may be left out
+  std::vector<std::string> keep = {};           ///< names of the module that keep their values, whatever the file has
   /// Asks Backbone::resampled() for tensors of another shape: positions of another image size are interpolated. A
   /// tensor of another shape that is allowed both to be missing and to be unknown stays as it is.
   bool resample = false;
