@@ -119,13 +119,13 @@ for step in range(100):
     factors.append(peak.param_groups[0]["lr"])
 tensors["shape/timm"] = torch.tensor(factors, dtype=torch.float64)
 
-# timm's layer decay: the factor of each parameter, by name. Without a classifier, as our encoders are.
+# timm's layer decay: the factor of each parameter, by name, without and with a classifier.
 decays = {}
-for model in ("vit_tiny_patch16_224", "resnet18", "resnet50"):
-    encoder = timm.create_model(model, num_classes=0)
+for model, classes in (("vit_tiny_patch16_224", 0), ("resnet18", 0), ("resnet50", 0), ("vit_tiny_patch16_224", 5), ("resnet18", 5)):
+    encoder = timm.create_model(model, num_classes=classes)
     names = {id(p): name for name, p in encoder.named_parameters()}
     groups = param_groups_layer_decay(encoder, layer_decay=0.5)
-    decays[model] = {names[id(p)]: group["lr_scale"] for group in groups for p in group["params"]}
+    decays[f"{model}, {classes} classes"] = {names[id(p)]: group["lr_scale"] for group in groups for p in group["params"]}
 folder = pathlib.Path(__file__).resolve().parents[2] / "tests/data/parity"
 (folder / "layer_decay.json").write_text(json.dumps(decays, indent=0) + "\n")
 

@@ -130,12 +130,12 @@ TEST_CASE("Schedules have the shapes of torch's and timm's") {
 
 TEST_CASE("Layers are numbered from the end as timm's layer decay does") {
   const auto golden = sm::test::json_of(SSLMEME_TEST_DATA "/parity/layer_decay.json");
-  CHECK(golden.size() == 3);
+  CHECK(golden.size() == 5);
   for (const auto& [model, factors] : golden.items()) {
     for (const std::string prefix : {"", "nodes.image.encoder."}) {
       std::vector<std::string> keys;
       for (const auto& [key, factor] : factors.items()) keys.push_back(prefix + key);
-      keys.emplace_back("head.weight");
+      keys.emplace_back("projection.weight");  // behind all encoders
       const auto layers = sm::layers_from_the_end(keys);
       std::size_t i = 0;
       for (const auto& [key, factor] : factors.items()) {
