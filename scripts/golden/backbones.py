@@ -36,10 +36,7 @@ if "--check" in sys.argv:
     print("cpp.safetensors holds what it should")
     sys.exit()
 
-library = torch.library.Library("torchvision", "DEF")  # its compiled operators do not load beside a CPU torch
-for operator in ("nms", "qnms"):
-    library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
+from models import folder, gradients, randomise, save
 import timm
 import transformers
 from safetensors.torch import save_file
@@ -49,35 +46,6 @@ from timm.models import resnet, vision_transformer
 made_by = {"script": "scripts/golden/backbones.py", "torch": torch.__version__, "timm": timm.__version__,
            "transformers": transformers.__version__}
 torch.manual_seed(3)
-
-
-def randomise(model):
-    """Initial weights leave branches at zero; here every weight counts."""
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if tensor.dtype == torch.long:
-                continue
-            if tensor.dim() > 1:
-                tensor.normal_(0, 1.5 / (tensor[0].numel() ** 0.5))
-            elif name.endswith(("weight", "running_var")):
-                tensor.uniform_(0.5, 1.5)
-            else:
-                tensor.normal_(0, 0.3)
-    return model
-
-
-def gradients(model, features, first, last):
-    """Of Σ features ⊙ probe; the probe makes every entry count differently."""
-    probe = torch.randn_like(features)
-    parameters = dict(model.named_parameters())
-    first_gradient, last_gradient = torch.autograd.grad((features * probe).sum(), [parameters[first], parameters[last]])
-    return {"probe": probe, f"gradient/{first}": first_gradient, f"gradient/{last}": last_gradient}
-
-
-def save(name, model, tensors):
-    weights = {f"weights/{key}": value for key, value in model.state_dict().items()}
-    tensors = {key: value.detach().clone().contiguous() for key, value in (weights | tensors).items()}
-    save_file(tensors, folder / f"{name}.safetensors", made_by)
 
 
 def randomise_by_formula(model):
@@ -122,10 +90,10 @@ for name, block, width in (("resnet_basic", resnet.BasicBlock, 6), ("resnet_bott
     model.train()
     features = model.forward_head(model.forward_features(images), pre_logits=True)
     last = "layer4.0.conv2.weight"
-    golden |= {"train/features": features} | gradients(model, features, "conv1.weight", last)
+    golden |= {"train/features": features} | gradients(model, features, ["conv1.weight", last])
     golden |= {f"train/state/{key}": value.clone() for key, value in model.state_dict().items() if "running" in key or "num_batches" in key}
     model.load_state_dict(before)
-    save(name, model, golden)
+    save(name, model, golden, made_by)
 
 model = randomise(vision_transformer.VisionTransformer(img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, num_classes=5))
 images = torch.randn(3, 3, 32, 32)
@@ -133,8 +101,8 @@ kept = {}
 model.blocks.register_forward_hook(lambda module, given, out: kept.update(given=given[0], out=out))
 golden = {"input": images, "logits": model(images), "blocks_in": kept["given"], "blocks_out": kept["out"]}
 features = model.forward_head(model.forward_features(images), pre_logits=True)
-golden |= {"features": features} | gradients(model, features, "patch_embed.proj.weight", "norm.weight")
-save("vit", model, golden)
+golden |= {"features": features} | gradients(model, features, ["patch_embed.proj.weight", "norm.weight"])
+save("vit", model, golden, made_by)
 
 config = transformers.BertConfig(vocab_size=90, hidden_size=48, num_hidden_layers=2, num_attention_heads=12, intermediate_size=192,
                                  max_position_embeddings=20)
@@ -148,8 +116,8 @@ weight = mask.unsqueeze(-1).float()  # sentence-transformers' Pooling, mode "mea
 mean = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
 golden = {"tokens": tokens, "mask": mask, "first": hidden[:, 0], "mean": mean,
           "first_unpadded": model(input_ids=tokens[:1], attention_mask=mask[:1].long()).last_hidden_state[:, 0]}
-golden |= gradients(model, mean, "embeddings.word_embeddings.weight", "encoder.layer.1.output.dense.weight")
-save("bert", model, golden)
+golden |= gradients(model, mean, ["embeddings.word_embeddings.weight", "encoder.layer.1.output.dense.weight"])
+save("bert", model, golden, made_by)
 
 torch.manual_seed(5)
 model = randomise(vision_transformer.VisionTransformer(img_size=32, patch_size=8, embed_dim=48, depth=1, num_heads=3, num_classes=0, dynamic_img_size=True))
@@ -157,13 +125,13 @@ golden = {}
 for side in (24, 48):
     golden[f"input_{side}"] = torch.randn(2, 3, side, side)
     golden[f"features_{side}"] = model(golden[f"input_{side}"])
-golden |= {"input": golden["input_24"], "features": golden["features_24"]} | gradients(model, golden["features_24"], "pos_embed", "norm.weight")
+golden |= {"input": golden["input_24"], "features": golden["features_24"]} | gradients(model, golden["features_24"], ["pos_embed", "norm.weight"])
 # A stored grid of positions for a larger and a smaller picture, as timm loads it; in bf16 too.
 torch.manual_seed(6)
 resized = vision_transformer.VisionTransformer(img_size=48, patch_size=8, embed_dim=48, depth=1, num_heads=3, num_classes=0)
 resized.load_state_dict(vision_transformer.checkpoint_filter_fn(model.state_dict(), resized))
 golden |= {"resized/pos_embed": resized.pos_embed, "resized/features": resized(golden["input_48"])}
-save("vit_dynamic", model, golden)
+save("vit_dynamic", model, golden, made_by)
 stored = torch.randn(1, 1 + 14 * 14, 6)
 tensors = {"stored": stored}
 for side in (7, 24):
@@ -185,15 +153,15 @@ for name, pool in (("vit_mean", "avg"), ("vit_rates", "token")):
     model.eval()
     golden = {"input": images, "tokens": model.forward_features(images), "logits": model(images)} | attention
     features = model.forward_head(model.forward_features(images), pre_logits=True)
-    golden |= {"features": features} | gradients(model, features, "patch_embed.proj.weight", "fc_norm.weight" if pool == "avg" else "norm.weight")
+    golden |= {"features": features} | gradients(model, features, ["patch_embed.proj.weight", "fc_norm.weight" if pool == "avg" else "norm.weight"])
     for block in model.blocks:
         block.attn.fused_attn = True
     model.train()
     torch.manual_seed(21)
     features = model.forward_head(model.forward_features(images), pre_logits=True)
     golden |= {f"train/{key}": value for key, value in
-               ({"features": features} | gradients(model, features, "patch_embed.proj.weight", "blocks.2.mlp.fc2.weight")).items()}
-    save(name, model, golden)
+               ({"features": features} | gradients(model, features, ["patch_embed.proj.weight", "blocks.2.mlp.fc2.weight"])).items()}
+    save(name, model, golden, made_by)
 
 # Wide enough for the library's channels-last layout; the weights are a formula, so that the file stays small.
 torch.manual_seed(9)
@@ -208,7 +176,7 @@ for prefix, rate in (("train", 0.0), ("rates", 0.5)):
     torch.manual_seed(22)
     features = model.forward_head(model.forward_features(images), pre_logits=True)
     golden |= {f"{prefix}/{key}": value for key, value in
-               ({"features": features} | gradients(model, features, "conv1.weight", "layer4.0.bn2.weight")).items()}
+               ({"features": features} | gradients(model, features, ["conv1.weight", "layer4.0.bn2.weight"])).items()}
     golden |= {f"{prefix}/state/{key}": model.state_dict()[key] for key in ("bn1.running_var", "layer4.0.bn3.running_mean")}
 save_file({key: value.detach().clone().contiguous() for key, value in golden.items()}, folder / "resnet_channels_last.safetensors", made_by)
 

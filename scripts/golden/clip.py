@@ -11,12 +11,8 @@ import pathlib
 
 import torch
 
-folder = pathlib.Path(__file__).resolve().parents[2] / "tests/data/parity"
 
-library = torch.library.Library("torchvision", "DEF")  # its compiled operators do not load beside a CPU torch
-for operator in ("nms", "qnms"):
-    library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
+from models import folder, gradients, randomise, save
 import open_clip
 from open_clip.model import CLIP, resize_pos_embed, resize_text_pos_embed
 from open_clip.modified_resnet import ModifiedResNet
@@ -24,35 +20,6 @@ from safetensors.torch import save_file
 
 made_by = {"script": "scripts/golden/clip.py", "torch": torch.__version__, "open_clip": open_clip.__version__}
 torch.manual_seed(11)
-
-
-def randomise(model):
-    """Initial weights leave branches at zero; here every weight counts."""
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if tensor.dtype == torch.long:
-                continue
-            if tensor.dim() > 1:
-                tensor.normal_(0, 1.5 / (tensor[0].numel() ** 0.5))
-            elif name.endswith(("weight", "running_var")):
-                tensor.uniform_(0.5, 1.5)
-            else:
-                tensor.normal_(0, 0.3)
-    return model
-
-
-def gradients(module, features, names, prefix=""):
-    """Of Σ features ⊙ probe; the probe makes every entry count differently."""
-    probe = torch.randn_like(features)
-    parameters = dict(module.named_parameters())
-    found = torch.autograd.grad((features * probe).sum(), [parameters[name] for name in names])
-    return {f"{prefix}probe": probe} | {f"{prefix}gradient/{name}": gradient for name, gradient in zip(names, found)}
-
-
-def save(name, model, tensors):
-    weights = {f"weights/{key}": value for key, value in model.state_dict().items()}
-    tensors = {key: value.detach().clone().contiguous() for key, value in (weights | tensors).items()}
-    save_file(tensors, folder / f"{name}.safetensors", made_by)
 
 
 def make_clip(quick_gelu=False, **vision):
@@ -124,7 +91,7 @@ for name, count in (("down", 16), ("up", 7)):
     golden[f"resize/text_{name}/given"] = state["positional_embedding"]
     resize_text_pos_embed(state, model)
     golden[f"resize/text_{name}/result"] = state["positional_embedding"]
-save("clip_towers", model, golden)
+save("clip_towers", model, golden, made_by)
 
 model = randomise(ModifiedResNet(layers=[1, 2, 1, 1], output_dim=12, heads=4, image_size=64, width=2))
 images = torch.randn(2, 3, 64, 64)
@@ -141,7 +108,7 @@ golden |= gradients(model, features, ["conv1.weight", "layer2.0.downsample.0.wei
                                       "attnpool.q_proj.weight", "attnpool.c_proj.weight"])
 golden |= {f"train/state/{key}": value.clone() for key, value in model.state_dict().items() if "running" in key or "num_batches" in key}
 model.load_state_dict(before)
-save("clip_resnet", model, golden)
+save("clip_resnet", model, golden, made_by)
 
 def named_state(name):
     """Names and shapes of the two towers of a full-size model."""

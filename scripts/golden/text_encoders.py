@@ -7,28 +7,11 @@ import pathlib
 
 import torch
 
-library = torch.library.Library("torchvision", "DEF")  # its compiled operators do not load beside a CPU torch
-for operator in ("nms", "qnms"):
-    library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
+from models import randomise, save
 import transformers
 from safetensors.torch import save_file
 
-folder = pathlib.Path(__file__).resolve().parents[2] / "tests/data/parity"
 made_by = {"script": "scripts/golden/text_encoders.py", "torch": torch.__version__, "transformers": transformers.__version__}
-
-
-def randomise(model):
-    """Initial weights leave biases at zero; here every weight counts."""
-    with torch.no_grad():
-        for name, tensor in model.named_parameters():
-            if tensor.dim() > 1:
-                tensor.normal_(0, 1.5 / (tensor[0].numel() ** 0.5))
-            elif name.endswith("weight"):
-                tensor.uniform_(0.5, 1.5)
-            else:
-                tensor.normal_(0, 0.3)
-    return model.eval()
 
 
 def golden_of(model, first, last):
@@ -49,18 +32,12 @@ def golden_of(model, first, last):
     return golden | {f"attention/{i}": attention for i, attention in enumerate(out.attentions)}
 
 
-def save(name, model, tensors):
-    weights = {f"weights/{key}": value for key, value in model.state_dict().items()}
-    tensors = {key: value.detach().clone().contiguous() for key, value in (weights | tensors).items()}
-    save_file(tensors, folder / f"{name}.safetensors", made_by)
-
-
 torch.manual_seed(11)
 bert = randomise(transformers.BertModel(transformers.BertConfig(
     vocab_size=70, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=16),
-    add_pooling_layer=False))
-save("bert_states", bert, golden_of(bert, "embeddings.word_embeddings.weight", "encoder.layer.1.output.dense.weight"))
+    add_pooling_layer=False)).eval()
+save("bert_states", bert, golden_of(bert, "embeddings.word_embeddings.weight", "encoder.layer.1.output.dense.weight"), made_by)
 
 distilbert = randomise(transformers.DistilBertModel(transformers.DistilBertConfig(
-    vocab_size=70, dim=32, n_layers=2, n_heads=4, hidden_dim=64, max_position_embeddings=16)))
-save("distilbert", distilbert, golden_of(distilbert, "embeddings.word_embeddings.weight", "transformer.layer.1.ffn.lin2.weight"))
+    vocab_size=70, dim=32, n_layers=2, n_heads=4, hidden_dim=64, max_position_embeddings=16))).eval()
+save("distilbert", distilbert, golden_of(distilbert, "embeddings.word_embeddings.weight", "transformer.layer.1.ffn.lin2.weight"), made_by)

@@ -52,7 +52,7 @@ struct CaptionFolder::State {
     for (auto& path : folder.files_below(".", search)) {
       if (path.ends_with(caption_extension))
         captions.try_emplace(without_extension(path));
-      else if (detail::is_named_as_picture(path) || detail::begins_as_picture(folder, path))
+      else if (detail::is_picture(folder, path))
         pictures.push_back(std::move(path));
     }
     detail::PathIds ids;

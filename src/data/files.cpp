@@ -159,6 +159,12 @@ class Walk {
   int links_ = 0;
 };
 
+bool is_named_as_picture(std::string_view path) {
+  const auto dot = path.rfind('.');
+  if (dot == std::string_view::npos) return false;
+  return std::ranges::find(picture_extensions, ascii_lower(path.substr(dot + 1))) != picture_extensions.end();
+}
+
 bool begins_as_picture(std::string_view bytes) {
   using namespace std::string_view_literals;
   const auto format = format_of(bytes);
@@ -347,17 +353,12 @@ Image read_picture(const Folder& folder, const std::string& relative, const Deco
   return decode_named(read_picture_bytes(folder, relative, limits), limits, folder.root() / relative);
 }
 
-bool begins_as_picture(const Folder& folder, const std::string& relative) {
+bool is_picture(const Folder& folder, const std::string& relative) {
+  if (is_named_as_picture(relative)) return true;
   const auto file = folder.open(relative);
   std::array<char, 18> bytes{};
   const auto count = file.valid() ? ::pread(file.get(), bytes.data(), bytes.size(), 0) : 0;
   return begins_as_picture(std::string_view{bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0))});
-}
-
-bool is_named_as_picture(std::string_view path) {
-  const auto dot = path.rfind('.');
-  if (dot == std::string_view::npos) return false;
-  return std::ranges::find(picture_extensions, ascii_lower(path.substr(dot + 1))) != picture_extensions.end();
 }
 
 ByteReader::ByteReader(FileDescriptor file, std::string path, std::int64_t max_bytes, std::string_view option)

@@ -120,10 +120,9 @@ std::vector<std::byte> read_picture_bytes(const Folder& folder, const std::strin
 /// The picture. Throws as read_picture_bytes and decode_image do, naming the file.
 Image read_picture(const Folder& folder, const std::string& relative, const DecodeLimits& limits);
 
-/// Whether a file within `folder` begins as a JPEG, PNG, GIF, WebP or BMP picture does, whatever its name.
-bool begins_as_picture(const Folder& folder, const std::string& relative);
-/// Whether its name ends as that of such a picture does.
-bool is_named_as_picture(std::string_view path);
+/// Whether the name of a file within `folder` ends as that of a JPEG, PNG, GIF, WebP or BMP picture does, or the file
+/// begins as one does.
+bool is_picture(const Folder& folder, const std::string& relative);
 
 /// A file read from its beginning to its end, byte by byte or line by line, through a small buffer.
 class ByteReader {

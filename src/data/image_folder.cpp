@@ -46,7 +46,7 @@ struct ImageFolder::State {
     auto files = folder.files_below(classes[label], search);
     const auto before = pictures.size();
     for (auto& path : files) {
-      if (!detail::is_named_as_picture(path) && !detail::begins_as_picture(folder, path)) continue;
+      if (!detail::is_picture(folder, path)) continue;
       const auto id = ids.add(path);
       pictures.push_back({std::move(path), id, static_cast<std::int64_t>(label)});
     }

@@ -25,7 +25,7 @@ struct PictureFolder::State {
     detail::Folder::Search search{.left = static_cast<std::size_t>(options.max_files)};
     detail::PathIds ids;
     for (auto& path : folder.files_below(".", search)) {
-      if (!detail::is_named_as_picture(path) && !detail::begins_as_picture(folder, path)) continue;
+      if (!detail::is_picture(folder, path)) continue;
       const auto id = ids.add(path);
       pictures.push_back({std::move(path), id});
     }

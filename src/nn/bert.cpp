@@ -3,8 +3,6 @@
 #include "nn/layers.hpp"
 #include "nn/text_layers.hpp"
 
-#include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
@@ -93,56 +91,20 @@ class Layer : public torch::nn::Module {
   std::shared_ptr<Output> output_;
 };
 
-class Encoder : public torch::nn::Module {
- public:
-  explicit Encoder(const BertOptions& options) {
-    const auto list = register_module("layer", torch::nn::ModuleList());
-    for (std::int64_t i = 0; i < options.depth; ++i) {
-      layers_.push_back(std::make_shared<Layer>(options));
-      list->push_back(layers_.back());
-    }
-  }
-
-  const std::vector<std::shared_ptr<Layer>>& layers() const { return layers_; }
-
- private:
-  std::vector<std::shared_ptr<Layer>> layers_;
-};
-
-class Embeddings : public torch::nn::Module {
- public:
-  explicit Embeddings(const BertOptions& options)
-      : words_{register_module("word_embeddings", detail::bert_embedding(options.vocabulary_size, options.width))},
-        positions_{register_module("position_embeddings", detail::bert_embedding(options.max_tokens, options.width))},
-        types_{register_module("token_type_embeddings", detail::bert_embedding(2, options.width))},
-        norm_{register_module("LayerNorm", detail::layer_norm(options.width, detail::bert_norm_eps))},
-        dropout_{options.dropout} {}
-
-  Tensor forward(const Tensor& tokens) {
-    const auto x = words_->forward(tokens) + types_->weight[0] + positions_->weight.narrow(0, 0, tokens.size(1));
-    return torch::dropout(norm_->forward(x), dropout_, is_training());
-  }
-
- private:
-  torch::nn::Embedding words_, positions_, types_;
-  torch::nn::LayerNorm norm_;
-  double dropout_;
-};
-
 class Bert final : public detail::BertLike {
  public:
   explicit Bert(const BertOptions& options)
       : BertLike{options},
-        embeddings_{register_module("embeddings", std::make_shared<Embeddings>(options))},
-        encoder_{register_module("encoder", std::make_shared<Encoder>(options))} {}
+        embeddings_{register_module("embeddings", std::make_shared<detail::BertEmbeddings>(options, /*typed=*/true))},
+        encoder_{register_module("encoder", std::make_shared<detail::BertLayers<Layer>>(options))} {}
 
  private:
   Tensor hidden(const Tensor& tokens, const Tensor& bias, std::vector<Tensor>* attention) override {
-    return detail::through(encoder_->layers(), embeddings_->forward(tokens), bias, grad_checkpointing(), attention);
+    return encoder_->forward(embeddings_->forward(tokens), bias, grad_checkpointing(), attention);
   }
 
-  std::shared_ptr<Embeddings> embeddings_;
-  std::shared_ptr<Encoder> encoder_;
+  std::shared_ptr<detail::BertEmbeddings> embeddings_;
+  std::shared_ptr<detail::BertLayers<Layer>> encoder_;
 };
 
 }  // namespace

@@ -139,10 +139,12 @@ torch::nn::LayerNorm clip_norm(std::int64_t width) {
   return layer_norm(width, 1e-5);
 }
 
-void require_heads(std::int64_t width, std::int64_t heads) {
-  if (width % heads != 0) {
-    throw InvalidArgument(fmt::format("width {} is no multiple of the {} heads", width, heads));
-  }
+void check_clip_pictures(const Tensor& images, std::int64_t side) {
+  if (images.dim() == 4 && images.size(1) == 3 && images.size(2) == side && images.size(3) == side) return;
+  throw InvalidArgument(
+      fmt::format("this CLIP tower takes pictures (N, 3, {0}, {0}), got {1}: make the views of that size, or the "
+                  "encoder with their .image_size",
+                  side, shape_string(images)));
 }
 
 }  // namespace sslmeme::detail

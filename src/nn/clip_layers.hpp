@@ -40,7 +40,7 @@ class ClipTransformer : public torch::nn::Module {
 
 torch::nn::LayerNorm clip_norm(std::int64_t width);
 
-/// Throws InvalidArgument unless `width` is a multiple of `heads`.
-void require_heads(std::int64_t width, std::int64_t heads);
+/// Throws InvalidArgument unless images are (N, 3, side, side).
+void check_clip_pictures(const Tensor& images, std::int64_t side);
 
 }  // namespace sslmeme::detail

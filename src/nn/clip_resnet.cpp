@@ -1,5 +1,4 @@
 #include <sslmeme/core/error.hpp>
-#include <sslmeme/nn/activation_checkpoint.hpp>
 #include <sslmeme/nn/clip.hpp>
 
 #include "nn/clip_layers.hpp"
@@ -107,12 +106,7 @@ void check(const ClipResNetOptions& options) {
         fmt::format("ClipResNetOptions::width is {}; it must be even: the stem begins with half of it", options.width));
   }
   detail::require_heads(8 * expansion * options.width, options.heads);
-  if (options.image_size % reduction != 0) {
-    const auto below = options.image_size / reduction * reduction;
-    throw InvalidArgument(
-        fmt::format("image_size {} is no multiple of {}: choose {}", options.image_size, reduction,
-                    below == 0 ? fmt::to_string(reduction) : fmt::format("{} or {}", below, below + reduction)));
-  }
+  detail::require_image_size(options.image_size, reduction, "");
 }
 
 class ClipResNet final : public ImageBackbone {
@@ -162,21 +156,11 @@ class ClipResNet final : public ImageBackbone {
 
   /// (N, 3, S, S) → (N, (S/32)², 32 · width), by rows
   Tensor feature_map(const Tensor& images) {
-    const auto side = options_.image_size;
-    if (images.dim() != 4 || images.size(1) != 3 || images.size(2) != side || images.size(3) != side) {
-      throw InvalidArgument(
-          fmt::format("this CLIP tower takes pictures (N, 3, {0}, {0}), got {1}: make the views of that size, or the "
-                      "encoder with their .image_size",
-                      side, shape_string(images)));
-    }
+    detail::check_clip_pictures(images, options_.image_size);
     auto x = images.contiguous(torch::MemoryFormat::ChannelsLast);  // about twice as fast on CPUs
     for (std::size_t i = 0; i < stem_.size(); ++i) x = stem_norms_[i]->forward(stem_[i]->forward(x)).relu_();
     x = torch::avg_pool2d(x, 2);
-    for (const auto& block : blocks_) {
-      x = grad_checkpointing() ? checkpointed(
-                                     *block, [block](const Tensor& y) { return block->forward(y); }, x)
-                               : block->forward(x);
-    }
+    for (const auto& block : blocks_) x = detail::run_block(block, x, grad_checkpointing());
     return x.flatten(2).transpose(1, 2);
   }
 

@@ -1,10 +1,8 @@
-#include <sslmeme/core/error.hpp>
 #include <sslmeme/nn/clip.hpp>
 
 #include "nn/clip_layers.hpp"
 #include "nn/layers.hpp"
 
-#include <fmt/format.h>
 #include <torch/nn/init.h>
 #include <torch/nn/modules/embedding.h>
 
@@ -50,9 +48,9 @@ class ClipText final : public TextBackbone {
   Tensor forward(const Tensor& tokens, const Tensor& mask) override { return encode(tokens, mask, {}).features; }
 
   Encoded encode(const Tensor& tokens, const Tensor& mask, const EncodeRequest& request) override {
-    check_shapes(tokens, mask);
+    detail::check_token_shapes(tokens, mask, options_.max_tokens);
     const auto ends = tokens.argmax(1);
-    const auto longest = check_ids(tokens, ends);
+    const auto longest = longest_of(tokens, ends);
     const auto length = request.tokens || request.attention ? tokens.size(1) : longest;
     Encoded encoded;
     const auto x = transformer_->forward(
@@ -77,30 +75,10 @@ class ClipText final : public TextBackbone {
   }
 
  private:
-  void check_shapes(const Tensor& tokens, const Tensor& mask) const {
-    if (tokens.dim() != 2 || tokens.size(1) == 0 || mask.sizes() != tokens.sizes()) {
-      throw InvalidArgument(fmt::format("tokens are {}, mask is {}; both must be (N, L), L at least 1",
-                                        shape_string(tokens), shape_string(mask)));
-    }
-    if (tokens.size(1) > options_.max_tokens) {
-      throw InvalidArgument(fmt::format("{} tokens, this text encoder takes at most {}: tokenize with that max_tokens",
-                                        tokens.size(1), options_.max_tokens));
-    }
-  }
-
   /// Tokens up to the last end of the batch. Throws InvalidArgument for an id outside the vocabulary.
-  std::int64_t check_ids(const Tensor& tokens, const Tensor& ends) const {
+  std::int64_t longest_of(const Tensor& tokens, const Tensor& ends) const {
     if (tokens.numel() == 0) return tokens.size(1);
-    // One copy from the device for all three.
-    const auto facts = torch::stack({tokens.min(), tokens.max(), ends.max().to(tokens.scalar_type())}).cpu();
-    const auto fact = [&](std::int64_t i) { return facts[i].item<std::int64_t>(); };
-    if (fact(0) < 0 || fact(1) >= options_.vocabulary_size) {
-      throw InvalidArgument(
-          fmt::format("token id {} is outside the vocabulary of {}: ids are 0 to {}; tokenize with the encoder's own "
-                      "vocabulary",
-                      fact(0) < 0 ? fact(0) : fact(1), options_.vocabulary_size, options_.vocabulary_size - 1));
-    }
-    return fact(2) + 1;
+    return detail::check_token_ids(tokens, options_.vocabulary_size, ends.max()) + 1;
   }
 
   ClipTextOptions options_;

@@ -3,8 +3,6 @@
 #include "nn/layers.hpp"
 #include "nn/text_layers.hpp"
 
-#include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
@@ -68,55 +66,20 @@ class Block : public torch::nn::Module {
   torch::nn::LayerNorm norm_;
 };
 
-class Transformer : public torch::nn::Module {
- public:
-  explicit Transformer(const BertOptions& options) {
-    const auto list = register_module("layer", torch::nn::ModuleList());
-    for (std::int64_t i = 0; i < options.depth; ++i) {
-      blocks_.push_back(std::make_shared<Block>(options));
-      list->push_back(blocks_.back());
-    }
-  }
-
-  const std::vector<std::shared_ptr<Block>>& blocks() const { return blocks_; }
-
- private:
-  std::vector<std::shared_ptr<Block>> blocks_;
-};
-
-class Embeddings : public torch::nn::Module {
- public:
-  explicit Embeddings(const BertOptions& options)
-      : words_{register_module("word_embeddings", detail::bert_embedding(options.vocabulary_size, options.width))},
-        positions_{register_module("position_embeddings", detail::bert_embedding(options.max_tokens, options.width))},
-        norm_{register_module("LayerNorm", detail::layer_norm(options.width, detail::bert_norm_eps))},
-        dropout_{options.dropout} {}
-
-  Tensor forward(const Tensor& tokens) {
-    const auto x = words_->forward(tokens) + positions_->weight.narrow(0, 0, tokens.size(1));
-    return torch::dropout(norm_->forward(x), dropout_, is_training());
-  }
-
- private:
-  torch::nn::Embedding words_, positions_;
-  torch::nn::LayerNorm norm_;
-  double dropout_;
-};
-
 class DistilBert final : public detail::BertLike {
  public:
   explicit DistilBert(const BertOptions& options)
       : BertLike{options},
-        embeddings_{register_module("embeddings", std::make_shared<Embeddings>(options))},
-        transformer_{register_module("transformer", std::make_shared<Transformer>(options))} {}
+        embeddings_{register_module("embeddings", std::make_shared<detail::BertEmbeddings>(options, /*typed=*/false))},
+        transformer_{register_module("transformer", std::make_shared<detail::BertLayers<Block>>(options))} {}
 
  private:
   Tensor hidden(const Tensor& tokens, const Tensor& bias, std::vector<Tensor>* attention) override {
-    return detail::through(transformer_->blocks(), embeddings_->forward(tokens), bias, grad_checkpointing(), attention);
+    return transformer_->forward(embeddings_->forward(tokens), bias, grad_checkpointing(), attention);
   }
 
-  std::shared_ptr<Embeddings> embeddings_;
-  std::shared_ptr<Transformer> transformer_;
+  std::shared_ptr<detail::BertEmbeddings> embeddings_;
+  std::shared_ptr<detail::BertLayers<Block>> transformer_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <torch/nn/init.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -51,6 +52,66 @@ Tensor drop_path(const Tensor& x, double rate, bool training) {
 
 double drop_path_rate(double rate, std::int64_t index, std::int64_t depth) {
   return depth > 1 ? rate * static_cast<double>(index) / static_cast<double>(depth - 1) : 0;
+}
+
+std::int64_t kept_patches(std::int64_t patches, double rate) {
+  // Truncated as Python's int() does it, so that the count is theirs for every rate.
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(patches) * (1 - rate)));
+}
+
+Tensor keep_patches(const Tensor& tokens, const Tensor& chosen) {
+  const auto places = chosen.unsqueeze(-1).expand({-1, -1, tokens.size(2)});
+  return torch::cat({tokens.narrow(1, 0, 1), tokens.narrow(1, 1, tokens.size(1) - 1).gather(1, places)}, 1);
+}
+
+std::int64_t grid_side(std::int64_t tokens) {
+  const auto patches = std::max<std::int64_t>(tokens - 1, 0);
+  const auto side = std::llround(std::sqrt(static_cast<double>(patches)));
+  return side * side == patches ? side : 0;
+}
+
+Tensor resized_positions(const Tensor& positions, std::int64_t rows, std::int64_t columns) {
+  const auto side = grid_side(positions.size(0)), width = positions.size(1);
+  const auto grid = positions.narrow(0, 1, side * side).to(torch::kFloat).reshape({1, side, side, width});
+  const auto resized = at::_upsample_bicubic2d_aa(grid.permute({0, 3, 1, 2}), {rows, columns}, /*align_corners=*/false);
+  const auto flat = resized.permute({0, 2, 3, 1}).reshape({rows * columns, width});
+  return torch::cat({positions.narrow(0, 0, 1), flat.to(positions.scalar_type())}, 0);
+}
+
+void check_token_shapes(const Tensor& tokens, const Tensor& mask, std::int64_t max_tokens) {
+  if (tokens.dim() != 2 || tokens.size(1) == 0 || mask.sizes() != tokens.sizes()) {
+    throw InvalidArgument(fmt::format("tokens are {}, mask is {}; both must be (N, L), L at least 1",
+                                      shape_string(tokens), shape_string(mask)));
+  }
+  if (tokens.size(1) > max_tokens) {
+    throw InvalidArgument(fmt::format("{} tokens, this text encoder takes at most {}: tokenize with that max_tokens",
+                                      tokens.size(1), max_tokens));
+  }
+}
+
+std::int64_t check_token_ids(const Tensor& tokens, std::int64_t vocabulary_size, const Tensor& fact) {
+  const auto facts = torch::stack({tokens.min(), tokens.max(), fact.to(tokens.scalar_type())}).cpu();
+  const auto value = [&](std::int64_t i) { return facts[i].item<std::int64_t>(); };
+  if (value(0) < 0 || value(1) >= vocabulary_size) {
+    throw InvalidArgument(
+        fmt::format("token id {} is outside the vocabulary of {}: ids are 0 to {}; tokenize with the encoder's own "
+                    "vocabulary",
+                    value(0) < 0 ? value(0) : value(1), vocabulary_size, vocabulary_size - 1));
+  }
+  return value(2);
+}
+
+void require_heads(std::int64_t width, std::int64_t heads) {
+  if (width % heads != 0) {
+    throw InvalidArgument(fmt::format("width {} is no multiple of the {} heads", width, heads));
+  }
+}
+
+void require_image_size(std::int64_t image_size, std::int64_t step, const char* what) {
+  if (image_size % step == 0) return;
+  const auto below = image_size / step * step;
+  throw InvalidArgument(fmt::format("image_size {} is no multiple of {}{}: choose {}{}", image_size, what, step,
+                                    below > 0 ? fmt::format("{} or ", below) : "", below + step));
 }
 
 void require_rate(double rate, const char* what) {

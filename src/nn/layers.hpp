@@ -2,10 +2,13 @@
 #pragma once
 
 #include <sslmeme/core/tensor.hpp>
+#include <sslmeme/nn/activation_checkpoint.hpp>
 
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
+
+#include <memory>
 
 namespace sslmeme::detail {
 
@@ -33,8 +36,41 @@ Tensor drop_path(const Tensor& x, double rate, bool training);
 /// The rate of block `index` of `depth` when the last has `rate` and the first none.
 double drop_path_rate(double rate, std::int64_t index, std::int64_t depth);
 
+/// How many of `patches` stay at a rate of patch dropout: at least one (timm's and open_clip's PatchDropout).
+std::int64_t kept_patches(std::int64_t patches, double rate);
+
+/// The class token and the chosen patches of tokens (N, 1 + P, D). chosen: i64 (N, K), counted from the first patch.
+Tensor keep_patches(const Tensor& tokens, const Tensor& chosen);
+
+/// The side of the square grid of patches among so many tokens, the class token's not counted; 0 if there is none.
+std::int64_t grid_side(std::int64_t tokens);
+
+/// Positions (1 + s², D) of a square grid for one of rows × columns: bicubic with antialiasing, in fp32; that of the
+/// class token stays (timm's resample_abs_pos_embed, open_clip's resize_pos_embed).
+Tensor resized_positions(const Tensor& positions, std::int64_t rows, std::int64_t columns);
+
+/// block->forward(x), whose activations are computed again for the gradient where `checkpoint` says so.
+template <class Block>
+Tensor run_block(const std::shared_ptr<Block>& block, const Tensor& x, bool checkpoint) {
+  if (!checkpoint) return block->forward(x);
+  return checkpointed(*block, [block](const Tensor& y) { return block->forward(y); }, x);
+}
+
+/// Throws InvalidArgument unless tokens and mask are (N, L) with 1 <= L <= max_tokens.
+void check_token_shapes(const Tensor& tokens, const Tensor& mask, std::int64_t max_tokens);
+
+/// Throws InvalidArgument for an id outside 0 … vocabulary_size − 1. tokens: not empty. Returns the value of `fact`
+/// (0-d), which comes from the device in the same transfer.
+std::int64_t check_token_ids(const Tensor& tokens, std::int64_t vocabulary_size, const Tensor& fact);
+
 /// Throws InvalidArgument unless 0 <= rate < 1; `what` names the option.
 void require_rate(double rate, const char* what);
+
+/// Throws InvalidArgument unless `width` is a multiple of `heads`.
+void require_heads(std::int64_t width, std::int64_t heads);
+
+/// Throws InvalidArgument unless image_size is a multiple of `step`; `what` stands before it: "patch_size " or nothing.
+void require_image_size(std::int64_t image_size, std::int64_t step, const char* what);
 
 /// Weights from a normal of deviation `std` cut at ±2, bias zero: the transformer initialisation of timm and BERT.
 void init_linear(torch::nn::LinearImpl& linear, double std = 0.02);

@@ -1,7 +1,6 @@
 #include <sslmeme/nn/resnet.hpp>
 
 #include <sslmeme/core/error.hpp>
-#include <sslmeme/nn/activation_checkpoint.hpp>
 
 #include "nn/layers.hpp"
 
@@ -128,11 +127,7 @@ class ResNet final : public ImageBackbone {
     }
     auto x = bn1_->forward(conv1_->forward(images.contiguous(layout_))).relu_();
     x = torch::max_pool2d(x, 3, 2, 1);
-    for (const auto& block : blocks_) {
-      x = grad_checkpointing() ? checkpointed(
-                                     *block, [block](const Tensor& y) { return block->forward(y); }, x)
-                               : block->forward(x);
-    }
+    for (const auto& block : blocks_) x = detail::run_block(block, x, grad_checkpointing());
     return x;
   }
 

@@ -1,10 +1,7 @@
 #include "nn/text_layers.hpp"
 
-#include <sslmeme/core/error.hpp>
-
 #include "nn/layers.hpp"
 
-#include <fmt/format.h>
 #include <torch/nn/init.h>
 
 namespace sslmeme::detail {
@@ -17,19 +14,30 @@ void check(const BertOptions& options) {
   require_positive(options.depth, "BertOptions::depth");
   require_positive(options.heads, "BertOptions::heads");
   require_positive(options.mlp_width, "BertOptions::mlp_width");
-  if (options.width % options.heads != 0) {
-    throw InvalidArgument(fmt::format("width {} is no multiple of the {} heads", options.width, options.heads));
-  }
+  require_heads(options.width, options.heads);
   require_rate(options.dropout, "dropout");
   require_rate(options.attention_dropout.value_or(0), "attention_dropout");
 }
 
 }  // namespace
 
-torch::nn::Embedding bert_embedding(std::int64_t rows, std::int64_t width) {
-  auto embedding = torch::nn::Embedding(rows, width);
+BertEmbeddings::BertEmbeddings(const BertOptions& options, bool typed)
+    : words_{table("word_embeddings", options.vocabulary_size, options.width)},
+      positions_{table("position_embeddings", options.max_tokens, options.width)},
+      types_{typed ? table("token_type_embeddings", 2, options.width) : nullptr},
+      norm_{register_module("LayerNorm", layer_norm(options.width, bert_norm_eps))},
+      dropout_{options.dropout} {}
+
+torch::nn::Embedding BertEmbeddings::table(const char* name, std::int64_t rows, std::int64_t width) {
+  auto embedding = register_module(name, torch::nn::Embedding(rows, width));
   torch::nn::init::normal_(embedding->weight, 0.0, 0.02);
   return embedding;
+}
+
+Tensor BertEmbeddings::forward(const Tensor& tokens) {
+  auto x = words_->forward(tokens);
+  if (types_) x = x + types_->weight[0];
+  return torch::dropout(norm_->forward(x + positions_->weight.narrow(0, 0, tokens.size(1))), dropout_, is_training());
 }
 
 Tensor self_attention(const Tensor& query, const Tensor& key, const Tensor& value, const BertOptions& options,
@@ -49,25 +57,8 @@ BertLike::BertLike(const BertOptions& options) : options_{options} {
 }
 
 Tensor BertLike::padding_bias(const Tensor& tokens, const Tensor& mask) const {
-  if (tokens.dim() != 2 || tokens.size(1) == 0 || mask.sizes() != tokens.sizes()) {
-    throw InvalidArgument(fmt::format("tokens are {}, mask is {}; both must be (N, L), L at least 1",
-                                      shape_string(tokens), shape_string(mask)));
-  }
-  if (tokens.size(1) > options_.max_tokens) {
-    throw InvalidArgument(fmt::format("{} tokens, this text encoder takes at most {}: tokenize with that max_tokens",
-                                      tokens.size(1), options_.max_tokens));
-  }
-  if (tokens.numel() == 0) return {};
-  // One transfer from the device for all three.
-  const auto facts = torch::stack({tokens.min(), tokens.max(), mask.all().to(tokens.scalar_type())}).cpu();
-  const auto fact = [&](std::int64_t i) { return facts[i].item<std::int64_t>(); };
-  if (fact(0) < 0 || fact(1) >= options_.vocabulary_size) {
-    throw InvalidArgument(
-        fmt::format("token id {} is outside the vocabulary of {}: ids are 0 to {}; tokenize with the encoder's own "
-                    "vocabulary",
-                    fact(0) < 0 ? fact(0) : fact(1), options_.vocabulary_size, options_.vocabulary_size - 1));
-  }
-  if (fact(2) != 0) return {};
+  check_token_shapes(tokens, mask, options_.max_tokens);
+  if (tokens.numel() == 0 || check_token_ids(tokens, options_.vocabulary_size, mask.all()) != 0) return {};
   return torch::zeros(mask.sizes(), torch::dtype(torch::kFloat).device(mask.device()))
       .masked_fill_(mask.logical_not(), -6e4)  // finite in fp16 too
       .unsqueeze(1)

@@ -4,7 +4,9 @@
 #include <sslmeme/nn/activation_checkpoint.hpp>
 #include <sslmeme/nn/bert.hpp>
 
+#include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/normalization.h>
 
 #include <memory>
 #include <vector>
@@ -13,29 +15,55 @@ namespace sslmeme::detail {
 
 inline constexpr double bert_norm_eps = 1e-12;
 
-/// A table of `rows` vectors from a normal of deviation 0.02, as BERT starts.
-torch::nn::Embedding bert_embedding(std::int64_t rows, std::int64_t width);
+/// Words and positions, and with `typed` what kind of sentence a token is in, which is always the first.
+class BertEmbeddings : public torch::nn::Module {
+ public:
+  BertEmbeddings(const BertOptions& options, bool typed);
+  /// (N, L) to (N, L, D)
+  Tensor forward(const Tensor& tokens);
+
+ private:
+  /// From a normal of deviation 0.02, as BERT starts.
+  torch::nn::Embedding table(const char* name, std::int64_t rows, std::int64_t width);
+
+  torch::nn::Embedding words_, positions_, types_;
+  torch::nn::LayerNorm norm_;
+  double dropout_;
+};
 
 /// Multi-head attention of projections of x, each (N, L, width). `weights`: as AttentionOptions::weights, or null.
 Tensor self_attention(const Tensor& query, const Tensor& key, const Tensor& value, const BertOptions& options,
                       const Tensor& bias, bool training, Tensor* weights);
 
-/// x through all layers, each a module with forward(x, bias, weights). `attention`, where not null, takes the weights
-/// of each; then nothing is checkpointed.
+/// All layers, each a module made of the options with forward(x, bias, weights).
 template <class Layer>
-Tensor through(const std::vector<std::shared_ptr<Layer>>& layers, Tensor x, const Tensor& bias, bool checkpoint,
-               std::vector<Tensor>* attention) {
-  for (const auto& layer : layers) {
-    if (attention != nullptr) {
-      x = layer->forward(x, bias, &attention->emplace_back());
-    } else if (checkpoint) {
-      x = checkpointed(*layer, [layer, bias](const Tensor& y) { return layer->forward(y, bias, nullptr); }, x);
-    } else {
-      x = layer->forward(x, bias, nullptr);
+class BertLayers : public torch::nn::Module {
+ public:
+  explicit BertLayers(const BertOptions& options) {
+    const auto list = register_module("layer", torch::nn::ModuleList());
+    for (std::int64_t i = 0; i < options.depth; ++i) {
+      layers_.push_back(std::make_shared<Layer>(options));
+      list->push_back(layers_.back());
     }
   }
-  return x;
-}
+
+  /// `attention`, where not null, takes the weights of each layer; then nothing is checkpointed.
+  Tensor forward(Tensor x, const Tensor& bias, bool checkpoint, std::vector<Tensor>* attention) {
+    for (const auto& layer : layers_) {
+      if (attention != nullptr) {
+        x = layer->forward(x, bias, &attention->emplace_back());
+      } else if (checkpoint) {
+        x = checkpointed(*layer, [layer, bias](const Tensor& y) { return layer->forward(y, bias, nullptr); }, x);
+      } else {
+        x = layer->forward(x, bias, nullptr);
+      }
+    }
+    return x;
+  }
+
+ private:
+  std::vector<std::shared_ptr<Layer>> layers_;
+};
 
 /// What these encoders do before and behind their layers.
 class BertLike : public TextBackbone {

@@ -1,7 +1,6 @@
 #include <sslmeme/nn/vit.hpp>
 
 #include <sslmeme/core/error.hpp>
-#include <sslmeme/nn/activation_checkpoint.hpp>
 
 #include "nn/layers.hpp"
 
@@ -10,9 +9,6 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
-
-#include <algorithm>
-#include <cmath>
 
 namespace sslmeme {
 namespace {
@@ -101,31 +97,14 @@ class PatchEmbed : public torch::nn::Module {
   torch::nn::Conv2d proj_;
 };
 
-/// Positions (1, 1 + s², D) of a square grid for one of rows × columns: bicubic with antialiasing, in fp32; that of the
-/// class token stays (timm, resample_abs_pos_embed).
-Tensor positions_for(const Tensor& positions, std::int64_t side, std::int64_t rows, std::int64_t columns) {
-  const auto width = positions.size(2);
-  const auto grid = positions.narrow(1, 1, side * side).to(torch::kFloat).reshape({1, side, side, width});
-  const auto resized = at::_upsample_bicubic2d_aa(grid.permute({0, 3, 1, 2}), {rows, columns}, /*align_corners=*/false);
-  const auto flat = resized.permute({0, 2, 3, 1}).reshape({1, rows * columns, width});
-  return torch::cat({positions.narrow(1, 0, 1), flat.to(positions.scalar_type())}, 1);
-}
-
 void check(const VitOptions& options) {
   detail::require_positive(options.image_size, "VitOptions::image_size");
   detail::require_positive(options.patch_size, "VitOptions::patch_size");
   detail::require_positive(options.width, "VitOptions::width");
   detail::require_positive(options.depth, "VitOptions::depth");
   detail::require_positive(options.heads, "VitOptions::heads");
-  if (options.image_size % options.patch_size != 0) {
-    const auto below = options.image_size / options.patch_size * options.patch_size;
-    throw InvalidArgument(fmt::format("image_size {} is no multiple of patch_size {}: choose {}{}", options.image_size,
-                                      options.patch_size, below > 0 ? fmt::format("{} or ", below) : "",
-                                      below + options.patch_size));
-  }
-  if (options.width % options.heads != 0) {
-    throw InvalidArgument(fmt::format("width {} is no multiple of the {} heads", options.width, options.heads));
-  }
+  detail::require_image_size(options.image_size, options.patch_size, "patch_size ");
+  detail::require_heads(options.width, options.heads);
   if (!(options.norm_eps >= 0)) {
     throw InvalidArgument(fmt::format("VitOptions::norm_eps is {}; it must be zero or more", options.norm_eps));
   }
@@ -179,10 +158,9 @@ class VisionTransformer final : public ImageBackbone {
 
   Tensor resampled(const std::string& name, const Tensor& stored) const override {
     if (name != "pos_embed" || stored.dim() != 3 || stored.size(0) != 1 || stored.size(2) != options_.width) return {};
-    const auto patches = stored.size(1) - 1;
-    const auto side = std::llround(std::sqrt(static_cast<double>(std::max<std::int64_t>(patches, 0))));
-    if (patches < 1 || side * side != patches || !stored.is_floating_point()) return {};
-    return side == grid_side() ? stored : positions_for(stored, side, grid_side(), grid_side());
+    const auto side = detail::grid_side(stored.size(1));
+    if (side == 0 || !stored.is_floating_point()) return {};
+    return side == grid_side() ? stored : resized(stored, grid_side(), grid_side());
   }
 
  private:
@@ -196,13 +174,8 @@ class VisionTransformer final : public ImageBackbone {
     auto x = tokens + positions(images.size(2), images.size(3));
     x = without_some_patches(torch::dropout(x, options_.pos_drop_rate, is_training()));
     for (const auto& block : blocks_) {
-      if (attention != nullptr) {
-        x = block->with_weights(x, &attention->emplace_back());
-      } else {
-        x = grad_checkpointing() ? checkpointed(
-                                       *block, [block](const Tensor& y) { return block->forward(y); }, x)
-                                 : block->forward(x);
-      }
+      x = attention != nullptr ? block->with_weights(x, &attention->emplace_back())
+                               : detail::run_block(block, x, grad_checkpointing());
     }
     return x;
   }
@@ -216,13 +189,10 @@ class VisionTransformer final : public ImageBackbone {
 
   /// In training a random choice of the patches for each picture, in random order (timm's PatchDropout).
   Tensor without_some_patches(const Tensor& tokens) const {
-    const auto rate = options_.patch_drop_rate;
-    if (!is_training() || rate == 0) return tokens;
+    if (!is_training() || options_.patch_drop_rate == 0) return tokens;
     const auto n = tokens.size(0), patches = tokens.size(1) - 1;
-    const auto kept = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(patches) * (1 - rate)));
-    const auto order = torch::randn({n, patches}, tokens.device()).argsort(-1, /*descending=*/false).narrow(1, 0, kept);
-    const auto chosen = order.unsqueeze(-1).expand({n, kept, tokens.size(2)});
-    return torch::cat({tokens.narrow(1, 0, 1), tokens.narrow(1, 1, patches).gather(1, chosen)}, 1);
+    const auto order = torch::randn({n, patches}, tokens.device()).argsort(-1, /*descending=*/false);
+    return detail::keep_patches(tokens, order.narrow(1, 0, detail::kept_patches(patches, options_.patch_drop_rate)));
   }
 
   void check_size(const Tensor& images) const {
@@ -243,7 +213,12 @@ class VisionTransformer final : public ImageBackbone {
   /// The positions of a picture's tokens.
   Tensor positions(std::int64_t height, std::int64_t width) const {
     if (height == options_.image_size && width == options_.image_size) return pos_embed_;
-    return positions_for(pos_embed_, grid_side(), height / options_.patch_size, width / options_.patch_size);
+    return resized(pos_embed_, height / options_.patch_size, width / options_.patch_size);
+  }
+
+  /// positions (1, 1 + s², D) for a grid of rows × columns
+  static Tensor resized(const Tensor& positions, std::int64_t rows, std::int64_t columns) {
+    return detail::resized_positions(positions.squeeze(0), rows, columns).unsqueeze(0);
   }
 
   VitOptions options_;

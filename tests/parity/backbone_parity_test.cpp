@@ -24,25 +24,12 @@
 namespace sm = sslmeme;
 using sm::Tensor;
 using sm::test::AllCloseTo;
+using sm::test::check_gradients;
 using sm::test::fp32_deep;
-using sm::test::fp32_gradient;
 using sm::test::fp32_rounding;
 using sm::test::Golden;
 
 namespace {
-
-void check_gradients(const Golden& golden, torch::nn::Module& module, const Tensor& features,
-                     const std::string& prefix = "") {
-  module.zero_grad();
-  (features * golden[prefix + "probe"]).sum().backward();
-  const auto expected = golden.all(prefix + "gradient/");
-  REQUIRE(expected.size() == 2);
-  const auto parameters = module.named_parameters();
-  for (const auto& [name, gradient] : expected) {
-    INFO(name);
-    CHECK_THAT(parameters[name].grad(), AllCloseTo(gradient, fp32_gradient));
-  }
-}
 
 void check_resnet(const std::string& name, sm::ResNetOptions options) {
   const Golden golden{name};

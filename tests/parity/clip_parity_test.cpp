@@ -16,8 +16,8 @@
 namespace sm = sslmeme;
 using sm::Tensor;
 using sm::test::AllCloseTo;
+using sm::test::check_gradients;
 using sm::test::fp32_deep;
-using sm::test::fp32_gradient;
 using sm::test::fp32_rounding;
 using sm::test::Golden;
 
@@ -67,19 +67,6 @@ sm::ImageEncoder resnet_tower(const Golden& golden) {
       sm::make_clip_resnet({.image_size = 64, .blocks = {1, 2, 1, 1}, .width = 2, .heads = 4, .embed_dim = 12});
   golden.load_into(*tower);
   return tower;
-}
-
-void check_gradients(const Golden& golden, torch::nn::Module& module, const Tensor& features, const std::string& prefix,
-                     std::size_t count) {
-  module.zero_grad();
-  (features * golden[prefix + "probe"]).sum().backward();
-  const auto expected = golden.all(prefix + "gradient/");
-  REQUIRE(expected.size() == count);
-  const auto parameters = module.named_parameters();
-  for (const auto& [name, gradient] : expected) {
-    INFO(name);
-    CHECK_THAT(parameters[name].grad(), AllCloseTo(gradient, fp32_gradient));
-  }
 }
 
 void check_attention(const Golden& golden, const std::string& prefix, const std::vector<Tensor>& maps) {

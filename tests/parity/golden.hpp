@@ -4,9 +4,13 @@
 #include <sslmeme/nn/safetensors.hpp>
 #include <sslmeme/nn/weights.hpp>
 
+#include <catch2/catch_test_macros.hpp>
+
 #include <map>
 #include <stdexcept>
 #include <string>
+
+#include "close_to.hpp"
 
 namespace sslmeme::test {
 
@@ -42,5 +46,19 @@ class Golden {
  private:
   NamedTensors file_;
 };
+
+/// The gradients of Σ features ⊙ probe with respect to the module's parameters, of which the golden has `count`.
+inline void check_gradients(const Golden& golden, torch::nn::Module& module, const Tensor& features,
+                            const std::string& prefix = "", std::size_t count = 2) {
+  module.zero_grad();
+  (features * golden[prefix + "probe"]).sum().backward();
+  const auto expected = golden.all(prefix + "gradient/");
+  REQUIRE(expected.size() == count);
+  const auto parameters = module.named_parameters();
+  for (const auto& [name, gradient] : expected) {
+    INFO(name);
+    CHECK_THAT(parameters[name].grad(), AllCloseTo(gradient, fp32_gradient));
+  }
+}
 
 }  // namespace sslmeme::test

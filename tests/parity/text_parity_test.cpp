@@ -21,8 +21,8 @@ using Catch::Matchers::MessageMatches;
 namespace sm = sslmeme;
 using sm::Tensor;
 using sm::test::AllCloseTo;
+using sm::test::check_gradients;
 using sm::test::fp32_deep;
-using sm::test::fp32_gradient;
 using sm::test::fp32_rounding;
 using sm::test::Golden;
 
@@ -105,14 +105,7 @@ TEST_CASE("Text encoders have transformers' gradients") {
   const auto encoder = loaded(family, golden);
   encoder->set_grad_checkpointing(checkpointing);
   const auto encoded = encoder->encode(golden["tokens"], golden["mask"], {.tokens = true, .attention = attention});
-  (encoded.tokens * golden["probe"]).sum().backward();
-  const auto expected = golden.all("gradient/");
-  REQUIRE(expected.size() == 2);
-  const auto parameters = encoder->named_parameters();
-  for (const auto& [name, gradient] : expected) {
-    INFO(name);
-    CHECK_THAT(parameters[name].grad(), AllCloseTo(gradient, fp32_gradient));
-  }
+  check_gradients(golden, *encoder, encoded.tokens);
 }
 
 TEST_CASE("Text encoders keep transformers' numbers in bfloat16") {
