@@ -10,6 +10,7 @@
 #include <sslmeme/loss/vicreg.hpp>
 
 #include <ATen/Parallel.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <torch/autograd.h>
 
 #include <algorithm>
@@ -28,46 +29,79 @@ namespace sm = sslmeme;
 
 namespace {
 
-double megabytes(const std::string& key) {
-  std::ifstream status{"/proc/self/status"};
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(key)) return std::atof(line.c_str() + key.size() + 1) / 1024;
-  }
-  return 0;
-}
+/// Memory of this process, or of its tensors on another device, in MB.
+class Memory {
+ public:
+  explicit Memory(torch::Device device) : device_{device} {}
 
-/// From here on, the peak is that of what comes.
-void forget_peak() {
-  std::ofstream{"/proc/self/clear_refs"} << 5;
-}
+  double now() const { return on_cpu() ? of_process("VmRSS:") : of_tensors().current / mega; }
+  double peak() const { return on_cpu() ? of_process("VmHWM:") : of_tensors().peak / mega; }
+  /// From here on, the peak is that of what comes.
+  void forget_peak() const {
+    if (on_cpu()) {
+      std::ofstream{"/proc/self/clear_refs"} << 5;
+    } else {
+      c10::getDeviceAllocator(device_.type())->resetPeakStats(0);
+    }
+  }
+
+ private:
+  struct Bytes {
+    double current, peak;
+  };
+  static constexpr double mega = 1 << 20;
+
+  bool on_cpu() const { return device_.is_cpu(); }
+  Bytes of_tensors() const {
+    const auto& all = c10::getDeviceAllocator(device_.type())->getDeviceStats(0).allocated_bytes[0];
+    return {static_cast<double>(all.current), static_cast<double>(all.peak)};
+  }
+  static double of_process(const std::string& key) {
+    std::ifstream status{"/proc/self/status"};
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with(key)) return std::atof(line.c_str() + key.size() + 1) / 1024;
+    }
+    return 0;
+  }
+
+  torch::Device device_;
+};
 
 /// The inputs that get a gradient, and the loss of them.
 struct Run {
   std::vector<sm::Tensor> inputs;
   std::function<sm::Tensor()> loss;
 };
-/// Makes a run of n vectors of d entries.
-using Case = std::function<Run(std::int64_t n, std::int64_t d)>;
+/// What a run is made of: n vectors of d entries on a device.
+struct Size {
+  std::int64_t n, d;
+  torch::Device device;
+};
+using Case = std::function<Run(const Size& size)>;
 
-sm::Tensor noise(std::int64_t n, std::int64_t d) {
-  return torch::randn({n, d});
+sm::Tensor noise(const Size& size) {
+  return torch::randn({size.n, size.d}, size.device);
 }
-sm::Tensor cosines(std::int64_t n, std::int64_t d) {
-  return torch::rand({n, d}) * 2 - 1;
+sm::Tensor cosines(const Size& size) {
+  return torch::rand({size.n, size.d}, size.device) * 2 - 1;
 }
 
 template <class L>
-Case pair(const L& loss, sm::Tensor (*make)(std::int64_t, std::int64_t) = noise) {
-  return [loss, make](std::int64_t n, std::int64_t d) {
-    const auto a = make(n, d).requires_grad_(), b = make(n, d).requires_grad_();
+Case pair(const L& loss, sm::Tensor (*make)(const Size&) = noise) {
+  return [loss, make](const Size& size) {
+    const auto a = make(size).requires_grad_(), b = make(size).requires_grad_();
+    if constexpr (requires { loss.module()->to(size.device); }) loss.module()->to(size.device);
     return Run{{a, b}, [=] { return loss(a, b); }};
   };
 }
 
 /// Two global and eight local crops of n pictures, d prototypes.
-Run dino(std::int64_t n, std::int64_t d) {
-  const auto student = torch::randn({10, n, d}).requires_grad_(), teacher = torch::randn({2, n, d});
-  return {{student}, [=, loss = sm::DinoLoss{{.prototypes = d}}]() mutable {
+Run dino(const Size& size) {
+  const auto [n, d, device] = size;
+  const auto student = torch::randn({10, n, d}, device).requires_grad_(), teacher = torch::randn({2, n, d}, device);
+  const sm::DinoLoss of{{.prototypes = d}};
+  of.module()->to(device);
+  return {{student}, [=, loss = of]() mutable {
             const auto output = loss(student, teacher);
             loss.update({}, output.observed);
             return output.total;
@@ -81,8 +115,8 @@ const std::map<std::string, Case> cases{
     {"barlow_twins", pair(sm::BarlowTwins{})},
     {"vicreg", pair([](const auto& a, const auto& b) { return sm::VicReg{}(a, b).total; })},
     {"koleo",
-     [](auto n, auto d) {
-       const auto a = noise(n, d).requires_grad_();
+     [](const Size& size) {
+       const auto a = noise(size).requires_grad_();
        return Run{{a}, [=] { return sm::koleo(a); }};
      }},
     {"swav", pair([](const auto& a, const auto& b) { return sm::SwavLoss{}(std::array{a, b}, 2); }, cosines)},
@@ -91,8 +125,8 @@ const std::map<std::string, Case> cases{
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5 || !cases.contains(argv[1]) || std::atoll(argv[4]) < 1) {
-    std::fprintf(stderr, "usage: loss_speed LOSS N D REPETITIONS\nExample:\n  loss_speed info_nce 16384 512 3\n");
+  if (argc < 5 || argc > 6 || !cases.contains(argv[1]) || std::atoll(argv[4]) < 1) {
+    std::fprintf(stderr, "usage: loss_speed LOSS N D REPETITIONS [DEVICE]\nExample:\n  loss_speed info_nce 16384 512 3\n");
     return 2;
   }
   const auto& make = cases.at(argv[1]);
@@ -100,12 +134,14 @@ int main(int argc, char** argv) {
   const auto differentiate = [](const Run& of) {
     const auto value = of.loss();
     torch::autograd::grad({value}, of.inputs);
-    return value.item<double>();
+    return value.item<double>();  // waits for the device
   };
-  differentiate(make(2, 8));  // thread pools and kernels are there before the clock starts
-  auto run = make(n, d);
-  const auto before = megabytes("VmRSS:");
-  forget_peak();
+  const torch::Device device{argc > 5 ? argv[5] : "cpu"};
+  differentiate(make({2, 8, device}));  // thread pools and kernels are there before the clock starts
+  auto run = make({n, d, device});
+  const Memory memory{device};
+  const auto before = memory.now();
+  memory.forget_peak();
   double best = 1e30;
   for (std::int64_t i = 0; i < repetitions; ++i) {
     const auto start = std::chrono::steady_clock::now();
@@ -114,6 +150,6 @@ int main(int argc, char** argv) {
     if (!std::isfinite(value)) return std::fprintf(stderr, "loss_speed: the loss is not finite\n"), 1;
     best = std::min(best, seconds.count());
   }
-  std::printf("{\"seconds\": %.6f, \"extra_megabytes\": %.1f, \"threads\": %d}\n", best, megabytes("VmHWM:") - before,
+  std::printf("{\"seconds\": %.6f, \"extra_megabytes\": %.1f, \"threads\": %d}\n", best, memory.peak() - before,
               at::get_num_threads());
 }

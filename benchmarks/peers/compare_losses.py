@@ -3,7 +3,7 @@
 
 Both sides run in processes of their own, by turns, with the same number of threads, on vectors of the same shape.
 
-Usage: benchmarks/peers/compare_losses.py build/release/benchmarks/loss_speed [--json FILE] [--only NAME]
+Usage: benchmarks/peers/compare_losses.py build/release/benchmarks/loss_speed [--json FILE] [--only NAME] [--device cuda]
 Needs torch, torchvision, open_clip, lightly.
 """
 import argparse
@@ -19,6 +19,7 @@ CASES = [  # loss, N, D, repetitions a turn
     ("info_nce", 16384, 512, 1),
     ("nt_xent", 256, 128, 200),
     ("nt_xent", 4096, 128, 3),
+    ("nt_xent", 8192, 512, 1),
     ("sigmoid", 256, 512, 200),
     ("sigmoid", 4096, 512, 3),
     ("barlow_twins", 256, 2048, 10),
@@ -30,12 +31,15 @@ CASES = [  # loss, N, D, repetitions a turn
 TURNS = 3
 
 
-def peer(name, n, d, repetitions):
+def peer(name, n, d, repetitions, device="cpu"):
     import torch
 
-    library = torch.library.Library("torchvision", "DEF")  # its compiled operators do not load beside a CPU torch
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    torch.set_default_device(device)
+
+    if device == "cpu":  # torchvision's compiled operators do not load beside a CPU torch
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import lightly.loss as L
     import open_clip
     import torch.nn.functional as F
@@ -79,17 +83,23 @@ def peer(name, n, d, repetitions):
     a, b = inputs(n, d)
     variables = [a] if name in ("dino", "koleo") else [a, b]
     [x.requires_grad_() for x in variables]
-    before = megabytes("VmRSS:")
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
+    if device == "cpu":
+        before = megabytes("VmRSS:")
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    else:
+        before = torch.cuda.memory_allocated() / 2**20
+        torch.cuda.reset_peak_memory_stats()
     best = 1e30
     for _ in range(repetitions):
         start = time.perf_counter()
         value = loss(a, b)
         torch.autograd.grad(value, variables)
+        value.item()  # waits for the device
         best = min(best, time.perf_counter() - start)
         assert torch.isfinite(value), name
-    print(json.dumps({"seconds": best, "extra_megabytes": megabytes("VmHWM:") - before, "threads": torch.get_num_threads()}))
+    peak = megabytes("VmHWM:") if device == "cpu" else torch.cuda.max_memory_allocated() / 2**20
+    print(json.dumps({"seconds": best, "extra_megabytes": peak - before, "threads": torch.get_num_threads()}))
 
 
 def run(command):
@@ -101,18 +111,19 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--json")
     parser.add_argument("--only")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--peer", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peer:
         name, *numbers = arguments.peer
-        return peer(name, *map(int, numbers))
+        return peer(name, *map(int, numbers), arguments.device)
     rows = []
     print(f"{'loss':14}{'N':>8}{'D':>6}{'ours':>12}{'peer':>12}{'faster':>9}{'ours, MB':>11}{'peer, MB':>11}{'threads':>9}")
     for name, n, d, repetitions in CASES:
         if arguments.only not in (None, name):
             continue
-        shape = [name, str(n), str(d), str(repetitions)]
-        sides = {"ours": [arguments.program, *shape], "peer": [sys.executable, os.path.abspath(__file__), "-", "--peer", *shape]}
+        shape = [name, str(n), str(d), str(repetitions if arguments.device == "cpu" else 30)]
+        sides = {"ours": [arguments.program, *shape, arguments.device], "peer": [sys.executable, os.path.abspath(__file__), "-", "--device", arguments.device, "--peer", *shape]}
         best = {}
         for _ in range(TURNS):
             for side, command in sides.items():
@@ -123,7 +134,7 @@ def main():
         if ours["threads"] != other["threads"]:
             sys.exit(f"compare_losses: {ours['threads']} threads against {other['threads']}: set OMP_NUM_THREADS")
         rows.append({"loss": name, "n": n, "d": d, "ours": ours, "peer": other, "faster": other["seconds"] / ours["seconds"]})
-        print(f"{name:14}{n:8}{d:6}{ours['seconds'] * 1e3:10.1f}ms{other['seconds'] * 1e3:10.1f}ms{rows[-1]['faster']:8.2f}×"
+        print(f"{name:14}{n:8}{d:6}{ours['seconds'] * 1e3:10.2f}ms{other['seconds'] * 1e3:10.2f}ms{rows[-1]['faster']:8.2f}×"
               f"{ours['extra_megabytes']:11.1f}{other['extra_megabytes']:11.1f}{ours['threads']:9}", flush=True)
     if arguments.json:
         with open(arguments.json, "w") as file:

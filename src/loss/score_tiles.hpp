@@ -24,9 +24,13 @@ struct NoAutocast {
 class ScoreTiles {
  public:
   ScoreTiles(const Tensor& a, const Tensor& b, const Tensor& scale, SimilarityMask mask, bool symmetric = false)
-      : b_{b.contiguous()}, scaled_{a.contiguous() * scale}, mask_{std::move(mask)}, symmetric_{symmetric} {
+      : b_{b.contiguous()},
+        scaled_{a.contiguous() * scale},
+        mask_{std::move(mask)},
+        symmetric_{symmetric},
+        side_{a.is_cpu() ? 1024 : 4096} {
     has_kernel_ = a.is_cpu() && a.scalar_type() == torch::kFloat && kernel_target() != nullptr;
-    scratch_ = torch::empty({std::min(tile_rows, rows()) * std::min(tile_columns, columns())}, a.options());
+    scratch_ = torch::empty({std::min(side_, rows()) * std::min(side_, columns())}, a.options());
   }
 
   std::int64_t rows() const { return scaled_.size(0); }
@@ -37,12 +41,10 @@ class ScoreTiles {
   /// f(tile, its first row, its first column) over all tiles; over those on and above the diagonal if it is symmetric.
   template <class F>
   void for_each_tile(F f) {
-    // Square where the matrix is symmetric, so that its diagonal cuts no other tiles.
-    const auto high = tile_rows, wide = symmetric_ ? tile_rows : tile_columns;
-    for (std::int64_t i = 0; i < rows(); i += high) {
-      const auto m = std::min(high, rows() - i);
-      for (std::int64_t j = symmetric_ ? i : 0; j < columns(); j += wide) {
-        const auto n = std::min(wide, columns() - j);
+    for (std::int64_t i = 0; i < rows(); i += side_) {
+      const auto m = std::min(side_, rows() - i);
+      for (std::int64_t j = symmetric_ ? i : 0; j < columns(); j += side_) {
+        const auto n = std::min(side_, columns() - j);
         auto tile = scratch_.narrow(0, 0, m * n).view({m, n});
         torch::mm_out(tile, scaled_.narrow(0, i, m), b_.narrow(0, j, n).t());
         leave_out(tile, i, j);
@@ -74,10 +76,6 @@ class ScoreTiles {
   static ScoreTile as_tile(const Tensor& tile) { return {tile.data_ptr<float>(), tile.size(0), tile.size(1)}; }
 
  private:
-  // A tile of 1024 × 1024 scores in fp32 takes 4 MB: large enough that packing its factors costs products little, small
-  // enough for caches.
-  static constexpr std::int64_t tile_rows = 1024, tile_columns = 1024;
-
   void leave_out(Tensor& tile, std::int64_t i, std::int64_t j) const {
     constexpr auto nothing = -std::numeric_limits<double>::infinity();
     if (mask_.row_ids.defined()) {
@@ -103,6 +101,10 @@ class ScoreTiles {
   Tensor b_, scaled_, scratch_;
   SimilarityMask mask_;
   bool symmetric_, has_kernel_;
+  /// Rows and columns of a tile, a square so that the diagonal of a symmetric matrix cuts no other tiles. On the CPU
+  /// 1024 × 1024 scores in fp32 take 4 MB: large enough that packing its factors costs products little, small enough
+  /// for caches. Other devices have no such caches and want fewer, larger operations (64 MB).
+  std::int64_t side_;
 };
 
 }  // namespace sslmeme::detail
