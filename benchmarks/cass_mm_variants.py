@@ -74,7 +74,8 @@ def measure(name, options, a):
     healths = [] if fresh else [line["features"] for line in last_epoch(pretraining / "log.jsonl") if "features" in line]
     mean = lambda node, key: sum(health[node][key] for health in healths) / len(healths)
     nodes = {node: {key: mean(node, key) for key in ("deviation", "effective_rank")} for health in healths[-1:] for node in health}
-    return {"variant": name, "options": options, "nodes": nodes, "result": json.loads((finetuning / "results.json").read_text())}
+    results = json.loads((finetuning / "results.json").read_text())
+    return {"variant": name, "options": options, "nodes": nodes, "result": results["splits"][results["test"]]}
 
 
 def main():

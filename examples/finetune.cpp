@@ -1,5 +1,4 @@
 // finetune: trains a harmful-meme classifier on labels, from pre-trained or fresh encoders, and measures it.
-#include <sslmeme/core/files.hpp>
 #include <sslmeme/method/supervised.hpp>
 
 #include "support/cli.hpp"
@@ -7,7 +6,6 @@
 #include "support/training.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <iostream>
@@ -21,6 +19,7 @@ struct Arguments : TrainingArguments {
                     fusion_norm = "batch";
   double fusion_dropout = 0.1;
   std::string image = "vit_small_patch16_224", text = "minilm_l6", dev = "dev_seen", test = "test_seen";
+  std::vector<std::string> also;
   bool freeze = false;
   std::int64_t patience = 0;
 };
@@ -41,8 +40,9 @@ void add_options(CLI::App& app, Arguments& a) {
       ->capture_default_str();
   app.add_option("--fusion-dropout", a.fusion_dropout, "of the fused features; 0.4 as published for frozen encoders")
       ->capture_default_str();
-  app.add_option("--dev", a.dev, "split to tune the threshold on")->capture_default_str();
+  app.add_option("--dev", a.dev, "split to tune threshold and temperature on")->capture_default_str();
   app.add_option("--test", a.test, "split to measure")->capture_default_str();
+  app.add_option("--also", a.also, "further splits to measure, or to score where they lack labels")->delimiter(',');
   app.add_option("--patience", a.patience, "stop after so many epochs without a better AUROC on --dev; 0 never")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
@@ -65,18 +65,22 @@ std::pair<sm::ImageEncoder, sm::TextEncoder> encoders(const Arguments& a, std::i
   return {image, text};
 }
 
-void report(const Arguments& a, const Measured& measured) {
-  const auto& e = measured.test;
-  std::cout << fmt::format("{}: AUROC {:.4f}, accuracy {:.4f} at 0.5, {:.4f} at {:.3f} (tuned on {}), {} memes\n",
-                           a.test, e.auroc, e.accuracy, e.tuned_accuracy, e.threshold, a.dev,
-                           measured.predictions.ids.size());
-  write_predictions(std::filesystem::path{a.out} / "predictions.jsonl", measured.predictions);
-  const nlohmann::json results{{"split", a.test},
-                               {"auroc", e.auroc},
-                               {"accuracy", e.accuracy},
-                               {"tuned_accuracy", e.tuned_accuracy},
-                               {"threshold", e.threshold}};
-  sm::write_atomically(std::filesystem::path{a.out} / "results.json", results.dump(2) + "\n");
+void report(const RunResults& results) {
+  const auto line = [&](const std::string& split, const SplitFigures& figures) {
+    if (!figures.evaluation) {
+      std::cout << fmt::format("{}: {} memes scored, not all with labels of both classes\n", split, figures.n);
+      return;
+    }
+    const auto& e = *figures.evaluation;
+    std::cout << fmt::format("{}: AUROC {:.4f}, accuracy {:.4f} at 0.5, {:.4f} at {:.3f} (tuned on {}), {} memes\n",
+                             split, e.auroc, e.accuracy, e.tuned_accuracy, e.threshold, results.dev, figures.n);
+  };
+  line(results.test, results.splits.at(results.test));
+  for (const auto& [name, figures] : results.splits) {
+    if (name != results.test && name != results.dev) line(name, figures);
+  }
+  if (!results.temperature_note.empty())
+    std::cerr << "finetune: probabilities are as the classifier gives them: " << results.temperature_note << '\n';
 }
 
 }  // namespace
@@ -87,10 +91,11 @@ int main(int argc, char** argv) {
   add_options(app, a);
 
   return run_program(app, argc, argv, [&] {
-    const Splits splits{a.dataset(), a.open(a.dev), a.open(a.test), {}};
+    const auto train_split = a.dataset();
+    const auto splits = open_splits(a, a.dev, a.test, a.also);
     if (a.vocabulary.empty() && !a.from.empty() && a.modality != "picture")
       a.vocabulary = (std::filesystem::path{a.from} / "vocab.txt").string();
-    const auto tokenizer = a.tokenizer(splits.train);
+    const auto tokenizer = a.tokenizer(train_split);
     const auto [image, text] = encoders(a, tokenizer->vocabulary_size());
     const auto norm = a.fusion_norm == "l2" ? sm::FusionNorm::l2 : sm::FusionNorm::batch;
     sm::Supervised classifier{image,
@@ -100,15 +105,16 @@ int main(int argc, char** argv) {
                                           .fusion_dropout = a.fusion_dropout,
                                           .seed = a.seed},
                                .train_encoders = !a.freeze}};
-    sm::DataLoader loader{splits.train, sm::train_views({.size = a.size}), a.loader(tokenizer)};
+    const Preparation preparation{a.size, tokenizer, a.max_tokens};
+    sm::DataLoader loader{train_split, sm::train_views({.size = a.size}), a.loader(tokenizer)};
     const auto dev_auroc = [&] {
-      auto dev = evaluation_loader(splits.dev, a.size, tokenizer, a.max_tokens);
+      auto dev = evaluation_loader(splits.all.front().data, preparation);
       const auto predictions = sm::predict(classifier, dev);
       return sm::evaluate(predictions, predictions).auroc;
     };
     const auto patience = a.patience > 0 ? a.patience : a.epochs;
     examples::train(classifier, a, loader, "finetune", VocabularyKeeper{tokenizer},
                     sm::EarlyStopping{.metric = "dev_auroc", .measure = dev_auroc, .patience = patience});
-    report(a, measure(classifier, splits, a.size, tokenizer, a.max_tokens));
+    report(measure_run(classifier, splits, preparation, a.out));
   });
 }

@@ -1,6 +1,5 @@
 #include "support/demo_fits.hpp"
 
-#include <sslmeme/core/files.hpp>
 #include <sslmeme/core/random.hpp>
 #include <sslmeme/method/recipes.hpp>
 #include <sslmeme/train/trainer.hpp>
@@ -9,9 +8,6 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
-#include <chrono>
 
 namespace examples {
 namespace {
@@ -28,11 +24,12 @@ class SeedRun {
   SeedRun(const DemoOptions& options, int seed, SeedProgress& progress)
       : options_{options}, seed_{static_cast<std::uint64_t>(seed)}, number_{seed}, progress_{progress} {
     at::set_num_threads(1);
-    const auto memes = options.out / "memes";
-    const sm::MemeJsonl train{memes, "train"};
-    splits_ = Splits{train, sm::MemeJsonl{memes, "dev_seen"}, sm::MemeJsonl{memes, "test_seen"},
-                     sm::MemeJsonl{memes, "test_unseen"}};
-    tokenizer_ = train_tokenizer(train);
+    DataArguments memes;
+    memes.data = (options.out / "memes").string();
+    memes.layout = "memes";
+    train_ = memes.open("train");
+    splits_ = open_splits(memes, "dev_seen", "test_seen", {"test_unseen"});
+    tokenizer_ = train_tokenizer(*train_);
     progress.fits_total = static_cast<int>(2 + demo_rows().size());
   }
 
@@ -76,7 +73,7 @@ class SeedRun {
 
   sm::DataLoader loader(sm::Views views) const {
     return {
-        splits_->train,
+        *train_,
         std::move(views),
         {.batch_size = options_.batch, .workers = 1, .seed = seed_, .tokenizer = tokenizer_, .max_tokens = max_tokens}};
   }
@@ -97,15 +94,12 @@ class SeedRun {
   void finetune(const DemoRow& row) {
     progress_.begin_fit(row.title);
     const auto out = fit_folder(options_, number_, row.key);
-    if (!std::filesystem::exists(out / "result.json")) {
-      const auto began = std::chrono::steady_clock::now();
+    if (!std::filesystem::exists(out / "results.json")) {
       auto classifier = make_classifier(row);
       auto batches = loader(sm::train_views({.size = options_.size}));
       sm::Trainer{classifier, trainer(options_.finetune_epochs, out)}.fit(batches, VocabularyKeeper{tokenizer_},
                                                                           ProgressReporter{&progress_});
-      const auto measured = measure(classifier, *splits_, options_.size, tokenizer_, max_tokens);
-      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
-      save(out, measured, seconds.count());
+      measure_run(classifier, splits_, {options_.size, tokenizer_, max_tokens}, out);
     }
     ++progress_.fits_done;
   }
@@ -124,24 +118,12 @@ class SeedRun {
                         .seed = sm::derive_seed({seed_, 4})}}};
   }
 
-  static void save(const std::filesystem::path& out, const Measured& measured, double seconds) {
-    write_predictions(out / "predictions.jsonl", measured.predictions);
-    const auto figures = [](const sm::Evaluation& e) {
-      return nlohmann::json{{"auroc", e.auroc},
-                            {"accuracy", e.accuracy},
-                            {"tuned_accuracy", e.tuned_accuracy},
-                            {"threshold", e.threshold}};
-    };
-    const nlohmann::json result{
-        {"test_seen", figures(measured.test)}, {"test_unseen", figures(*measured.unseen)}, {"seconds", seconds}};
-    sm::write_atomically(out / "result.json", result.dump(2) + "\n");
-  }
-
   DemoOptions options_;
   std::uint64_t seed_;  ///< number_, for options
   int number_;
   SeedProgress& progress_;
-  std::optional<Splits> splits_;
+  std::optional<sm::AnyDataset> train_;
+  MeasuredSplits splits_;
   std::shared_ptr<const sm::WordPiece> tokenizer_;
 };
 
@@ -159,16 +141,6 @@ const std::vector<DemoRow>& demo_rows() {
 
 void run_demo_seed(const DemoOptions& options, int seed, SeedProgress& progress) {
   SeedRun{options, seed, progress}.run();
-}
-
-Measured read_row(const DemoOptions& options, int seed, const DemoRow& row) {
-  const auto folder = fit_folder(options, seed, row.key);
-  const auto json = nlohmann::json::parse(sm::read_file(folder / "result.json"));
-  const auto figures = [&](const char* split) {
-    const auto& e = json.at(split);
-    return sm::Evaluation{e.at("auroc"), e.at("accuracy"), e.at("tuned_accuracy"), e.at("threshold")};
-  };
-  return {figures("test_seen"), read_predictions(folder / "predictions.jsonl"), figures("test_unseen")};
 }
 
 std::filesystem::path fit_folder(const DemoOptions& options, int seed, const std::string& key) {

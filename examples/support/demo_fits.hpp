@@ -32,9 +32,6 @@ struct DemoOptions {
 /// Runs all fits of one seed under OUT/seed-N; those that are complete there are not run again.
 void run_demo_seed(const DemoOptions& options, int seed, SeedProgress& progress);
 
-/// What one fine-tuning left on disk.
-Measured read_row(const DemoOptions& options, int seed, const DemoRow& row);
-
 /// The folder of one fit.
 std::filesystem::path fit_folder(const DemoOptions& options, int seed, const std::string& key);
 

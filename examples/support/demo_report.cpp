@@ -1,6 +1,7 @@
 #include "support/demo_report.hpp"
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/data/meme_jsonl.hpp>
 #include <sslmeme/eval/metrics.hpp>
 
 #include <fmt/format.h>
@@ -11,18 +12,19 @@
 namespace examples {
 namespace {
 
-sm::ReportRow table_row(const DemoRow& row, const std::vector<Measured>& runs) {
+sm::ReportRow table_row(const DemoRow& row, const std::vector<RunResults>& runs) {
   const auto over_seeds = [&](auto figure) {
     std::vector<double> values;
     for (const auto& run : runs) values.push_back(figure(run));
     return sm::summarize(values);
   };
   return {row.title,
-          over_seeds([](const Measured& m) { return m.test.auroc; }),
-          over_seeds([](const Measured& m) { return m.test.accuracy; }),
+          over_seeds([](const RunResults& r) { return r.of(r.test).auroc; }),
+          over_seeds([](const RunResults& r) { return r.of(r.test).accuracy; }),
           {{"accuracy_tuned", "accuracy, tuned on dev",
-            over_seeds([](const Measured& m) { return m.test.tuned_accuracy; })},
-           {"auroc_unseen", "AUROC, test_unseen", over_seeds([](const Measured& m) { return m.unseen->auroc; })}}};
+            over_seeds([](const RunResults& r) { return r.of(r.test).tuned_accuracy; })},
+           {"auroc_unseen", "AUROC, test_unseen",
+            over_seeds([](const RunResults& r) { return r.of("test_unseen").auroc; })}}};
 }
 
 /// One value of every epoch of a fit, the mean over seeds.
@@ -71,13 +73,12 @@ std::vector<sm::LossChart> charts(const DemoOptions& options, int seeds) {
 }
 
 /// The worst mistakes of one classifier on test_seen.
-sm::Gallery gallery(const DemoOptions& options, const DemoRow& row, const Measured& measured) {
+sm::Gallery gallery(const DemoOptions& options, const DemoRow& row, const sm::Predictions& p, double threshold) {
   constexpr std::size_t shown = 24;
   const sm::MemeJsonl memes{options.out / "memes", "test_seen"};
   std::unordered_map<std::int64_t, std::size_t> position;
   for (std::size_t i = 0; i < memes.size(); ++i) position[memes.id(i)] = i;
 
-  const auto& p = measured.predictions;
   std::vector<std::size_t> order(p.ids.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   const auto error = [&](std::size_t i) { return std::abs(static_cast<double>(p.labels[i]) - p.scores[i]); };
@@ -90,7 +91,7 @@ sm::Gallery gallery(const DemoOptions& options, const DemoRow& row, const Measur
                                   "its label and the score of "
                                   "the first seed.",
                                   order.size()),
-                      measured.test.threshold,
+                      threshold,
                       {}};
   for (const auto i : order) {
     const auto& record = memes.records()[position.at(p.ids[i])];
@@ -120,14 +121,15 @@ sm::Report demo_report(const DemoOptions& options, int seeds, double seconds) {
       "supervised rows, for the same number of epochs. Figures of the table are over all seeds; ROC curves and judged "
       "memes are those of seed 0."};
   for (const auto& row : demo_rows()) {
-    std::vector<Measured> runs;
-    for (int seed = 0; seed < seeds; ++seed) runs.push_back(read_row(options, seed, row));
+    std::vector<RunResults> runs;
+    for (int seed = 0; seed < seeds; ++seed) runs.push_back(read_results(fit_folder(options, seed, row.key)));
     report.rows.push_back(table_row(row, runs));
     const auto& first = runs.front();
+    const auto predictions = read_predictions(fit_folder(options, 0, row.key), first.test);
     report.rocs.push_back(
-        {row.title, sm::roc_curve(first.predictions.scores, first.predictions.labels), first.test.auroc});
+        {row.title, sm::roc_curve(predictions.scores, predictions.labels), first.of(first.test).auroc});
     if (row.key == "supervised_picture" || row.key == "cass_mm_cnn")
-      report.galleries.push_back(gallery(options, row, first));
+      report.galleries.push_back(gallery(options, row, predictions, first.threshold));
   }
   std::reverse(report.galleries.begin(), report.galleries.end());
   report.charts = charts(options, seeds);

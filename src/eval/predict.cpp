@@ -17,15 +17,17 @@ Predictions predict(Supervised& classifier, DataLoader& loader) {
   Predictions all;
   loader.start_epoch(0, 0, classifier.views_required());
   while (const auto batch = loader.next()) {
-    const auto scores = torch::sigmoid(classifier.logits(batch->to(device)).to(torch::kDouble)).cpu();
+    const auto logits = classifier.logits(batch->to(device)).to(torch::kDouble).cpu();
+    const auto scores = torch::sigmoid(logits);
     const auto labels = batch->labels.contiguous();
     const auto ids = batch->ids.contiguous();
     for (std::int64_t i = 0; i < batch->size() - batch->padding; ++i) {
+      all.logits.push_back(logits.data_ptr<double>()[i]);
       all.scores.push_back(scores.data_ptr<double>()[i]);
       all.labels.push_back(labels.data_ptr<std::int64_t>()[i]);
       all.ids.push_back(ids.data_ptr<std::int64_t>()[i]);
-      if (!std::isfinite(all.scores.back()))
-        throw NonFiniteError(fmt::format("the score of sample {} is {}", all.ids.back(), all.scores.back()));
+      if (!std::isfinite(all.logits.back()))
+        throw NonFiniteError(fmt::format("the logit of sample {} is {}", all.ids.back(), all.logits.back()));
     }
   }
   return all;

@@ -3,6 +3,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -39,6 +40,32 @@ struct TinyMemes {
   }
 };
 
+/// What finetune left is told in one way by its figures and by its predictions.
+void check_results(const fs::path& run, const std::string& memes) {
+  const auto results = sslmeme::test::json_of(run / "results.json");
+  CHECK(results.at("dev") == "dev_seen");
+  CHECK(results.at("test") == "test_seen");
+  CHECK(results.at("data").at("data") == memes);
+  CHECK(results.at("data").at("layout") == "memes");
+  CHECK(results.at("size") == 32);
+  const double temperature = results.at("temperature"), threshold = results.at("threshold");
+  for (const auto* split : {"dev_seen", "test_seen", "test_unseen"}) {
+    INFO(split);
+    const auto& figures = results.at("splits").at(split);
+    const auto lines = sslmeme::test::json_lines_of(run / "predictions" / (std::string{split} + ".jsonl"));
+    CHECK(figures.at("n") == lines.size());
+    REQUIRE(lines.size() == 8);
+    int right = 0;
+    for (const auto& line : lines) {
+      const double score = line.at("score"), logit = line.at("logit");
+      CHECK(std::abs(score - 1 / (1 + std::exp(-logit / temperature))) < 1e-12);
+      right += (score >= threshold) == (line.at("label") == 1) ? 1 : 0;
+    }
+    CHECK(std::abs(figures.at("tuned_accuracy").get<double>() - right / 8.0) < 1e-12);
+  }
+  CHECK_FALSE(fs::exists(run / "predictions.jsonl"));
+}
+
 }  // namespace
 
 TEST_CASE("Programs show an example in --help and refuse a wrong command line with code 2") {
@@ -63,11 +90,12 @@ TEST_CASE("Pre-training, fine-tuning, resuming and refusing a used directory") {
   check_one_line(run("pretrain_clip", tiny.in_out("clip") + tiny.small), "pretrain_clip", "holds a run already");
   CHECK(run("pretrain_clip", tiny.in_out("clip") + tiny.small + " --resume").code == 0);
 
-  const auto tuned = run("finetune", tiny.in_out("ft") + tiny.small + " --from " + (tiny.root / "clip").string());
+  const auto tuned = run(
+      "finetune", tiny.in_out("ft") + tiny.small + " --from " + (tiny.root / "clip").string() + " --also test_unseen");
   INFO(tuned.output);
   CHECK(tuned.code == 0);
-  CHECK_THAT(tuned.output, ContainsSubstring("test_seen: AUROC"));
-  CHECK(fs::exists(tiny.root / "ft/results.json"));
+  CHECK_THAT(tuned.output, ContainsSubstring("test_seen: AUROC") && ContainsSubstring("\ntest_unseen: AUROC"));
+  check_results(tiny.root / "ft", tiny.memes);
 
   const std::string pictures = " --size 32 --batch 8 --workers 1 --epochs 1 --cnn resnet18:width=8,depth=1 --vit ";
   const std::string vit = "vit_tiny_patch16_224:patch_size=16,width=24,depth=1";
@@ -217,6 +245,13 @@ TEST_CASE("Each kind of bad input gets one line that names it") {
     CHECK(outcome.code == 1);
     CHECK_THAT(outcome.output, ContainsSubstring("sample") && ContainsSubstring(".png"));
     CHECK_FALSE(fs::exists(tiny.root / "a/model.safetensors"));
+  }
+  SECTION("a split to measure without labels") {
+    const auto blind = fs::path{tiny.memes} / "blind.jsonl";
+    std::ofstream{blind} << R"({"id": 1, "img": "img/00001.png", "text": "no label"})" << '\n';
+    check_one_line(run("finetune", tiny.in_out("a") + tiny.small + " --test blind"), "finetune",
+                   "blind has 0 harmless memes, 0 harmful ones and 1 without a label");
+    CHECK_FALSE(fs::exists(tiny.root / "a"));
   }
   SECTION("unknown backbone") {
     check_one_line(clip(tiny.in_out("a") + " --image resnet81"), "pretrain_clip", "resnet18");

@@ -11,9 +11,10 @@ namespace sslmeme {
 
 /// One row a sample, in the loader's order.
 struct Predictions {
-  std::vector<double> scores;        ///< probability of "harmful", in [0, 1]
+  std::vector<double> scores;        ///< probability of "harmful", in [0, 1]: the sigmoid of the logit
   std::vector<std::int64_t> labels;  ///< −1 where the split has none
   std::vector<std::int64_t> ids;
+  std::vector<double> logits = {};  ///< what the classifier gave: fit_temperature() takes it
 };
 
 /// Runs the classifier over one epoch of `loader` (made with shuffle = false and drop_last = false), in evaluation mode
