@@ -53,7 +53,8 @@ class Memory {
 
   bool on_cpu() const { return device_.is_cpu(); }
   Bytes of_tensors() const {
-    const auto& all = c10::getDeviceAllocator(device_.type())->getDeviceStats(0).allocated_bytes[0];
+    const auto stats = c10::getDeviceAllocator(device_.type())->getDeviceStats(0);
+    const auto& all = stats.allocated_bytes[0];
     return {static_cast<double>(all.current), static_cast<double>(all.peak)};
   }
   static double of_process(const std::string& key) {

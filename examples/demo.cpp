@@ -36,7 +36,7 @@ void prepare(const DemoOptions& options, bool resume, bool overwrite) {
 int main(int argc, char** argv) {
   CLI::App app{"Trains CASS-MM, CLIP and supervised baselines on made memes and compares them.", "demo"};
   DemoOptions options;
-  sm::MakeMemesOptions memes{.size = options.size};
+  sm::MakeMemesOptions memes{.size = 64};
   int seeds = 2;
   bool resume = false, overwrite = false;
   app.add_option("--out", options.out, "run directory")->capture_default_str();
@@ -57,10 +57,11 @@ int main(int argc, char** argv) {
       sm::make_memes(std::filesystem::absolute(options.out / "memes"), memes);
     }
     const auto began = std::chrono::steady_clock::now();
-    run_seed_processes(seeds, [&](int seed, SeedProgress& progress) { run_demo_seed(options, seed, progress); });
+    const auto demo = demo_experiment(options);
+    run_seed_processes(seeds, [&](int seed, SeedProgress& progress) { run_seed(demo, seed, progress); });
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
 
-    const auto report = demo_report(options, seeds, seconds.count());
+    const auto report = demo_report(demo, seeds, seconds.count());
     std::cout << sm::terminal_table(report.rows)
               << fmt::format("trained in {:.0f} s; report: {}\n", seconds.count(),
                              (options.out / "report.html").string());

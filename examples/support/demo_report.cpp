@@ -4,6 +4,9 @@
 #include <sslmeme/data/meme_jsonl.hpp>
 #include <sslmeme/eval/metrics.hpp>
 
+#include "support/experiment.hpp"
+#include "support/fit_results.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,70 +15,44 @@
 namespace examples {
 namespace {
 
-sm::ReportRow table_row(const DemoRow& row, const std::vector<RunResults>& runs) {
-  const auto over_seeds = [&](auto figure) {
-    std::vector<double> values;
-    for (const auto& run : runs) values.push_back(figure(run));
-    return sm::summarize(values);
-  };
-  return {row.title,
-          over_seeds([](const RunResults& r) { return r.of(r.test).auroc; }),
-          over_seeds([](const RunResults& r) { return r.of(r.test).accuracy; }),
-          {{"accuracy_tuned", "accuracy, tuned on dev",
-            over_seeds([](const RunResults& r) { return r.of(r.test).tuned_accuracy; })},
-           {"auroc_unseen", "AUROC, test_unseen",
-            over_seeds([](const RunResults& r) { return r.of("test_unseen").auroc; })}}};
+sm::ReportRow table_row(const FinetuneFit& fit, const std::vector<RunResults>& runs) {
+  auto row = report_row(fit.title, runs);
+  row.extra.push_back({"auroc_unseen", "AUROC, test_unseen",
+                       over_seeds(runs, [](const RunResults& r) { return r.of("test_unseen").auroc; })});
+  return row;
 }
 
-/// One value of every epoch of a fit, the mean over seeds.
-sm::LossCurve curve(const DemoOptions& options, int seeds, const std::string& fit, const std::string& name,
-                    const std::string& part) {
-  sm::LossCurve mean{name, {}, {}};
-  for (int seed = 0; seed < seeds; ++seed) {
-    const auto history = sm::read_history(fit_folder(options, seed, fit));
-    mean.epoch.resize(history.size());
-    mean.value.resize(history.size());
-    for (std::size_t i = 0; i < history.size(); ++i) {
-      mean.epoch[i] = static_cast<double>(history[i].epoch + 1);
-      const auto& parts = history[i].parts;
-      const auto found = std::find_if(parts.begin(), parts.end(), [&](const auto& p) { return p.first == part; });
-      if (found == parts.end()) throw sm::DataError(fmt::format("the run {} logged no loss \"{}\"", fit, part));
-      mean.value[i] += found->second / seeds;
-    }
-  }
-  return mean;
-}
-
-std::vector<sm::LossChart> charts(const DemoOptions& options, int seeds) {
+std::vector<sm::LossChart> charts(const Experiment& demo, int seeds) {
   sm::LossChart cass{"figure-cass-mm",
                      "CASS-MM pre-training",
                      "Loss of each edge against epochs: the CNN and the ViT learn from the words and from "
                      "each other (mean over seeds). ln(batch) is where InfoNCE starts.",
                      "epoch",
                      "loss",
-                     {curve(options, seeds, "cass_mm", "CNN – text (InfoNCE)", "cnn-text"),
-                      curve(options, seeds, "cass_mm", "ViT – text (InfoNCE)", "vit-text"),
-                      curve(options, seeds, "cass_mm", "CNN – ViT (cosine)", "cnn-vit")}};
+                     {mean_curve(demo, seeds, "cass_mm", "CNN – text (InfoNCE)", "cnn-text"),
+                      mean_curve(demo, seeds, "cass_mm", "ViT – text (InfoNCE)", "vit-text"),
+                      mean_curve(demo, seeds, "cass_mm", "CNN – ViT (cosine)", "cnn-vit")}};
   sm::LossChart clip{"figure-clip",
                      "CLIP pre-training",
                      "Contrastive loss between picture and words against epochs (mean over seeds).",
                      "epoch",
                      "loss",
-                     {curve(options, seeds, "clip", "ViT – text (InfoNCE)", "image-text")}};
+                     {mean_curve(demo, seeds, "clip", "ViT – text (InfoNCE)", "image-text")}};
   sm::LossChart finetune{"figure-finetune",
                          "Fine-tuning on labels",
                          "Training loss of every row against epochs (mean over seeds). ln 2 = 0.693 is chance.",
                          "epoch",
                          "binary cross-entropy",
                          {}};
-  for (const auto& row : demo_rows()) finetune.curves.push_back(curve(options, seeds, row.key, row.title, "bce"));
+  for (const auto& fit : demo.classifiers)
+    finetune.curves.push_back(mean_curve(demo, seeds, fit.key, fit.title, "bce"));
   return {cass, clip, finetune};
 }
 
 /// The worst mistakes of one classifier on test_seen.
-sm::Gallery gallery(const DemoOptions& options, const DemoRow& row, const sm::Predictions& p, double threshold) {
+sm::Gallery gallery(const Experiment& demo, const FinetuneFit& fit, const sm::Predictions& p, double threshold) {
   constexpr std::size_t shown = 24;
-  const sm::MemeJsonl memes{options.out / "memes", "test_seen"};
+  const sm::MemeJsonl memes{demo.data.data, demo.test};
   std::unordered_map<std::int64_t, std::size_t> position;
   for (std::size_t i = 0; i < memes.size(); ++i) position[memes.id(i)] = i;
 
@@ -85,8 +62,8 @@ sm::Gallery gallery(const DemoOptions& options, const DemoRow& row, const sm::Pr
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return error(a) > error(b); });
   order.resize(std::min(shown, order.size()));
 
-  sm::Gallery gallery{"figure-memes-" + row.key,
-                      "Memes as " + row.title + " judges them",
+  sm::Gallery gallery{"figure-memes-" + fit.key,
+                      "Memes as " + fit.title + " judges them",
                       fmt::format("The {} memes of test_seen with the worst scores, worst first; each with its words, "
                                   "its label and the score of "
                                   "the first seed.",
@@ -95,14 +72,50 @@ sm::Gallery gallery(const DemoOptions& options, const DemoRow& row, const sm::Pr
                       {}};
   for (const auto i : order) {
     const auto& record = memes.records()[position.at(p.ids[i])];
-    gallery.memes.push_back({options.out / "memes" / record.picture, record.text, p.labels[i], p.scores[i], p.ids[i]});
+    gallery.memes.push_back({std::filesystem::path{demo.data.data} / record.picture, record.text, p.labels[i], p.scores[i], p.ids[i]});
   }
   return gallery;
 }
 
 }  // namespace
 
-sm::Report demo_report(const DemoOptions& options, int seeds, double seconds) {
+Experiment demo_experiment(const DemoOptions& options) {
+  constexpr int size = 64;
+  Experiment demo;
+  demo.out = options.out;
+  demo.data.data = (options.out / "memes").string();
+  demo.data.layout = "memes";
+  demo.also = {"test_unseen"};
+  demo.cnn = "resnet18:width=16,depth=1";
+  demo.vit = "vit_tiny_patch16_224:patch_size=8,width=96,depth=2";
+  demo.text = "minilm_l6:width=96,depth=2,dropout=0";
+  const auto pretraining = [&](const char* key, const char* title, Pretraining method) {
+    demo.pretrainings.push_back(
+        {.key = key, .title = title, .method = method, .size = size, .epochs = options.pretrain_epochs});
+  };
+  pretraining("clip", "CLIP", Pretraining::clip);
+  pretraining("cass_mm", "CASS-MM", Pretraining::cass_mm);
+  const auto classifier = [&](const char* key, const char* title, PictureEncoder picture, bool words,
+                              const char* from) {
+    demo.classifiers.push_back({.key = key,
+                                .title = title,
+                                .picture = picture,
+                                .words = words,
+                                .from = from,
+                                .size = size,
+                                .epochs = options.finetune_epochs});
+  };
+  using enum PictureEncoder;
+  classifier("supervised_picture", "supervised, picture only", cnn, false, "");
+  classifier("supervised_words", "supervised, words only", none, true, "");
+  classifier("supervised_both", "supervised, both", cnn, true, "");
+  classifier("clip_vit", "CLIP (ViT)", vit, true, "clip");
+  classifier("cass_mm_vit", "CASS-MM (ViT)", vit, true, "cass_mm");
+  classifier("cass_mm_cnn", "CASS-MM (ResNet)", cnn, true, "cass_mm");
+  return demo;
+}
+
+sm::Report demo_report(const Experiment& demo, int seeds, double seconds) {
   sm::Report report;
   report.title = "Harmful memes: picture, words, or both?";
   report.subtitle =
@@ -120,22 +133,22 @@ sm::Report demo_report(const DemoOptions& options, int seeds, double seconds) {
       "CLIP and CASS-MM were pre-trained on the training memes without their labels, then fine-tuned like the "
       "supervised rows, for the same number of epochs. Figures of the table are over all seeds; ROC curves and judged "
       "memes are those of seed 0."};
-  for (const auto& row : demo_rows()) {
-    std::vector<RunResults> runs;
-    for (int seed = 0; seed < seeds; ++seed) runs.push_back(read_results(fit_folder(options, seed, row.key)));
-    report.rows.push_back(table_row(row, runs));
+  for (const auto& fit : demo.classifiers) {
+    const auto runs = results_of(demo, seeds, fit.key);
+    report.rows.push_back(table_row(fit, runs));
     const auto& first = runs.front();
-    const auto predictions = read_predictions(fit_folder(options, 0, row.key), first.test);
+    const auto predictions = read_predictions(fit_folder(demo, 0, fit.key), first.test);
     report.rocs.push_back(
-        {row.title, sm::roc_curve(predictions.scores, predictions.labels), first.of(first.test).auroc});
-    if (row.key == "supervised_picture" || row.key == "cass_mm_cnn")
-      report.galleries.push_back(gallery(options, row, predictions, first.threshold));
+        {fit.title, sm::roc_curve(predictions.scores, predictions.labels), first.of(first.test).auroc});
+    if (fit.key == "supervised_picture" || fit.key == "cass_mm_cnn")
+      report.galleries.push_back(gallery(demo, fit, predictions, first.threshold));
   }
   std::reverse(report.galleries.begin(), report.galleries.end());
-  report.charts = charts(options, seeds);
+  report.charts = charts(demo, seeds);
   report.config =
       fmt::format("size {}, batch {}, pre-training epochs {}, fine-tuning epochs {}, peak learning rate {}",
-                  options.size, options.batch, options.pretrain_epochs, options.finetune_epochs, options.lr);
+                  demo.classifiers.front().size, demo.batch, demo.pretrainings.front().epochs,
+                  demo.classifiers.front().epochs, demo.lr);
   return report;
 }
 

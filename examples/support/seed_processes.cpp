@@ -13,10 +13,12 @@
 #include <csignal>
 #include <cstring>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <new>
 #include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace examples {
@@ -117,40 +119,40 @@ void SeedProgress::begin_fit(const std::string& name) {
   copy_text(doing, name);
 }
 
-void run_seed_processes(int seeds, const std::function<void(int, SeedProgress&)>& body) {
+void run_seed_processes(int seeds, const std::function<void(int, SeedProgress&)>& body, int at_once) {
   SharedProgress progress{static_cast<std::size_t>(seeds)};
-  std::vector<pid_t> running;
-  for (int seed = 0; seed < seeds; ++seed) {
+  std::map<pid_t, int> running;  // the seed of each process
+  std::string failure;
+  const auto stop_all = [&] {
+    for (const auto& [pid, seed] : running) ::kill(pid, SIGTERM);
+  };
+  const auto start = [&](int seed) {
     const auto pid = ::fork();
     if (pid == 0) run_child(seed, progress[static_cast<std::size_t>(seed)], body);
     if (pid < 0) {
-      for (const auto child : running) ::kill(child, SIGTERM);
+      stop_all();
       throw sm::IoError(fmt::format("cannot start a process for seed {}: {}", seed, std::strerror(errno)));
     }
-    running.push_back(pid);
-  }
+    running.emplace(pid, seed);
+  };
   Display display{progress.all()};
-  std::string failure;
-  std::size_t alive = running.size();
-  while (alive > 0) {
+  int next = 0;
+  while (!running.empty() || (next < seeds && failure.empty())) {
+    while (next < seeds && failure.empty() && (at_once == 0 || std::cmp_less(running.size(), at_once))) start(next++);
     int status = 0;
-    const auto ended = ::waitpid(-1, &status, WNOHANG);
-    if (ended <= 0) {
+    const auto found = running.find(::waitpid(-1, &status, WNOHANG));
+    if (found == running.end()) {
       display.draw();
       std::this_thread::sleep_for(std::chrono::milliseconds{200});
       continue;
     }
-    const auto seed = static_cast<std::size_t>(std::find(running.begin(), running.end(), ended) - running.begin());
-    if (seed == running.size()) continue;
-    --alive;
-    running[seed] = 0;
+    const auto seed = found->second;
+    running.erase(found);
     if (status == 0 || !failure.empty()) continue;
-    const std::string said = progress[seed].error;
+    const std::string said = progress[static_cast<std::size_t>(seed)].error;
     failure = said.empty() ? fmt::format("the process of seed {} ended by signal {}", seed, WTERMSIG(status))
                            : fmt::format("seed {}: {}", seed, said);
-    for (const auto child : running) {
-      if (child > 0) ::kill(child, SIGTERM);
-    }
+    stop_all();
   }
   display.finish();
   if (!failure.empty()) throw sm::Error(failure);

@@ -1,0 +1,164 @@
+// paper_tables: every row of the paper's three tables, controls and label-efficiency curves, at one of three scales.
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
+
+#include "made_memes/made_memes.hpp"
+#include "support/cli.hpp"
+#include "support/paper_plan.hpp"
+#include "support/paper_results.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <thread>
+
+namespace {
+
+using namespace examples;
+namespace fs = std::filesystem;
+
+struct Arguments {
+  PaperOptions paper;
+  DataArguments data;
+  std::string out, train = "train", dev = "dev_seen", test = "test_seen", device = "cpu", vocabulary;
+  int seeds = 0, jobs = 0;
+  bool bf16 = false, overwrite = false, list = false;
+};
+
+void add_options(CLI::App& app, Arguments& a) {
+  app.add_option("--scale", a.paper.scale, "tiny (minutes), small (half an hour), paper (a GPU, or days)")
+      ->check(CLI::IsMember({"tiny", "small", "paper"}))
+      ->capture_default_str();
+  app.add_option("--out", a.out, "folder of all runs; what is complete there is not run again");
+  app.add_option("--data", a.data.data, "folder of memes; without it tiny and small make their own");
+  a.data.add_layout_to(app);
+  app.add_option("--train", a.train, "split to learn from")->capture_default_str();
+  app.add_option("--dev", a.dev, "split to tune thresholds on")->capture_default_str();
+  app.add_option("--test", a.test, "split to measure")->capture_default_str();
+  app.add_option("--only", a.paper.only, "only rows whose keys begin so, e.g. table3,labels-clip; see --list")
+      ->delimiter(',');
+  app.add_flag("--list", a.list, "print the keys of all rows and end");
+  app.add_flag("--beyond", a.paper.beyond, "also fusion heads, equal compute and what collapses");
+  app.add_option("--seeds", a.seeds, "runs of each row [tiny 1, small 2, paper 3]")->check(CLI::Range(1, 64));
+  app.add_option("--jobs", a.jobs, "seeds that run side by side [as many as there are cores; 1 on a GPU]")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--device", a.device, "cpu, cuda, cuda:1")->capture_default_str();
+  app.add_flag("--bf16", a.bf16, "encoders run in bfloat16");
+  app.add_option("--cnn-weights", a.paper.cnn_weights, "safetensors file for ResNet-50 (timm, torchvision)");
+  app.add_option("--vit-weights", a.paper.vit_weights, "safetensors file for ViT-B/16 (timm)");
+  app.add_option("--text-weights", a.paper.text_weights, "safetensors file for DistilBERT (transformers)");
+  app.add_option("--vocab", a.vocabulary, "WordPiece vocab.txt of --text-weights; without it one is trained");
+  app.add_flag("--overwrite", a.overwrite, "delete what is in --out");
+  app.footer(
+      "Examples:\n  paper_tables --scale small --out runs/tables\n  paper_tables --scale paper --data hateful_memes --out "
+      "runs/paper --device cuda --bf16 --cnn-weights resnet50.safetensors --vit-weights vit_base.safetensors "
+      "--text-weights distilbert.safetensors --vocab vocab.txt");
+}
+
+int cores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+/// The folder of memes: the one given, or those that the scale makes for itself.
+void find_data(Arguments& a) {
+  const auto made = made_memes_of(a.paper.scale);
+  if (!a.data.data.empty()) return;
+  if (made == 0)
+    throw sm::InvalidArgument("--scale paper needs --data: a folder in the layout of Hateful Memes");
+  const auto folder = fs::absolute(a.out) / "memes";
+  a.data.data = folder.string();
+  if (fs::exists(folder)) return;
+  std::cerr << "making " << made << " memes\n";
+  const auto some = std::min(made / 2, 400);
+  sm::make_memes(folder, {.train = made,
+                          .dev_seen = some,
+                          .test_seen = std::min(made / 2, 800),
+                          .dev_unseen = some,
+                          .test_unseen = some,
+                          .size = 64});
+}
+
+/// What decides the figures; a folder with other figures is not gone on with.
+std::string fingerprint(const Arguments& a) {
+  return nlohmann::ordered_json{{"scale", a.paper.scale},
+                                {"data", fs::absolute(a.data.data).lexically_normal().string()},
+                                {"layout", a.data.layout},
+                                {"splits", {a.train, a.dev, a.test}},
+                                {"bf16", a.bf16},
+                                {"weights", {a.paper.cnn_weights, a.paper.vit_weights, a.paper.text_weights}},
+                                {"vocabulary", a.vocabulary}}
+             .dump(2) +
+         "\n";
+}
+
+void prepare_folder(const Arguments& a) {
+  if (a.overwrite && fs::exists(fs::path{a.out} / "plan.json")) fs::remove_all(a.out);
+  if (fs::exists(a.out) && !fs::is_empty(a.out) && !fs::exists(fs::path{a.out} / "plan.json"))
+    throw sm::InvalidArgument(fmt::format("{} was not made by paper_tables: choose another --out", a.out));
+  sm::make_directory(a.out);
+}
+
+/// Writes the plan's fingerprint, or compares it with the one that is there.
+void check_plan(const Arguments& a) {
+  const auto file = fs::path{a.out} / "plan.json";
+  const auto now = fingerprint(a);
+  if (!fs::exists(file)) return sm::write_atomically(file, now);
+  if (sm::read_file(file) != now) {
+    throw sm::InvalidArgument(fmt::format(
+        "{} holds rows of other options ({}): choose another --out, give the same options, or --overwrite", a.out,
+        file.string()));
+  }
+}
+
+PaperPlan plan_of(Arguments& a) {
+  a.paper.memes = static_cast<std::int64_t>(a.data.open(a.train).size());
+  auto plan = paper_plan(a.paper);
+  plan.seeds = a.seeds > 0 ? a.seeds : a.paper.scale == "tiny" ? 1 : a.paper.scale == "small" ? 2 : 3;
+  const bool on_cpu = a.device == "cpu";
+  if (a.jobs == 0) a.jobs = on_cpu ? std::min(plan.seeds, cores()) : 1;
+  auto& e = plan.experiment;
+  e.out = a.out;
+  e.data = a.data;
+  e.train = a.train;
+  e.dev = a.dev;
+  e.test = a.test;
+  e.vocabulary = a.vocabulary;
+  e.device = a.device;
+  e.precision = a.bf16 ? sm::Precision::bf16 : sm::Precision::fp32;
+  e.threads = std::max(1, cores() / a.jobs);
+  e.workers = on_cpu ? 1 : std::max(1, cores() / a.jobs - 1);
+  e.checkpoints = a.paper.scale == "paper";
+  return plan;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Every row of the paper's tables, beside the published figures.", "paper_tables"};
+  Arguments a;
+  add_options(app, a);
+
+  return run_program(app, argc, argv, [&] {
+    if (a.list) {
+      a.paper.memes = std::max(1001, made_memes_of(a.paper.scale));
+      for (const auto& key : keys_of(paper_plan(a.paper))) std::cout << key << '\n';
+      return;
+    }
+    if (a.out.empty()) throw sm::InvalidArgument("--out is missing: name the folder of all runs");
+    prepare_folder(a);
+    find_data(a);
+    const auto plan = plan_of(a);
+    check_plan(a);
+    const auto began = std::chrono::steady_clock::now();
+    run_seed_processes(
+        plan.seeds, [&](int seed, SeedProgress& progress) { run_seed(plan.experiment, seed, progress); }, a.jobs);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
+    const auto results = fs::path{a.out} / "results.json";
+    sm::write_atomically(results, paper_json(plan, a.paper.scale, seconds.count()));
+    std::cout << paper_text(plan) << fmt::format("{:.0f} s; figures: {}\n", seconds.count(), results.string());
+  });
+}

@@ -1,0 +1,167 @@
+#include "support/paper_results.hpp"
+
+#include <sslmeme/eval/report.hpp>
+#include <sslmeme/train/session.hpp>
+
+#include "support/fit_results.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <vector>
+
+namespace examples {
+namespace {
+
+using nlohmann::ordered_json;
+
+sm::ReportRow terminal_row(const PaperPlan& plan, const PaperRow& row) {
+  auto result = report_row(row.title, results_of(plan.experiment, plan.seeds, row.classifier));
+  if (row.published) {
+    result.extra.push_back({"published_auroc", "AUROC, published", row.published->auroc});
+    result.extra.push_back({"published_accuracy", "accuracy, published", row.published->accuracy});
+  }
+  return result;
+}
+
+sm::Summary auroc_of(const PaperPlan& plan, const std::string& classifier) {
+  return report_row("", results_of(plan.experiment, plan.seeds, classifier)).auroc;
+}
+
+void put(ordered_json& json, const std::string& name, const sm::Summary& summary) {
+  json[name + "_mean"] = summary.mean;
+  json[name + "_std"] = summary.deviation;
+}
+
+ordered_json json_of(const PaperPlan& plan, const PaperRow& row) {
+  const auto figures = report_row(row.title, results_of(plan.experiment, plan.seeds, row.classifier));
+  ordered_json json{{"title", row.title}, {"classifier", row.classifier}};
+  put(json, "auroc", figures.auroc);
+  put(json, "accuracy", figures.accuracy);
+  put(json, "tuned_accuracy", figures.extra.front().value);
+  json["seeds"] = figures.auroc.n;
+  if (row.published) {
+    auto& published = json["published"] = ordered_json::object();
+    put(published, "auroc", row.published->auroc);
+    put(published, "accuracy", row.published->accuracy);
+  }
+  for (int seed = 0; seed < plan.seeds; ++seed)
+    json["runs"].push_back(fit_folder(plan.experiment, seed, row.classifier).string());
+  return json;
+}
+
+/// Mean loss of each part of a pre-training at every epoch: the paper's plot of CASS-MM's losses, and the others'.
+ordered_json losses_of(const PaperPlan& plan, const PretrainFit& fit) {
+  ordered_json curves = ordered_json::object();
+  const auto history = sm::read_history(fit_folder(plan.experiment, 0, fit.key));
+  for (const auto& [part, value] : history.front().parts)
+    curves[part] = mean_curve(plan.experiment, plan.seeds, fit.key, part, part).value;
+  return curves;
+}
+
+/// What the collapse monitor saw at the end of a pre-training of seed 0, a line a node.
+std::vector<ordered_json> collapse_of(const PaperPlan& plan, const PretrainFit& fit) {
+  std::vector<ordered_json> lines;
+  for (const auto& node : sm::read_history(fit_folder(plan.experiment, 0, fit.key)).back().health) {
+    lines.push_back({{"pretraining", fit.title},
+                     {"fit", fit.key},
+                     {"node", node.name},
+                     {"std", node.deviation},
+                     {"effective_rank", node.effective_rank}});
+  }
+  return lines;
+}
+
+std::string label_table(const PaperPlan& plan) {
+  std::vector<std::int64_t> counts;
+  std::vector<std::string> starts;
+  for (const auto& point : plan.label_points) {
+    if (std::ranges::find(counts, point.labels) == counts.end()) counts.push_back(point.labels);
+    if (std::ranges::find(starts, point.pretraining) == starts.end()) starts.push_back(point.pretraining);
+  }
+  std::ranges::sort(counts);
+  std::string text = fmt::format("{:<14}", "labels");
+  for (const auto n : counts) text += fmt::format("{:>16}", n);
+  text += '\n';
+  for (const auto& start : starts) {
+    text += fmt::format("{:<14}", start);
+    for (const auto n : counts) {
+      const auto point = std::ranges::find_if(
+          plan.label_points, [&](const auto& p) { return p.pretraining == start && p.labels == n; });
+      if (point == plan.label_points.end()) {
+        text += fmt::format("{:>16}", "");
+        continue;
+      }
+      const auto auroc = auroc_of(plan, point->classifier);
+      text += fmt::format("{:>8.3f} ± {:.3f}", auroc.mean, auroc.deviation);
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+/// How far the worst row of both modalities is from the best of one.
+std::string margin(const PaperPlan& plan) {
+  double one = -std::numeric_limits<double>::infinity(), both = -one;
+  for (const auto& table : plan.tables) {
+    for (const auto& row : table.rows) {
+      const auto fit = std::ranges::find(plan.experiment.classifiers, row.classifier, &FinetuneFit::key);
+      const auto mean = auroc_of(plan, row.classifier).mean;
+      const bool unimodal = !fit->words || fit->picture == PictureEncoder::none;
+      if (unimodal) one = std::max(one, mean);
+      if (table.key == "table3") both = std::min(both, mean);
+    }
+  }
+  if (!std::isfinite(one) || !std::isfinite(both)) return {};
+  return fmt::format("the worst row of table 3 is {:.3f} AUROC above the best of one modality\n", both - one);
+}
+
+}  // namespace
+
+std::string paper_text(const PaperPlan& plan) {
+  std::string text;
+  for (const auto& table : plan.tables) {
+    std::vector<sm::ReportRow> rows;
+    for (const auto& row : table.rows) rows.push_back(terminal_row(plan, row));
+    text += table.title + '\n' + sm::terminal_table(rows);
+  }
+  if (!plan.label_points.empty()) text += "AUROC by number of labels (ViT and words)\n" + label_table(plan);
+  return text + margin(plan);
+}
+
+std::string paper_json(const PaperPlan& plan, const std::string& scale, double seconds) {
+  const auto& e = plan.experiment;
+  ordered_json json{{"scale", scale},
+                    {"data", e.data.data},
+                    {"split", e.test},
+                    {"dev", e.dev},
+                    {"threshold", "accuracy at 0.5, tuned_accuracy at the threshold that is best on dev"},
+                    {"seeds", plan.seeds},
+                    {"tables", ordered_json::array()},
+                    {"label_efficiency", ordered_json::array()},
+                    {"losses", ordered_json::object()},
+                    {"collapse", ordered_json::array()}};
+  for (const auto& table : plan.tables) {
+    ordered_json rows = ordered_json::array();
+    for (const auto& row : table.rows) rows.push_back(json_of(plan, row));
+    json["tables"].push_back({{"key", table.key}, {"title", table.title}, {"rows", std::move(rows)}});
+  }
+  for (const auto& point : plan.label_points) {
+    ordered_json line{{"pretraining", point.pretraining}, {"labels", point.labels}, {"classifier", point.classifier}};
+    const auto auroc = auroc_of(plan, point.classifier);
+    put(line, "auroc", auroc);
+    line["seeds"] = auroc.n;
+    json["label_efficiency"].push_back(std::move(line));
+  }
+  for (const auto& fit : e.pretrainings) {
+    json["losses"][fit.key] = losses_of(plan, fit);
+    for (auto& line : collapse_of(plan, fit)) json["collapse"].push_back(std::move(line));
+  }
+  json["seconds"] = seconds;
+  return json.dump(2) + "\n";
+}
+
+}  // namespace examples
