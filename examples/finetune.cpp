@@ -1,4 +1,5 @@
 // finetune: trains a harmful-meme classifier on labels, from pre-trained or fresh encoders, and measures it.
+#include <sslmeme/eval/meme_scorer.hpp>
 #include <sslmeme/method/supervised.hpp>
 
 #include "support/cli.hpp"
@@ -21,7 +22,7 @@ struct Arguments : TrainingArguments {
   std::string image = "vit_small_patch16_224", text = "minilm_l6", dev = "dev_seen", test = "test_seen";
   std::vector<std::string> also;
   bool freeze = false;
-  std::int64_t patience = 0;
+  std::int64_t patience = 0, bank = 10'000;
 };
 
 void add_options(CLI::App& app, Arguments& a) {
@@ -44,6 +45,9 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--test", a.test, "split to measure")->capture_default_str();
   app.add_option("--also", a.also, "further splits to measure, or to score where they lack labels")->delimiter(',');
   app.add_option("--patience", a.patience, "stop after so many epochs without a better AUROC on --dev; 0 never")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--bank", a.bank, "so many training memes are kept as examples for score_memes to compare with")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--freeze", a.freeze, "train the fusion head alone");
@@ -115,6 +119,10 @@ int main(int argc, char** argv) {
     const auto patience = a.patience > 0 ? a.patience : a.epochs;
     examples::train(classifier, a, loader, "finetune", VocabularyKeeper{tokenizer},
                     sm::EarlyStopping{.metric = "dev_auroc", .measure = dev_auroc, .patience = patience});
-    report(measure_run(classifier, splits, preparation, a.out));
+    const auto results = measure_run(classifier, splits, preparation, a.out);
+    sm::save_scorer(a.out, classifier, train_split, tokenizer,
+                    {a.size, a.max_tokens, results.threshold, results.temperature},
+                    {.max_memes = a.bank, .seed = a.seed, .workers = a.workers});
+    report(results);
   });
 }
