@@ -27,6 +27,7 @@ struct Arguments {
   std::string out, train = "train", dev = "dev_seen", test = "test_seen", device = "cpu", vocabulary;
   int seeds = 0, jobs = 0;
   bool bf16 = false, overwrite = false, list = false;
+  bool made = false;  ///< the memes are made here
 };
 
 void add_options(CLI::App& app, Arguments& a) {
@@ -63,25 +64,6 @@ int cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-/// The folder of memes: the one given, or those that the scale makes for itself.
-void find_data(Arguments& a) {
-  const auto made = made_memes_of(a.paper.scale);
-  if (!a.data.data.empty()) return;
-  if (made == 0)
-    throw sm::InvalidArgument("--scale paper needs --data: a folder in the layout of Hateful Memes");
-  const auto folder = fs::absolute(a.out) / "memes";
-  a.data.data = folder.string();
-  if (fs::exists(folder)) return;
-  std::cerr << "making " << made << " memes\n";
-  const auto some = std::min(made / 2, 400);
-  sm::make_memes(folder, {.train = made,
-                          .dev_seen = some,
-                          .test_seen = std::min(made / 2, 800),
-                          .dev_unseen = some,
-                          .test_unseen = some,
-                          .size = 64});
-}
-
 /// What decides the figures; a folder with other figures is not gone on with.
 std::string fingerprint(const Arguments& a) {
   return nlohmann::ordered_json{{"scale", a.paper.scale},
@@ -102,12 +84,36 @@ void prepare_folder(const Arguments& a) {
   sm::make_directory(a.out);
 }
 
+/// Without --data, tiny and small have memes of their own in --out.
+void choose_data(Arguments& a) {
+  if (!a.data.data.empty()) return;
+  if (made_memes_of(a.paper.scale) == 0)
+    throw sm::InvalidArgument("--scale paper needs --data: a folder in the layout of Hateful Memes");
+  a.data.data = (fs::absolute(a.out) / "memes").string();
+  a.data.layout = "memes";
+  a.made = true;
+}
+
+void make_own_memes(const Arguments& a) {
+  if (!a.made || fs::exists(a.data.data)) return;
+  const auto train = made_memes_of(a.paper.scale);
+  std::cerr << "making " << train << " memes\n";
+  const auto some = std::min(train / 2, 400);
+  sm::make_memes(a.data.data, {.train = train,
+                               .dev_seen = some,
+                               .test_seen = std::min(train / 2, 800),
+                               .dev_unseen = some,
+                               .test_unseen = some,
+                               .size = 64});
+}
+
 /// Writes the plan's fingerprint, or compares it with the one that is there.
 void check_plan(const Arguments& a) {
   const auto file = fs::path{a.out} / "plan.json";
   const auto now = fingerprint(a);
-  if (!fs::exists(file)) return sm::write_atomically(file, now);
-  if (sm::read_file(file) != now) {
+  if (!fs::exists(file)) {
+    sm::write_atomically(file, now);
+  } else if (sm::read_file(file) != now) {
     throw sm::InvalidArgument(fmt::format(
         "{} holds rows of other options ({}): choose another --out, give the same options, or --overwrite", a.out,
         file.string()));
@@ -129,9 +135,10 @@ PaperPlan plan_of(Arguments& a) {
   e.vocabulary = a.vocabulary;
   e.device = a.device;
   e.precision = a.bf16 ? sm::Precision::bf16 : sm::Precision::fp32;
-  e.threads = std::max(1, cores() / a.jobs);
+  const bool large = a.paper.scale == "paper";  // small networks lose time to a second thread
+  e.threads = large ? std::max(1, cores() / a.jobs) : 1;
   e.workers = on_cpu ? 1 : std::max(1, cores() / a.jobs - 1);
-  e.checkpoints = a.paper.scale == "paper";
+  e.checkpoints = large;
   return plan;
 }
 
@@ -149,10 +156,11 @@ int main(int argc, char** argv) {
       return;
     }
     if (a.out.empty()) throw sm::InvalidArgument("--out is missing: name the folder of all runs");
+    choose_data(a);
     prepare_folder(a);
-    find_data(a);
-    const auto plan = plan_of(a);
     check_plan(a);
+    make_own_memes(a);
+    const auto plan = plan_of(a);
     const auto began = std::chrono::steady_clock::now();
     run_seed_processes(
         plan.seeds, [&](int seed, SeedProgress& progress) { run_seed(plan.experiment, seed, progress); }, a.jobs);

@@ -12,7 +12,7 @@
 namespace examples {
 
 struct Published {
-  sm::Summary auroc, accuracy;  ///< n is 0: the number of runs is not said
+  sm::Summary auroc, accuracy;  ///< n is 2, since runs were repeated; how often is not said
 };
 
 struct PaperRow {

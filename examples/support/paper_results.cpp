@@ -65,7 +65,8 @@ ordered_json losses_of(const PaperPlan& plan, const PretrainFit& fit) {
 /// What the collapse monitor saw at the end of a pre-training of seed 0, a line a node.
 std::vector<ordered_json> collapse_of(const PaperPlan& plan, const PretrainFit& fit) {
   std::vector<ordered_json> lines;
-  for (const auto& node : sm::read_history(fit_folder(plan.experiment, 0, fit.key)).back().health) {
+  const auto history = sm::read_history(fit_folder(plan.experiment, 0, fit.key));
+  for (const auto& node : history.back().health) {
     lines.push_back({{"pretraining", fit.title},
                      {"fit", fit.key},
                      {"node", node.name},

@@ -4,6 +4,7 @@
 #include <sslmeme/method/recipes.hpp>
 #include <sslmeme/method/supervised.hpp>
 #include <sslmeme/nn/backbone.hpp>
+#include <sslmeme/text/wordpiece.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -116,7 +117,7 @@ template <class Make>
 void check_training(Make make, const sm::Views& views, std::int64_t accumulate = 1) {
   using enum sm::Precision;
   const auto here = losses_of(make(), views, "cpu", fp32, accumulate);
-  for (const auto [precision, tolerance] : {std::pair{fp32, 2e-3}, std::pair{bf16, 0.1}, std::pair{fp16, 0.1}}) {
+  for (const auto& [precision, tolerance] : {std::pair{fp32, 2e-3}, std::pair{bf16, 0.1}, std::pair{fp16, 0.1}}) {
     const auto there = losses_of(make(), views, "cuda", precision, accumulate);
     for (std::size_t i = 0; i < here.size(); ++i) {
       INFO("precision " << static_cast<int>(precision) << ", epoch " << i << ": " << there[i] << ", here " << here[i]);
@@ -216,7 +217,7 @@ TEST_CASE("Every method learns on a CUDA device as on the processor, in half pre
   SECTION("DINO") {
     check_training(
         [] {
-          return sm::dino(vit(), {.head = {.hidden = 32, .bottleneck = 16, .prototypes = 64},
+          return sm::dino(vit(), {.head = {.prototypes = 64, .hidden = 32, .bottleneck = 16},
                                   .loss = {.prototypes = 64},
                                   .frozen_epochs = 0,
                                   .views = 4});
