@@ -51,7 +51,9 @@ void note_message(j_common_ptr info) {
       decoder.fault = PictureFault::truncated;
       break;
     case JERR_SOF_UNSUPPORTED:
+#if JPEG_LIB_VERSION < 70  // later interfaces have no such code
     case JERR_ARITH_NOTIMPL:
+#endif
     case JERR_BAD_PRECISION:
     case JERR_CONVERSION_NOTIMPL:
       decoder.fault = PictureFault::unknown_format;
