@@ -3,6 +3,7 @@
 
 #include "support/cli.hpp"
 #include "support/experiment.hpp"
+#include "support/guided.hpp"
 #include "support/training.hpp"
 
 #include <fmt/format.h>
@@ -22,6 +23,7 @@ struct Arguments : TrainingArguments {
   std::vector<std::string> also;
   bool freeze = false;
   std::int64_t patience = 0;
+  GuidedArguments guided;
 };
 
 void add_options(CLI::App& app, Arguments& a) {
@@ -34,7 +36,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--image", a.image, "fresh picture encoder, NAME[:key=value,…]")->capture_default_str();
   app.add_option("--text", a.text, "fresh text encoder, NAME[:key=value,…]")->capture_default_str();
   app.add_option("--modality", a.modality)->check(CLI::IsMember({"both", "picture", "words"}))->capture_default_str();
-  app.add_option("--fusion", a.fusion, "concat, align or cross")->capture_default_str();
+  app.add_option("--fusion", a.fusion, "concat, align, cross or cmaf")->capture_default_str();
   app.add_option("--fusion-norm", a.fusion_norm, "batch learns from fresh encoders, l2 is as published")
       ->check(CLI::IsMember({"batch", "l2"}))
       ->capture_default_str();
@@ -47,7 +49,10 @@ void add_options(CLI::App& app, Arguments& a) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--freeze", a.freeze, "train the fusion head alone");
-  app.footer("Example:\n  finetune --data memes --out runs/clip-ft --from runs/clip --size 64 --epochs 10");
+  a.guided.add_to(app);
+  app.footer(
+      "Example:\n  finetune --data memes --out runs/clip-ft --from runs/clip --size 64 --epochs 10\n"
+      "  finetune --data memes --out runs/rgcl --from runs/clip --size 64 --fusion cmaf --freeze --rgcl");
 }
 
 /// The encoders that the modality asks for; a null one is not used.
@@ -113,8 +118,16 @@ int main(int argc, char** argv) {
       return sm::evaluate(predictions, predictions).auroc;
     };
     const auto patience = a.patience > 0 ? a.patience : a.epochs;
-    examples::train(classifier, a, loader, "finetune", VocabularyKeeper{tokenizer},
-                    sm::EarlyStopping{.metric = "dev_auroc", .measure = dev_auroc, .patience = patience});
+    const VocabularyKeeper vocabulary{tokenizer};
+    const sm::EarlyStopping stop{.metric = "dev_auroc", .measure = dev_auroc, .patience = patience};
+    if (!a.guided.rgcl) {
+      examples::train(classifier, a, loader, "finetune", vocabulary, stop);
+      report(measure_run(classifier, splits, preparation, a.out));
+      return;
+    }
+    const auto guided = guide(classifier, train_split, preparation, a.guided);
+    examples::train(guided.method, a, loader, "finetune", vocabulary, guided.remember, stop);
     report(measure_run(classifier, splits, preparation, a.out));
+    measure_votes(guided.method, splits, preparation, a.out, a.guided.neighbours);
   });
 }

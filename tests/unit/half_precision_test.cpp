@@ -10,6 +10,7 @@
 #include <sslmeme/loss/moco.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
+#include <sslmeme/loss/retrieval_guided.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
 #include <sslmeme/loss/soft_target_clip.hpp>
 #include <sslmeme/loss/supervised_contrastive.hpp>
@@ -66,6 +67,10 @@ std::vector<Case> cases() {
       {"bce", {pair[0].select(1, 0)}, [=](const Inputs& x) { return sm::BinaryCrossEntropy{}(x[0], labels); }});
   all.push_back({"focal", {pair[0].select(1, 0)}, [=](const Inputs& x) { return sm::FocalLoss{}(x[0], labels); }});
   all.push_back({"cross_entropy", {pair[0]}, [=](const Inputs& x) { return sm::CrossEntropy{}(x[0], classes); }});
+  const auto found = torch::randn({12, 2, 8});
+  for (const auto& loss : {sm::RetrievalGuidedLoss{}, sm::retrieval_guided_reference()}) {
+    all.push_back({"rgcl", {pair[0]}, [=](const Inputs& x) { return loss(x[0], labels, {found, -found}); }});
+  }
   all.push_back({"swav", {pair[0].tanh(), pair[1].tanh()}, [](const Inputs& x) { return sm::SwavLoss{}(x, 2); }});
   const sm::DinoLoss dino{{.prototypes = 8}};
   all.push_back({"dino", {torch::randn({4, 3, 8}), torch::randn({2, 3, 8})}, [dino](const Inputs& x) {
