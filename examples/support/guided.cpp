@@ -35,9 +35,9 @@ Guided guide(const sm::Supervised& classifier, const sm::AnyDataset& train, cons
   const auto loss = arguments.loss == "hinge" ? sm::retrieval_guided_reference() : sm::RetrievalGuidedLoss{};
   sm::RetrievalGuided method{
       classifier, {.loss = loss, .weight = arguments.weight, .memory = static_cast<std::int64_t>(train.size())}};
-  const auto remember = [method, classifier, train, preparation]() mutable {
+  const auto remember = [method, judge = classifier, train, preparation]() mutable {
     auto loader = evaluation_loader(train, preparation);
-    method.remember(sm::embed(classifier, loader));
+    method.remember(sm::embed(judge, loader));
   };
   return {method, {remember}};
 }

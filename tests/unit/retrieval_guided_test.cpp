@@ -215,7 +215,7 @@ TEST_CASE("Neighbours vote by rank, similarity and label") {
   const auto of_all = 0.5 + 0.5 * (4 * cosine(20) - 3 * cosine(40) + 2 * cosine(70) - cosine(160)) / 10;
   CHECK(std::abs(vote(9) - of_all) < 1e-12);
   // Rows beyond one chunk are each their own.
-  CHECK_THAT(sm::neighbour_vote(known, query.expand({700, 2})), AllCloseTo(torch::full({700}, of_all), {0, 1e-12}));
+  CHECK_THAT(sm::neighbour_vote(known, query.expand({700, 2})), AllCloseTo(torch::full({700}, of_all, torch::kDouble), {0, 1e-12}));
   refused("VoteOptions::k is 0", [&] { vote(0); });
   refused("a known label is neither 0 nor 1",
           [&] { sm::neighbour_vote({known.features, ints({1, 0, 1, -1}), known.ids}, query); });

@@ -9,10 +9,10 @@ namespace sslmeme {
 
 /// What was retrieved for N anchors from the embeddings of the training set. No gradient flows to it.
 struct RetrievedExamples {
-  Tensor positives;     ///< (N, P, D): pseudo-gold positives, the nearest of the anchor's class
-  Tensor negatives;     ///< (N, K, D): hard negatives, the nearest of other classes; K may be 0
-  Tensor has_positive;  ///< bool (N, P): false where the training set has fewer; undefined: all are there
-  Tensor has_negative;  ///< bool (N, K)
+  Tensor positives;          ///< (N, P, D): pseudo-gold positives, the nearest of the anchor's class
+  Tensor negatives;          ///< (N, K, D): hard negatives, the nearest of other classes; K may be 0
+  Tensor has_positive = {};  ///< bool (N, P): false where the training set has fewer; undefined: all are there
+  Tensor has_negative = {};  ///< bool (N, K)
 };
 
 enum class RetrievalGuidedForm {
