@@ -48,6 +48,7 @@ target_link_libraries(sslmeme_dependencies INTERFACE sslmeme_fmt Eigen3::Eigen n
 find_package(hwy 1.0 QUIET)
 find_package(WebP QUIET)
 find_package(libdeflate QUIET)
+find_package(Tesseract QUIET MODULE)
 find_file(SSLMEME_GLOO torch/csrc/distributed/c10d/ProcessGroupGloo.hpp PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
 find_file(SSLMEME_GLOO_OWN_HEADERS gloo/algorithm.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
 find_package(Freetype QUIET)
@@ -60,6 +61,7 @@ function(sslmeme_print_summary)
   message(STATUS "sslmeme ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}:")
   foreach(row IN ITEMS "ccache|SSLMEME_CCACHE|faster rebuilds|ccache" "Highway|hwy_FOUND|fast contrastive losses|libhwy-dev"
       "libwebp|WebP_FOUND|WebP pictures|libwebp-dev" "libdeflate|libdeflate_FOUND|fast PNG|libdeflate-dev"
+      "Tesseract|Tesseract_FOUND|words read off pictures|libtesseract-dev and tesseract-ocr-eng"
       "Gloo|SSLMEME_GLOO|several ranks|a LibTorch built with it"
       "CLI11|CLI11_FOUND|example programs|libcli11-dev" "Catch2 3|Catch2_FOUND|tests|catch2"
       "FreeType|Freetype_FOUND|made memes|libfreetype-dev" "emoji font|SSLMEME_EMOJI_FONT|made memes|fonts-noto-color-emoji"

@@ -11,5 +11,5 @@ configure_package_config_file(cmake/sslmeme-config.cmake.in "${CMAKE_CURRENT_BIN
   INSTALL_DESTINATION "${package_dir}")
 write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/sslmeme-config-version.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/sslmeme-config.cmake" "${CMAKE_CURRENT_BINARY_DIR}/sslmeme-config-version.cmake"
-  cmake/Findutf8proc.cmake cmake/FindWebP.cmake cmake/Findlibdeflate.cmake DESTINATION "${package_dir}")
+  cmake/Findutf8proc.cmake cmake/FindWebP.cmake cmake/Findlibdeflate.cmake cmake/FindTesseract.cmake DESTINATION "${package_dir}")
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/sslmeme")

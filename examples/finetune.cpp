@@ -1,4 +1,5 @@
 // finetune: trains a harmful-meme classifier on labels, from pre-trained or fresh encoders, and measures it.
+#include <sslmeme/eval/meme_scorer.hpp>
 #include <sslmeme/method/supervised.hpp>
 
 #include "support/cli.hpp"
@@ -10,6 +11,7 @@
 
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
 namespace {
 
@@ -22,7 +24,7 @@ struct Arguments : TrainingArguments {
   std::string image = "vit_small_patch16_224", text = "minilm_l6", dev = "dev_seen", test = "test_seen";
   std::vector<std::string> also;
   bool freeze = false;
-  std::int64_t patience = 0;
+  std::int64_t patience = 0, bank = 10'000;
   GuidedArguments guided;
 };
 
@@ -46,6 +48,9 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--test", a.test, "split to measure")->capture_default_str();
   app.add_option("--also", a.also, "further splits to measure, or to score where they lack labels")->delimiter(',');
   app.add_option("--patience", a.patience, "stop after so many epochs without a better AUROC on --dev; 0 never")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--bank", a.bank, "so many training memes are kept as examples for score_memes to compare with")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--freeze", a.freeze, "train the fusion head alone");
@@ -120,14 +125,18 @@ int main(int argc, char** argv) {
     const auto patience = a.patience > 0 ? a.patience : a.epochs;
     const VocabularyKeeper vocabulary{tokenizer};
     const sm::EarlyStopping stop{.metric = "dev_auroc", .measure = dev_auroc, .patience = patience};
-    if (!a.guided.rgcl) {
+    std::optional<Guided> guided;
+    if (a.guided.rgcl) {
+      guided = guide(classifier, train_split, preparation, a.guided);
+      examples::train(guided->method, a, loader, "finetune", vocabulary, guided->remember, stop);
+    } else {
       examples::train(classifier, a, loader, "finetune", vocabulary, stop);
-      report(measure_run(classifier, splits, preparation, a.out));
-      return;
     }
-    const auto guided = guide(classifier, train_split, preparation, a.guided);
-    examples::train(guided.method, a, loader, "finetune", vocabulary, guided.remember, stop);
-    report(measure_run(classifier, splits, preparation, a.out));
-    measure_votes(guided.method, splits, preparation, a.out, a.guided.neighbours);
+    const auto results = measure_run(classifier, splits, preparation, a.out);
+    sm::save_scorer(a.out, classifier, train_split, tokenizer,
+                    {a.size, a.max_tokens, results.threshold, results.temperature},
+                    {.max_memes = a.bank, .seed = a.seed, .workers = a.workers});
+    report(results);
+    if (guided) measure_votes(guided->method, splits, preparation, a.out, a.guided.neighbours);
   });
 }

@@ -183,7 +183,7 @@ sm::AnyDataset DataArguments::open(const std::string& split) const {
   const auto& kind = layout;
   const fs::path root{data};
   if (const auto* const preset = preset_of(kind)) return preset->open(root, split, {.check_pictures = false});
-  if (kind == "memes") return sm::MemeJsonl{root, split};
+  if (kind == "memes") return sm::MemeJsonl{root, split, {.check_pictures = check_pictures}};
   if (kind == "csv") return sm::Manifest{root, file_of(split).string(), table()};
   if (kind == "shards") {
     std::vector<fs::path> shards;

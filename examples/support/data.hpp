@@ -20,6 +20,7 @@ struct DataArguments {
   std::string data, layout = "auto";
   sm::ManifestColumns columns = {};
   std::vector<std::string> label_names = {};  ///< what the label column says for 0, 1, …; empty: numbers
+  bool check_pictures = true;  ///< in the layout of Hateful Memes a picture that is missing is an error of open()
 
   /// --layout and the columns of tables.
   void add_layout_to(CLI::App& app);

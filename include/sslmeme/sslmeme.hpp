@@ -26,6 +26,7 @@
 #include <sslmeme/data/picture_folder.hpp>
 #include <sslmeme/data/presets.hpp>
 #include <sslmeme/data/quarantine.hpp>
+#include <sslmeme/data/read_words.hpp>
 #include <sslmeme/data/sampler.hpp>
 #include <sslmeme/data/tar_shards.hpp>
 #include <sslmeme/data/transforms.hpp>
@@ -33,7 +34,9 @@
 #include <sslmeme/eval/calibration.hpp>
 #include <sslmeme/eval/compare.hpp>
 #include <sslmeme/eval/embedding_map.hpp>
+#include <sslmeme/eval/explain.hpp>
 #include <sslmeme/eval/knn.hpp>
+#include <sslmeme/eval/meme_scorer.hpp>
 #include <sslmeme/eval/metrics.hpp>
 #include <sslmeme/eval/neighbour_vote.hpp>
 #include <sslmeme/eval/predict.hpp>
@@ -76,6 +79,7 @@
 #include <sslmeme/nn/heads.hpp>
 #include <sslmeme/nn/resnet.hpp>
 #include <sslmeme/nn/safetensors.hpp>
+#include <sslmeme/nn/token_pooling.hpp>
 #include <sslmeme/nn/vit.hpp>
 #include <sslmeme/nn/weights.hpp>
 #include <sslmeme/testing/loss_contract.hpp>
@@ -87,6 +91,7 @@
 #include <sslmeme/train/callback.hpp>
 #include <sslmeme/train/checkpoint.hpp>
 #include <sslmeme/train/distributed.hpp>
+#include <sslmeme/train/load_classifier.hpp>
 #include <sslmeme/train/logs.hpp>
 #include <sslmeme/train/monitor.hpp>
 #include <sslmeme/train/optimizer.hpp>

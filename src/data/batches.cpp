@@ -32,6 +32,13 @@ UnreadableSample sample_at(const AnyDataset& data, std::size_t position) {
   return sample;
 }
 
+/// Keeps the first `rows` rows.
+void shorten(Batch& batch, std::int64_t rows) {
+  for (auto& view : batch.views) view = view.narrow(0, 0, rows);
+  batch.labels = batch.labels.narrow(0, 0, rows);
+  batch.ids = batch.ids.narrow(0, 0, rows);
+}
+
 UnreadableSample described(const AnyDataset& data, std::size_t position, const DataError& error) {
   auto sample = sample_at(data, position);
   if (const auto* of_picture = dynamic_cast<const PictureError*>(&error)) sample.fault = of_picture->fault();
@@ -107,29 +114,37 @@ void EpochBatches::fill(MadeBatch& made, const Rows& rows, const std::atomic<boo
   batch.ids = torch::empty({rows.count}, torch::kLong);
   batch.padding = rows.padding;
   std::vector<std::string> texts;
-  for (std::int64_t row = 0; row < rows.count; ++row) {
+  std::int64_t row = 0;
+  for (std::int64_t i = 0; i < rows.count; ++i) {
     if (stop.load(std::memory_order_relaxed)) return;
-    add_readable(static_cast<std::size_t>(rows.first + row), row, made, texts);
+    if (add_readable(static_cast<std::size_t>(rows.first + i), row, made, texts)) ++row;
   }
-  if (options_.tokenizer) {
+  if (row < rows.count) shorten(batch, row);
+  if (options_.tokenizer && row > 0) {
     auto [tokens, mask] = tokenize(*options_.tokenizer, texts, options_.max_tokens);
     batch.tokens = std::move(tokens);
     batch.mask = std::move(mask);
   }
 }
 
-void EpochBatches::add_readable(std::size_t place, std::int64_t row, MadeBatch& made,
+bool EpochBatches::add_readable(std::size_t place, std::int64_t row, MadeBatch& made,
                                 std::vector<std::string>& texts) const {
   const auto position = order_[place];
   try {
-    return add_sample(position, repetition(place), row, made.batch, texts);
+    add_sample(position, repetition(place), row, made.batch, texts);
+    return true;
   } catch (const DataError& error) {
     if (options_.unreadable.policy == UnreadablePolicy::fail) rethrow_of(data_, position);
     made.unreadable.push_back(described(data_, position, error));
   } catch (const std::exception&) {
     rethrow_of(data_, position);
   }
+  if (options_.unreadable.policy == UnreadablePolicy::leave_out) {
+    ++made.left_out;
+    return false;
+  }
   add_substitute(place, row, made, texts);
+  return true;
 }
 
 void EpochBatches::add_substitute(std::size_t place, std::int64_t row, MadeBatch& made,

@@ -27,6 +27,7 @@ struct MadeBatch {
   Batch batch;
   std::vector<UnreadableSample> unreadable;  ///< in the order of rows and tries; may hold a sample several times
   std::int64_t substituted = 0;              ///< rows
+  std::int64_t left_out = 0;                 ///< rows
   std::exception_ptr error;
 };
 
@@ -46,7 +47,8 @@ class EpochBatches {
   };
   Rows rows_of(std::int64_t index) const;
   void fill(MadeBatch& made, const Rows& rows, const std::atomic<bool>& stop) const;
-  void add_readable(std::size_t place, std::int64_t row, MadeBatch& made, std::vector<std::string>& texts) const;
+  /// False where the sample is left out.
+  bool add_readable(std::size_t place, std::int64_t row, MadeBatch& made, std::vector<std::string>& texts) const;
   void add_substitute(std::size_t place, std::int64_t row, MadeBatch& made, std::vector<std::string>& texts) const;
   void add_sample(std::size_t position, std::uint64_t again, std::int64_t row, Batch& batch,
                   std::vector<std::string>& texts) const;

@@ -45,6 +45,12 @@ void check_options(const AnyDataset& data, const LoaderOptions& options) {
   if (options.pad_last && options.drop_last)
     throw InvalidArgument(
         "DataLoader: .pad_last fills up the batch that .drop_last leaves out: set .drop_last = false");
+  if (options.unreadable.policy == UnreadablePolicy::leave_out &&
+      (options.shuffle || options.drop_last || options.pad_last || options.sampler || options.ranks > 1)) {
+    throw InvalidArgument(
+        "DataLoader: UnreadablePolicy::leave_out is for samples in the dataset's order, all of them: set .shuffle, "
+        ".drop_last and .pad_last = false, and give neither a sampler nor ranks");
+  }
   if (!(options.unreadable.abort_above >= 0 && options.unreadable.abort_above <= 1)) {
     throw InvalidArgument(fmt::format("DataLoader: .unreadable.abort_above is {}: a share must be within 0 and 1",
                                       options.unreadable.abort_above));
@@ -160,6 +166,7 @@ struct DataLoader::State {
   /// Throws once too many samples turned out unreadable.
   void note(detail::MadeBatch& made) {
     quarantine.substituted += made.substituted;
+    quarantine.left_out += made.left_out;
     for (auto& sample : made.unreadable) {
       if (quarantined.insert(sample.position).second) quarantine.samples.push_back(std::move(sample));
     }
@@ -214,19 +221,21 @@ std::optional<Batch> DataLoader::next() {
   auto& state = *state_;
   if (!state.epoch)
     throw InvalidArgument("DataLoader: next() without an epoch: call start_epoch() first, and again after an error");
-  if (state.next == state.epoch->count()) return std::nullopt;
-  const auto start = std::chrono::steady_clock::now();
-  auto made = state.workers ? state.workers->take() : state.epoch->make(state.next, false);
-  state.waited += std::chrono::steady_clock::now() - start;
-  try {
-    state.note(made);
-    if (made.error) std::rethrow_exception(made.error);
-  } catch (...) {
-    state.end_epoch();
-    throw;
+  while (state.next < state.epoch->count()) {
+    const auto start = std::chrono::steady_clock::now();
+    auto made = state.workers ? state.workers->take() : state.epoch->make(state.next, false);
+    state.waited += std::chrono::steady_clock::now() - start;
+    try {
+      state.note(made);
+      if (made.error) std::rethrow_exception(made.error);
+    } catch (...) {
+      state.end_epoch();
+      throw;
+    }
+    ++state.next;
+    if (made.batch.size() > 0) return std::move(made.batch);  // nothing may be left of it
   }
-  ++state.next;
-  return std::move(made.batch);
+  return std::nullopt;
 }
 
 const Quarantine& DataLoader::quarantine() const {

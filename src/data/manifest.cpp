@@ -151,7 +151,6 @@ std::string ManifestBuilder::picture_of(const Cell& cell) const {
         fmt::format("the picture {} must be a path within the folder, like img/42953.png", in_quotes(given)));
   }
   const auto as_given = inner_path(options_.picture_folder, given);
-  if (!options_.check_pictures) return as_given;
   std::vector<std::string> candidates{as_given};
   if (rules_ == RowRules::hateful_memes) {
     const fs::path path{given};
@@ -159,11 +158,13 @@ std::string ManifestBuilder::picture_of(const Cell& cell) const {
     if (folder.empty() || folder == "img")
       candidates.push_back(folder.empty() ? "img/" + given : path.filename().string());
   }
+  if (!options_.check_pictures && candidates.size() == 1) return as_given;
   int why = ENOENT;
   for (auto& candidate : candidates) {
     if (state_.folder.has_file(candidate)) return std::move(candidate);
     if (errno != ENOENT) why = errno;
   }
+  if (!options_.check_pictures) return as_given;
   throw PictureError(
       PictureFault::missing,
       fmt::format("the picture {} is missing or a link out of the folder ({}); looked for {} in {}", shown(given),

@@ -70,6 +70,7 @@ MemeJsonl::MemeJsonl(const fs::path& root, const std::string& split, const MemeJ
                                            {.duplicates = options.duplicates,
                                             .limits = options.limits,
                                             .max_file_bytes = options.max_file_bytes,
-                                            .max_records = options.max_records})} {}
+                                            .max_records = options.max_records,
+                                            .check_pictures = options.check_pictures})} {}
 
 }  // namespace sslmeme

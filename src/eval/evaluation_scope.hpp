@@ -33,8 +33,8 @@ inline void require_whole(const DataLoader& loader, const char* what) {
     throw InvalidArgument(fmt::format("a loader to {} must leave out nothing: make it with .drop_last = false", what));
   if (loader.options().unreadable.policy != UnreadablePolicy::fail) {
     throw InvalidArgument(
-        fmt::format("a loader to {} must not put other samples in the place of unreadable ones: make it with "
-                    "UnreadablePolicy::fail",
+        fmt::format("a loader to {} must neither leave out unreadable samples nor put others in their place: make it "
+                    "with UnreadablePolicy::fail",
                     what));
   }
 }

@@ -1,6 +1,7 @@
 #include <sslmeme/method/supervised.hpp>
 
 #include <sslmeme/core/detail/holder.hpp>
+#include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/loss/label_losses.hpp>
 
@@ -58,6 +59,30 @@ std::string Supervised::describe() const {
                           {"layers", f.layers}}},
                         {"train_encoders", options_.train_encoders}}
       .dump();
+}
+
+Supervised supervised_from_json(std::string_view json, const BackboneRegistry& registry) {
+  try {
+    const auto j = nlohmann::json::parse(json);
+    if (j.at("method") != "supervised")
+      throw DataError(fmt::format("the method is {}, not \"supervised\"", j.at("method").dump()));
+    const auto& f = j.at("fusion");
+    const auto norm = f.at("norm").get<std::string>();
+    if (norm != "batch" && norm != "l2") throw DataError(fmt::format("the fusion's norm is \"{}\": batch or l2", norm));
+    SupervisedOptions options{.train_encoders = j.at("train_encoders")};
+    options.fusion.kind = fusion_kind(f.at("kind").get<std::string>());
+    options.fusion.norm = norm == "batch" ? FusionNorm::batch : FusionNorm::l2;
+    f.at("dim").get_to(options.fusion.dim);
+    f.at("hidden").get_to(options.fusion.hidden);
+    f.at("layers").get_to(options.fusion.layers);
+    const auto &image = j.at("image"), &text = j.at("text");
+    return {image.is_null() ? nullptr : image_encoder_from_json(image.dump(), registry),
+            text.is_null() ? nullptr : text_encoder_from_json(text.dump(), registry), options};
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError(fmt::format("cannot read a classifier's description: {}", error.what()));
+  } catch (const InvalidArgument& error) {  // a size or a name of the description
+    throw DataError(fmt::format("cannot build the classifier that is described: {}", error.what()));
+  }
 }
 
 }  // namespace sslmeme

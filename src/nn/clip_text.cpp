@@ -1,4 +1,5 @@
 #include <sslmeme/nn/clip.hpp>
+#include <sslmeme/nn/token_pooling.hpp>
 
 #include "nn/clip_layers.hpp"
 #include "nn/layers.hpp"
@@ -21,7 +22,7 @@ void check(const ClipTextOptions& options) {
   detail::require_heads(options.width, options.heads);
 }
 
-class ClipText final : public TextBackbone {
+class ClipText final : public TextBackbone, public TextPooling {
  public:
   explicit ClipText(const ClipTextOptions& options) : options_{options} {
     check(options);
@@ -62,6 +63,11 @@ class ClipText final : public TextBackbone {
     const auto pooled = request.tokens ? at_ends(encoded.tokens) : ln_final_->forward(at_ends(x));
     encoded.features = torch::matmul(pooled, text_projection_);
     return encoded;
+  }
+
+  Tensor token_weights(const Tensor& tokens, const Tensor& /*mask*/) const override {
+    return torch::zeros(tokens.sizes(), torch::dtype(torch::kDouble).device(tokens.device()))
+        .scatter_(1, tokens.argmax(1, /*keepdim=*/true), 1.0);
   }
 
   /// Linear, without antialiasing: open_clip's resize_text_pos_embed.

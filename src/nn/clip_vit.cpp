@@ -1,4 +1,5 @@
 #include <sslmeme/nn/clip.hpp>
+#include <sslmeme/nn/token_pooling.hpp>
 
 #include "nn/clip_layers.hpp"
 #include "nn/layers.hpp"
@@ -29,7 +30,7 @@ Tensor drop_patches(const Tensor& x, double rate) {
   return detail::keep_patches(x, std::get<1>(chosen));
 }
 
-class ClipVit final : public ImageBackbone {
+class ClipVit final : public ImageBackbone, public PicturePooling {
  public:
   explicit ClipVit(const ClipVitOptions& options) : options_{options} {
     check(options);
@@ -74,6 +75,8 @@ class ClipVit final : public ImageBackbone {
     if (request.tokens) encoded.tokens = normed;
     return encoded;
   }
+
+  Tensor token_weights(std::int64_t length) const override { return detail::pooling_weights(options_.pooling, length); }
 
   /// Bicubic with antialiasing, the class token's position kept: open_clip's resize_pos_embed.
   Tensor resampled(const std::string& name, const Tensor& stored) const override {

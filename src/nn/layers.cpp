@@ -64,6 +64,16 @@ Tensor keep_patches(const Tensor& tokens, const Tensor& chosen) {
   return torch::cat({tokens.narrow(1, 0, 1), tokens.narrow(1, 1, tokens.size(1) - 1).gather(1, places)}, 1);
 }
 
+Tensor pooling_weights(Pooling pooling, std::int64_t length) {
+  auto weights = torch::zeros({length}, torch::kDouble);
+  if (pooling == Pooling::first) {
+    weights[0] = 1;
+  } else {
+    weights.narrow(0, 1, length - 1).fill_(1.0 / static_cast<double>(length - 1));
+  }
+  return weights;
+}
+
 std::int64_t grid_side(std::int64_t tokens) {
   const auto patches = std::max<std::int64_t>(tokens - 1, 0);
   const auto side = std::llround(std::sqrt(static_cast<double>(patches)));

@@ -3,6 +3,7 @@
 
 #include <sslmeme/core/tensor.hpp>
 #include <sslmeme/nn/activation_checkpoint.hpp>
+#include <sslmeme/nn/backbone.hpp>
 
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
@@ -41,6 +42,9 @@ std::int64_t kept_patches(std::int64_t patches, double rate);
 
 /// The class token and the chosen patches of tokens (N, 1 + P, D). chosen: i64 (N, K), counted from the first patch.
 Tensor keep_patches(const Tensor& tokens, const Tensor& chosen);
+
+/// How much each of a picture's `length` tokens, the class token first, counts in pooled features: f64 (L).
+Tensor pooling_weights(Pooling pooling, std::int64_t length);
 
 /// The side of the square grid of patches among so many tokens, the class token's not counted; 0 if there is none.
 std::int64_t grid_side(std::int64_t tokens);

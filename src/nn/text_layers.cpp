@@ -72,6 +72,16 @@ Tensor BertLike::pooled(const Tensor& hidden, const Tensor& mask) const {
   return (hidden.to(type) * weight).sum(1) / weight.sum(1).clamp_min(1e-9);
 }
 
+Tensor BertLike::token_weights(const Tensor& tokens, const Tensor& mask) const {
+  if (options_.pooling == Pooling::first) {
+    auto weights = torch::zeros(tokens.sizes(), torch::dtype(torch::kDouble).device(tokens.device()));
+    weights.select(1, 0).fill_(1);
+    return weights;
+  }
+  const auto real = mask.to(torch::kDouble);
+  return real / real.sum(1, true).clamp_min(1e-9);
+}
+
 Tensor BertLike::forward(const Tensor& tokens, const Tensor& mask) {
   return pooled(hidden(tokens, padding_bias(tokens, mask), nullptr), mask);
 }

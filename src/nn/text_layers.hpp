@@ -3,6 +3,7 @@
 
 #include <sslmeme/nn/activation_checkpoint.hpp>
 #include <sslmeme/nn/bert.hpp>
+#include <sslmeme/nn/token_pooling.hpp>
 
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/embedding.h>
@@ -66,7 +67,7 @@ class BertLayers : public torch::nn::Module {
 };
 
 /// What these encoders do before and behind their layers.
-class BertLike : public TextBackbone {
+class BertLike : public TextBackbone, public TextPooling {
  public:
   /// Throws InvalidArgument for options that no encoder can be built of.
   explicit BertLike(const BertOptions& options);
@@ -75,6 +76,7 @@ class BertLike : public TextBackbone {
   std::int64_t max_tokens() const override { return options_.max_tokens; }
   Tensor forward(const Tensor& tokens, const Tensor& mask) override;
   Encoded encode(const Tensor& tokens, const Tensor& mask, const EncodeRequest& request) override;
+  Tensor token_weights(const Tensor& tokens, const Tensor& mask) const override;
 
  protected:
   const BertOptions& options() const { return options_; }

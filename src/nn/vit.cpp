@@ -1,6 +1,7 @@
 #include <sslmeme/nn/vit.hpp>
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/nn/token_pooling.hpp>
 
 #include "nn/layers.hpp"
 
@@ -116,7 +117,7 @@ void check(const VitOptions& options) {
   detail::require_rate(options.drop_path_rate, "drop_path_rate");
 }
 
-class VisionTransformer final : public ImageBackbone {
+class VisionTransformer final : public ImageBackbone, public PicturePooling {
  public:
   explicit VisionTransformer(const VitOptions& options) : options_{options}, feature_dim_{options.width} {
     check(options);
@@ -153,6 +154,8 @@ class VisionTransformer final : public ImageBackbone {
     if (request.tokens) result.tokens = norm_ ? norm_->forward(x) : x;
     return result;
   }
+
+  Tensor token_weights(std::int64_t length) const override { return detail::pooling_weights(options_.pooling, length); }
 
   std::vector<std::string> no_decay() const override { return {"pos_embed", "cls_token"}; }
 

@@ -47,7 +47,9 @@ struct LoaderOptions {
 /// Unreadable samples: under UnreadablePolicy::substitute the one that takes the place is drawn from the epoch's by
 /// dice from derive_seed({seed, epoch, id of the unreadable sample, repetition, try}), again until one can be read, and
 /// at most 16 times. So batches do not depend on what was found unreadable before; quarantine() does: it starts empty
-/// with the loader, and knows after a resume only what came since.
+/// with the loader, and knows after a resume only what came since. Under UnreadablePolicy::leave_out the other rows of
+/// the batch move up, and a batch of which nothing is left is not returned; needs shuffle, drop_last and pad_last off,
+/// no sampler and one rank, so that rows are the dataset's samples in order but for those of quarantine().
 class DataLoader {
  public:
   /// Takes any Dataset. Throws InvalidArgument for options that cannot work and for a dataset that gives no batch.

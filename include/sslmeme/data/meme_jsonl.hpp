@@ -20,6 +20,7 @@ struct MemeJsonlOptions {
   DuplicateIds duplicates = DuplicateIds::refuse;
   std::int64_t max_file_bytes = std::int64_t{1} << 30;  ///< length of the split's file
   std::int64_t max_records = 4'000'000;                 ///< lines, those left out included
+  bool check_pictures = true;  ///< a picture that is missing is an error at once; else one of get()
 };
 
 /// A dataset in the Hateful Memes layout (Kiela et al. 2020, arXiv:2005.04790): ROOT/SPLIT.jsonl holds lines like

@@ -18,6 +18,7 @@ namespace sslmeme {
 enum class UnreadablePolicy {
   fail,        ///< rethrow it: right for evaluation
   substitute,  ///< another sample takes the place; noted in DataLoader::quarantine()
+  leave_out,  ///< its batch has one row fewer; noted in DataLoader::quarantine(): right for scoring what strangers send
 };
 
 struct Unreadable {
@@ -41,6 +42,7 @@ struct UnreadableSample {
 struct Quarantine {
   std::vector<UnreadableSample> samples;  ///< each once, in the order in which the batches came upon them
   std::int64_t substituted = 0;           ///< rows of batches that another sample took, over all epochs
+  std::int64_t left_out = 0;              ///< rows that batches lack, over all epochs
 
   /// How many of `samples` have which fault, by its fault_name(); none that is 0.
   std::vector<std::pair<std::string, std::int64_t>> counts() const;

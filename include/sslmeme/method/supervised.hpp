@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace sslmeme {
 
@@ -39,6 +40,7 @@ class Supervised {
 
   ImageEncoder image() const { return image_; }
   TextEncoder text() const { return text_; }
+  std::shared_ptr<FusionHead> fusion() const { return head_; }
 
  private:
   std::shared_ptr<torch::nn::Module> root_;
@@ -49,5 +51,9 @@ class Supervised {
 };
 
 static_assert(Method<Supervised>);
+
+/// The same architecture again from Supervised::describe(), with fresh weights; dropout rates, which the description
+/// leaves out, are the defaults. Throws DataError for other JSON.
+Supervised supervised_from_json(std::string_view json, const BackboneRegistry& registry = BackboneRegistry::built_in());
 
 }  // namespace sslmeme

@@ -1,0 +1,117 @@
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/random.hpp>
+#include <sslmeme/data/loader.hpp>
+#include <sslmeme/eval/meme_scorer.hpp>
+
+#include "eval/evaluation_scope.hpp"
+#include "eval/scorer_features.hpp"
+#include "eval/scorer_files.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace sslmeme {
+namespace {
+
+/// Positions of labelled samples, at most `most` of them: a random choice, in order.
+std::vector<std::size_t> choose(const AnyDataset& data, const BankOptions& options) {
+  std::vector<std::size_t> labelled;
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    if (data.label(i)) labelled.push_back(i);
+  }
+  const auto most = static_cast<std::size_t>(options.max_memes);
+  if (labelled.size() <= most) return labelled;
+  Rng{derive_seed({options.seed})}.shuffle(std::span{labelled});
+  labelled.resize(most);
+  std::ranges::sort(labelled);
+  return labelled;
+}
+
+/// Rows that come batch by batch, and their mean.
+class Rows {
+ public:
+  explicit Rows(std::int64_t n) : n_{n} {}
+  void add(const Tensor& some) {
+    if (!some.defined()) return;
+    if (!all_.defined()) {
+      all_ = torch::empty({n_, some.size(1)});
+      sum_ = torch::zeros({some.size(1)}, torch::kDouble);
+    }
+    all_.narrow(0, done_, some.size(0)).copy_(some);
+    sum_ += some.to(torch::kDouble).sum(0);
+    done_ += some.size(0);
+  }
+  /// Undefined where no row came.
+  const Tensor& all() const { return all_; }
+  Tensor mean() const { return all_.defined() ? (sum_ / static_cast<double>(n_)).to(torch::kFloat) : Tensor{}; }
+
+ private:
+  std::int64_t n_, done_ = 0;
+  Tensor all_, sum_;
+};
+
+void require_finite(const Tensor& features, const Tensor& ids) {
+  if (!features.defined()) return;
+  const auto finite = torch::isfinite(features).all(1);
+  for (std::int64_t i = 0; i < features.size(0); ++i) {
+    if (!finite[i].item<bool>())
+      throw NonFiniteError(fmt::format("a feature of sample {} is not finite", ids[i].item<std::int64_t>()));
+  }
+}
+
+}  // namespace
+
+MemeBank make_bank(Supervised& classifier, const AnyDataset& data, std::shared_ptr<const Tokenizer> tokenizer,
+                   const ScorerSettings& settings, const BankOptions& options) {
+  detail::check_settings(settings);
+  if (options.max_memes < 0)
+    throw InvalidArgument(fmt::format("BankOptions::max_memes is {}: must be 0 or more", options.max_memes));
+  const auto chosen = choose(data, options);
+  if (chosen.empty()) return {};
+  MemeBank bank;
+  const Subset memes{data, chosen};
+  for (std::size_t i = 0; i < memes.size(); ++i)
+    bank.memes.push_back({memes.id(i), *memes.label(i), memes.text(i), memes.source(i)});
+
+  const detail::EvaluationScope evaluation{*classifier.module()};
+  const auto device = classifier.module()->parameters().front().device();
+  DataLoader loader{memes,
+                    eval_views({.size = settings.size}),
+                    {.batch_size = options.batch_size,
+                     .workers = options.workers,
+                     .shuffle = false,
+                     .drop_last = false,
+                     .tokenizer = std::move(tokenizer),
+                     .max_tokens = settings.max_tokens}};
+  const auto n = static_cast<std::int64_t>(chosen.size());
+  Rows images{n}, texts{n};
+  loader.start_epoch(0);
+  while (const auto batch = loader.next()) {
+    auto features = detail::encode(classifier, batch->to(device), Precision::fp32);
+    if (features.image.defined()) features.image = features.image.cpu();
+    if (features.text.defined()) features.text = features.text.cpu();
+    require_finite(features.image, batch->ids);
+    require_finite(features.text, batch->ids);
+    images.add(features.image);
+    texts.add(features.text);
+  }
+  bank.image_mean = images.mean();
+  bank.text_mean = texts.mean();
+  bank.features = detail::joint({images.all(), texts.all()});
+  return bank;
+}
+
+void save_scorer(const std::filesystem::path& run, Supervised& classifier, const AnyDataset& labelled,
+                 std::shared_ptr<const Tokenizer> tokenizer, const ScorerSettings& settings, const BankOptions& options,
+                 const std::filesystem::path& merges) {
+  if (std::error_code error; !std::filesystem::exists(run / "model.safetensors", error)) {
+    throw InvalidArgument(
+        fmt::format("{} is no finished run, it has no model.safetensors: train to the end first", run.string()));
+  }
+  if (!classifier.text()) tokenizer = nullptr;
+  auto bank = make_bank(classifier, labelled, tokenizer, settings, options);
+  detail::write_scorer_files(run, {settings, std::move(tokenizer), std::move(bank)}, merges);
+}
+
+}  // namespace sslmeme

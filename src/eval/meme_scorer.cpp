@@ -1,0 +1,273 @@
+#include <sslmeme/eval/meme_scorer.hpp>
+
+#include <sslmeme/core/error.hpp>
+#include <sslmeme/core/random.hpp>
+#include <sslmeme/eval/calibration.hpp>
+#include <sslmeme/train/load_classifier.hpp>
+
+#include "eval/scorer_features.hpp"
+#include "eval/scorer_files.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace sslmeme {
+namespace {
+
+torch::Device device_named(const std::string& name) {
+  try {
+    const torch::Device device{name};
+    if (device.is_cuda() && !torch::hasCUDA())
+      throw InvalidArgument(
+          fmt::format("ScorerOptions::device is \"{}\", but this LibTorch sees no GPU: \"cpu\"", name));
+    return device;
+  } catch (const c10::Error&) {
+    throw InvalidArgument(
+        fmt::format("ScorerOptions::device is \"{}\": \"cpu\", \"cuda\" or \"cuda:1\" would do", name));
+  }
+}
+
+/// "either alone would do", or what else the verdicts without one modality say.
+std::string share_of_modalities(const Verdict& verdict, double threshold) {
+  const bool picture_alone = *verdict.without_words >= threshold, words_alone = *verdict.without_picture >= threshold;
+  const char* said = nullptr;
+  if (verdict.harmful) {
+    said = picture_alone ? (words_alone ? "either alone would do" : "the picture alone would do")
+           : words_alone ? "the words alone would do"
+                         : "it takes both";
+  } else {
+    said = picture_alone ? (words_alone ? "either alone would be harmful" : "the picture alone would be harmful")
+           : words_alone ? "the words alone would be harmful"
+                         : "nor is either alone";
+  }
+  return fmt::format("{:.2f} without the words, {:.2f} without the picture: {}", *verdict.without_words,
+                     *verdict.without_picture, said);
+}
+
+std::string reason_of(const Verdict& verdict, double threshold) {
+  auto reason = fmt::format("{} with probability {:.2f}, the threshold is {:.2f}",
+                            verdict.harmful ? "harmful" : "harmless", verdict.probability, threshold);
+  if (verdict.without_words) reason += "; " + share_of_modalities(verdict, threshold);
+  if (!verdict.nearest.empty()) {
+    const auto& all = verdict.nearest;
+    reason += fmt::format("; {} of the {} most similar labelled memes are harmful",
+                          std::ranges::count(all, 1, &NearestMeme::label), all.size());
+  }
+  return reason;
+}
+
+/// The places of the k largest values, largest first, equal ones in order.
+std::vector<std::size_t> largest(std::span<const float> values, std::size_t k) {
+  std::vector<std::size_t> best;  // sorted
+  const auto before = [&](std::size_t a, std::size_t b) {
+    return values[a] != values[b] ? values[a] > values[b] : a < b;
+  };
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (best.size() == k && !(values[i] > values[best.back()])) continue;
+    best.insert(std::ranges::upper_bound(best, i, before), i);
+    if (best.size() > k) best.pop_back();
+  }
+  return best;
+}
+
+void check_bank(const MemeBank& bank, const Supervised& classifier) {
+  if (!bank.features.defined()) return;
+  const auto of_image = classifier.image() ? classifier.image()->feature_dim() : 0;
+  const auto of_text = classifier.text() ? classifier.text()->feature_dim() : 0;
+  const auto fits = [](const Tensor& mean, std::int64_t dim) {
+    return dim == 0 || (mean.defined() && mean.dim() == 1 && mean.size(0) == dim);
+  };
+  if (bank.features.dim() != 2 || bank.features.size(1) != of_image + of_text || !fits(bank.image_mean, of_image) ||
+      !fits(bank.text_mean, of_text)) {
+    throw InvalidArgument(
+        fmt::format("the bank's features are {}, the classifier's (N, {}): make the bank by the same classifier",
+                    shape_string(bank.features), of_image + of_text));
+  }
+}
+
+}  // namespace
+
+struct MemeScorer::State {
+  Supervised classifier;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  ScorerSettings settings;
+  ScorerOptions options;
+  MemeBank bank;
+  torch::Device device;
+  Views views;
+
+  State(Supervised classifier_, detail::ScorerFiles files, ScorerOptions options_)
+      : classifier{std::move(classifier_)},
+        tokenizer{std::move(files.tokenizer)},
+        settings{files.settings},
+        options{std::move(options_)},
+        bank{std::move(files.bank)},
+        device{device_named(options.device)},
+        views{eval_views({.size = settings.size})} {
+    if (options.threshold) settings.threshold = *options.threshold;
+    detail::check_settings(settings);
+    if (options.nearest < 0)
+      throw InvalidArgument(fmt::format("ScorerOptions::nearest is {}: must be 0 or more", options.nearest));
+    if (classifier.text() && !tokenizer)
+      throw InvalidArgument(
+          "a classifier that reads words needs a tokenizer to score: give the one it was trained with");
+    check_bank(bank, classifier);
+    classifier.module()->to(device);
+    classifier.module()->eval();
+    for (auto* tensor : {&bank.features, &bank.image_mean, &bank.text_mean}) {
+      if (tensor->defined()) *tensor = tensor->to(device, torch::kFloat);
+    }
+  }
+
+  bool can_take_away() const { return classifier.image() && classifier.text() && bank.image_mean.defined(); }
+
+  Batch prepare(std::span<const Sample> memes) const {
+    const auto n = static_cast<std::int64_t>(memes.size());
+    Batch batch;
+    batch.ids = torch::empty({n}, torch::kLong);
+    batch.labels = torch::full({n}, -1, torch::kLong);
+    for (std::int64_t i = 0; i < n; ++i) batch.ids[i] = memes[static_cast<std::size_t>(i)].id;
+    if (classifier.image()) batch.views = {pictures(memes)};
+    if (classifier.text()) {
+      std::vector<std::string> texts;
+      for (const auto& meme : memes) texts.push_back(meme.text);
+      auto [tokens, mask] = tokenize(*tokenizer, texts, settings.max_tokens);
+      batch.tokens = std::move(tokens);
+      batch.mask = std::move(mask);
+    }
+    return batch;
+  }
+
+  /// f32 (N, 3, S, S)
+  Tensor pictures(std::span<const Sample> memes) const {
+    const auto& view = *views.begin();
+    const std::int64_t side = view.size;
+    auto all = torch::empty({static_cast<std::int64_t>(memes.size()), 3, side, side});
+    auto* to = all.data_ptr<float>();
+    Rng unused{0};  // views for evaluation throw no dice
+    for (const auto& meme : memes) {
+      if (meme.picture.empty())
+        throw InvalidArgument(
+            fmt::format("the meme {} has no picture, which this classifier reads: give one", meme.id));
+      view.normalize.write(view.transform(meme.picture, unused), to);
+      to += 3 * side * side;
+    }
+    return all;
+  }
+
+  /// Probabilities (N) with one modality's features replaced; none where that cannot be.
+  std::vector<double> without(detail::MemeFeatures features) const {
+    return probabilities(detail::logits_of(classifier, features).to(torch::kDouble).cpu());
+  }
+
+  std::vector<double> probabilities(const Tensor& logits) const {
+    return TemperatureScaling{.temperature = settings.temperature}.apply(
+        std::span{logits.data_ptr<double>(), static_cast<std::size_t>(logits.size(0))});
+  }
+
+  void find_nearest(const detail::MemeFeatures& features, std::span<Verdict> verdicts) const {
+    if (options.nearest == 0 || !bank.features.defined()) return;
+    const auto cosines = torch::mm(detail::joint(features), bank.features.t()).cpu().contiguous();
+    const auto width = static_cast<std::size_t>(cosines.size(1));
+    for (std::size_t i = 0; i < verdicts.size(); ++i) {
+      const std::span row{cosines.data_ptr<float>() + i * width, width};
+      for (const auto place : largest(row, static_cast<std::size_t>(options.nearest)))
+        verdicts[i].nearest.push_back({bank.memes[place], std::clamp(static_cast<double>(row[place]), -1.0, 1.0)});
+    }
+  }
+
+  std::vector<Verdict> score(const Batch& batch) const {
+    const torch::NoGradGuard no_grad;
+    const auto n = batch.size() - batch.padding;
+    if (n <= 0) return {};
+    const auto features = detail::encode(classifier, batch.to(device), options.precision);
+    const auto logits = detail::logits_of(classifier, features).to(torch::kDouble).cpu();
+    const auto scores = probabilities(logits);
+    std::vector<Verdict> verdicts(static_cast<std::size_t>(n));
+    for (std::size_t i = 0; i < verdicts.size(); ++i) {
+      auto& verdict = verdicts[i];
+      verdict.logit = logits.data_ptr<double>()[i];
+      if (!std::isfinite(verdict.logit))
+        throw NonFiniteError(fmt::format("the logit of meme {} is {}: look for damage in the weights",
+                                         batch.ids[static_cast<std::int64_t>(i)].item<std::int64_t>(), verdict.logit));
+      verdict.probability = scores[i];
+      verdict.harmful = verdict.probability >= settings.threshold;
+    }
+    if (can_take_away()) {
+      const auto no_words = without({features.image, bank.text_mean.unsqueeze(0)});
+      const auto no_picture = without({bank.image_mean.unsqueeze(0), features.text});
+      for (std::size_t i = 0; i < verdicts.size(); ++i) {
+        verdicts[i].without_words = no_words[i];
+        verdicts[i].without_picture = no_picture[i];
+      }
+    }
+    find_nearest(features, verdicts);
+    for (auto& verdict : verdicts) verdict.reason = reason_of(verdict, settings.threshold);
+    return verdicts;
+  }
+};
+
+MemeScorer::MemeScorer(const std::filesystem::path& run, const ScorerOptions& options,
+                       const BackboneRegistry& registry) {
+  auto classifier = load_classifier(run, registry);  // first: it knows best what a run lacks
+  state_ = std::make_shared<const State>(std::move(classifier), detail::read_scorer_files(run), options);
+}
+
+MemeScorer::MemeScorer(Supervised classifier, std::shared_ptr<const Tokenizer> tokenizer,
+                       const ScorerSettings& settings, MemeBank bank, const ScorerOptions& options)
+    : state_{std::make_shared<const State>(
+          std::move(classifier), detail::ScorerFiles{settings, std::move(tokenizer), std::move(bank)}, options)} {}
+
+Verdict MemeScorer::score(const Image& picture, std::string_view text) const {
+  const Sample meme{picture, std::string{text}, {}, 0};
+  return state_->score(state_->prepare({&meme, 1})).front();
+}
+
+std::vector<Verdict> MemeScorer::score(std::span<const Sample> memes) const {
+  constexpr std::size_t at_once = 32;
+  std::vector<Verdict> verdicts;
+  for (std::size_t i = 0; i < memes.size(); i += at_once) {
+    auto some = state_->score(state_->prepare(memes.subspan(i, std::min(at_once, memes.size() - i))));
+    std::ranges::move(some, std::back_inserter(verdicts));
+  }
+  return verdicts;
+}
+
+std::vector<Verdict> MemeScorer::score(const Batch& batch) const {
+  return state_->score(batch);
+}
+Batch MemeScorer::prepare(std::span<const Sample> memes) const {
+  return state_->prepare(memes);
+}
+bool MemeScorer::reads_pictures() const {
+  return state_->classifier.image() != nullptr;
+}
+bool MemeScorer::reads_words() const {
+  return state_->classifier.text() != nullptr;
+}
+const ScorerSettings& MemeScorer::settings() const {
+  return state_->settings;
+}
+const ScorerOptions& MemeScorer::options() const {
+  return state_->options;
+}
+Views MemeScorer::views() const {
+  return state_->views;
+}
+std::shared_ptr<const Tokenizer> MemeScorer::tokenizer() const {
+  return state_->tokenizer;
+}
+const MemeBank& MemeScorer::bank() const {
+  return state_->bank;
+}
+const Supervised& MemeScorer::classifier() const {
+  return state_->classifier;
+}
+torch::Device MemeScorer::device() const {
+  return state_->device;
+}
+
+}  // namespace sslmeme
