@@ -4,12 +4,14 @@
 
 #include "support/cli.hpp"
 #include "support/experiment.hpp"
+#include "support/guided.hpp"
 #include "support/training.hpp"
 
 #include <fmt/format.h>
 
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
 namespace {
 
@@ -23,6 +25,7 @@ struct Arguments : TrainingArguments {
   std::vector<std::string> also;
   bool freeze = false;
   std::int64_t patience = 0, bank = 10'000;
+  GuidedArguments guided;
 };
 
 void add_options(CLI::App& app, Arguments& a) {
@@ -35,7 +38,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--image", a.image, "fresh picture encoder, NAME[:key=value,…]")->capture_default_str();
   app.add_option("--text", a.text, "fresh text encoder, NAME[:key=value,…]")->capture_default_str();
   app.add_option("--modality", a.modality)->check(CLI::IsMember({"both", "picture", "words"}))->capture_default_str();
-  app.add_option("--fusion", a.fusion, "concat, align or cross")->capture_default_str();
+  app.add_option("--fusion", a.fusion, "concat, align, cross or cmaf")->capture_default_str();
   app.add_option("--fusion-norm", a.fusion_norm, "batch learns from fresh encoders, l2 is as published")
       ->check(CLI::IsMember({"batch", "l2"}))
       ->capture_default_str();
@@ -51,7 +54,10 @@ void add_options(CLI::App& app, Arguments& a) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--freeze", a.freeze, "train the fusion head alone");
-  app.footer("Example:\n  finetune --data memes --out runs/clip-ft --from runs/clip --size 64 --epochs 10");
+  a.guided.add_to(app);
+  app.footer(
+      "Example:\n  finetune --data memes --out runs/clip-ft --from runs/clip --size 64 --epochs 10\n"
+      "  finetune --data memes --out runs/rgcl --from runs/clip --size 64 --fusion cmaf --freeze --rgcl");
 }
 
 /// The encoders that the modality asks for; a null one is not used.
@@ -117,12 +123,20 @@ int main(int argc, char** argv) {
       return sm::evaluate(predictions, predictions).auroc;
     };
     const auto patience = a.patience > 0 ? a.patience : a.epochs;
-    examples::train(classifier, a, loader, "finetune", VocabularyKeeper{tokenizer},
-                    sm::EarlyStopping{.metric = "dev_auroc", .measure = dev_auroc, .patience = patience});
+    const VocabularyKeeper vocabulary{tokenizer};
+    const sm::EarlyStopping stop{.metric = "dev_auroc", .measure = dev_auroc, .patience = patience};
+    std::optional<Guided> guided;
+    if (a.guided.rgcl) {
+      guided = guide(classifier, train_split, preparation, a.guided);
+      examples::train(guided->method, a, loader, "finetune", vocabulary, guided->remember, stop);
+    } else {
+      examples::train(classifier, a, loader, "finetune", vocabulary, stop);
+    }
     const auto results = measure_run(classifier, splits, preparation, a.out);
     sm::save_scorer(a.out, classifier, train_split, tokenizer,
                     {a.size, a.max_tokens, results.threshold, results.temperature},
                     {.max_memes = a.bank, .seed = a.seed, .workers = a.workers});
     report(results);
+    if (guided) measure_votes(guided->method, splits, preparation, a.out, a.guided.neighbours);
   });
 }

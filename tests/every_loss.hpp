@@ -11,6 +11,7 @@
 #include <sslmeme/loss/moco.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
+#include <sslmeme/loss/retrieval_guided.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
 #include <sslmeme/loss/soft_target_clip.hpp>
 #include <sslmeme/loss/supervised_contrastive.hpp>
@@ -57,13 +58,19 @@ inline std::vector<LossCase> every_loss() {
   of_pair(KoLeo{});
   of_pair(Predicted{CosineLoss{}, {.dim = 8}});
   of_pair(StopGradient{InfoNce{}});
-  const auto of = [](const Tensor& labels, const Tensor& x) { return labels.to(x.device()); };
+  const auto of = [](const Tensor& t, const Tensor& x) { return t.to(x.device()); };
   const auto labels = torch::arange(12) % 2, classes = torch::arange(12) % 8;
   all.push_back({"sup_con", {pair[0]}, [=](const Inputs& x) { return SupCon{}(x[0], of(labels, x[0])); }});
   all.push_back(
       {"bce", {pair[0].select(1, 0)}, [=](const Inputs& x) { return BinaryCrossEntropy{}(x[0], of(labels, x[0])); }});
   all.push_back({"focal", {pair[0].select(1, 0)}, [=](const Inputs& x) { return FocalLoss{}(x[0], of(labels, x[0])); }});
   all.push_back({"cross_entropy", {pair[0]}, [=](const Inputs& x) { return CrossEntropy{}(x[0], of(classes, x[0])); }});
+  const auto found = torch::randn({12, 2, 8});
+  for (const auto& loss : {RetrievalGuidedLoss{}, retrieval_guided_reference()}) {
+    all.push_back({"rgcl", {pair[0]}, [=](const Inputs& x) {
+                     return loss(x[0], of(labels, x[0]), {of(found, x[0]), of(-found, x[0])});
+                   }});
+  }
   all.push_back({"swav", {pair[0].tanh(), pair[1].tanh()}, [](const Inputs& x) { return SwavLoss{}(x, 2); }});
   const DinoLoss dino{{.prototypes = 8}};
   all.push_back({"dino", {torch::randn({4, 3, 8}), torch::randn({2, 3, 8})}, [dino](const Inputs& x) {

@@ -168,6 +168,10 @@ const sm::Evaluation& RunResults::of(const std::string& split) const {
   return *found->second.evaluation;
 }
 
+bool can_be_measured(const sm::Predictions& predictions) {
+  return can_be_measured(count_labels(predictions.labels));
+}
+
 RunResults measure_run(sm::Supervised& classifier, const MeasuredSplits& splits, const Preparation& preparation,
                        const fs::path& run) {
   std::vector<sm::Predictions> predictions;
@@ -191,7 +195,7 @@ RunResults measure_run(sm::Supervised& classifier, const MeasuredSplits& splits,
     const auto& of_split = predictions[i];
     auto& figures = results.splits[splits.all[i].name];
     figures.n = static_cast<std::int64_t>(of_split.ids.size());
-    if (can_be_measured(count_labels(of_split.labels))) figures.evaluation = sm::evaluate(of_split, dev);
+    if (can_be_measured(of_split)) figures.evaluation = sm::evaluate(of_split, dev);
     write_predictions(predictions_file(run, splits.all[i].name), of_split);
   }
   sm::write_atomically(run / "results.json", json_of(results).dump(2) + "\n");

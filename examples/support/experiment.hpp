@@ -42,6 +42,9 @@ struct Preparation {
 /// A loader that leaves nothing out, in the dataset's order.
 sm::DataLoader evaluation_loader(const sm::AnyDataset& data, const Preparation& preparation);
 
+/// Whether figures can be made: both classes, and a label for each meme.
+bool can_be_measured(const sm::Predictions& predictions);
+
 struct SplitFigures {
   std::int64_t n = 0;                             ///< memes
   std::optional<sm::Evaluation> evaluation = {};  ///< none where labels or a class are missing

@@ -221,7 +221,7 @@ class Planner {
     PaperTable table{"fusion", "Fusion heads on frozen encoders", {}};
     for (const auto* const start : {"CLIP", "CASS-MM"}) {
       const bool is_clip = std::string{start} == "CLIP";
-      for (const auto* const kind : {"concat", "align", "cross"}) {
+      for (const auto* const kind : {"concat", "align", "cross", "cmaf"}) {
         const auto title = fmt::format("{}, {}", start, kind);
         table.rows.push_back({title, classifier({.key = fmt::format("fusion-{}-{}", is_clip ? "clip" : "cass_mm", kind),
                                                  .title = title,

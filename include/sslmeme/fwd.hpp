@@ -14,6 +14,7 @@ class ImageBackbone;
 class InfoNce;
 class MemeJsonl;
 class ModalityGraph;
+class RetrievalGuided;
 class Rng;
 class Siamese;
 class Supervised;

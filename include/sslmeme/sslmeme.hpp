@@ -38,6 +38,7 @@
 #include <sslmeme/eval/knn.hpp>
 #include <sslmeme/eval/meme_scorer.hpp>
 #include <sslmeme/eval/metrics.hpp>
+#include <sslmeme/eval/neighbour_vote.hpp>
 #include <sslmeme/eval/predict.hpp>
 #include <sslmeme/eval/probe.hpp>
 #include <sslmeme/eval/report.hpp>
@@ -55,6 +56,7 @@
 #include <sslmeme/loss/moco.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
+#include <sslmeme/loss/retrieval_guided.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
 #include <sslmeme/loss/similarity.hpp>
 #include <sslmeme/loss/soft_target_clip.hpp>
@@ -66,6 +68,7 @@
 #include <sslmeme/method/dino.hpp>
 #include <sslmeme/method/modality_graph.hpp>
 #include <sslmeme/method/recipes.hpp>
+#include <sslmeme/method/retrieval_guided.hpp>
 #include <sslmeme/method/siamese.hpp>
 #include <sslmeme/method/supervised.hpp>
 #include <sslmeme/nn/activation_checkpoint.hpp>
@@ -84,6 +87,7 @@
 #include <sslmeme/text/tokenizer.hpp>
 #include <sslmeme/text/wordpiece.hpp>
 #include <sslmeme/train/average.hpp>
+#include <sslmeme/train/between_epochs.hpp>
 #include <sslmeme/train/callback.hpp>
 #include <sslmeme/train/checkpoint.hpp>
 #include <sslmeme/train/distributed.hpp>

@@ -28,6 +28,12 @@ Tensor encode_texts(TextBackbone& encoder, const Batch& batch, std::string_view 
   return encoder.forward(batch.tokens, batch.mask);
 }
 
+void require_binary_labels(const Batch& batch, std::string_view who) {
+  if (!batch.labels.defined() || !((batch.labels == 0) | (batch.labels == 1)).all().item<bool>()) {
+    throw InvalidArgument(fmt::format("{} needs a label 0 or 1 for every sample: train on a split with labels", who));
+  }
+}
+
 nlohmann::json described(const Backbone* encoder) {
   return encoder == nullptr || encoder->description().empty() ? nlohmann::json{}
                                                               : nlohmann::json::parse(encoder->description());

@@ -19,6 +19,9 @@ Tensor encode_images(ImageBackbone& encoder, const Batch& batch, int view, std::
 /// Features (N, D) of the words. Throws InvalidArgument when the batch has no tokens.
 Tensor encode_texts(TextBackbone& encoder, const Batch& batch, std::string_view who);
 
+/// Throws InvalidArgument for a batch with a missing label or one that is not 0 or 1.
+void require_binary_labels(const Batch& batch, std::string_view who);
+
 /// i64 (N): equal where the words of two rows are, whatever stands under the mask, on every rank. tokens: i64 (N, L),
 /// mask: bool (N, L).
 Tensor caption_ids(const Tensor& tokens, const Tensor& mask);

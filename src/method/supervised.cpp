@@ -20,6 +20,10 @@ Supervised::Supervised(ImageEncoder image, TextEncoder text, const SupervisedOpt
 }
 
 Tensor Supervised::logits(const Batch& batch) {
+  return fuse(batch).logits;
+}
+
+FusionOutput Supervised::fuse(const Batch& batch) {
   Tensor image, text;
   {
     const torch::AutoGradMode gradients{options_.train_encoders && torch::GradMode::is_enabled()};
@@ -30,13 +34,12 @@ Tensor Supervised::logits(const Batch& batch) {
     if (image_) image = detail::encode_images(*image_, batch, 0, "image");
     if (text_) text = detail::encode_texts(*text_, batch, "text");
   }
-  return detail::at_least_fp32(head_->forward(image, text));
+  const auto fused = head_->fuse(image, text);
+  return {detail::at_least_fp32(fused.logits), detail::at_least_fp32(fused.embedding)};
 }
 
 LossOutput Supervised::step(const Batch& batch, const StepContext& /*context*/) {
-  if (!batch.labels.defined() || !((batch.labels == 0) | (batch.labels == 1)).all().item<bool>()) {
-    throw InvalidArgument("Supervised needs a label 0 or 1 for every sample: train on a split with labels");
-  }
+  detail::require_binary_labels(batch, "Supervised");
   const auto z = logits(batch);
   const FullPrecision losses_run_in_fp32{z.device().type()};
   const auto loss = BinaryCrossEntropy{}(z, batch.labels);
@@ -44,13 +47,12 @@ LossOutput Supervised::step(const Batch& batch, const StepContext& /*context*/) 
 }
 
 std::string Supervised::describe() const {
-  static constexpr const char* kinds[] = {"concat", "align", "cross"};
   const auto& f = options_.fusion;
   return nlohmann::json{{"method", "supervised"},
                         {"image", detail::described(image_.get())},
                         {"text", detail::described(text_.get())},
                         {"fusion",
-                         {{"kind", kinds[static_cast<int>(f.kind)]},
+                         {{"kind", name_of(f.kind)},
                           {"norm", f.norm == FusionNorm::batch ? "batch" : "l2"},
                           {"dim", f.dim},
                           {"hidden", f.hidden},

@@ -13,8 +13,20 @@
 #include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/linear.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
 namespace sslmeme {
 namespace {
+
+constexpr std::array<std::pair<std::string_view, FusionKind>, 4> kinds{{{"concat", FusionKind::concat},
+                                                                        {"align", FusionKind::align},
+                                                                        {"cross", FusionKind::cross},
+                                                                        {"cmaf", FusionKind::cmaf}}};
 
 void check_probability(double p, const char* what) {
   if (!(p >= 0 && p < 1)) throw InvalidArgument(fmt::format("{} is {}; it must be in [0, 1)", what, p));
@@ -42,6 +54,28 @@ class Map : public torch::nn::Module {
   double dropout_;
 };
 
+/// ReLU(W [a_u u; a_v v]), where each modality is weighed by what it asks of the other. Scores are not divided by
+/// √(d/2), as published.
+class CrossModalAttention : public torch::nn::Module {
+ public:
+  explicit CrossModalAttention(std::int64_t dim)
+      : query_{register_module("query", torch::nn::Linear(dim, half(dim)))},
+        key_{register_module("key", torch::nn::Linear(dim, half(dim)))},
+        project_{register_module("project", torch::nn::Linear(2 * dim, dim))} {}
+
+  Tensor forward(const Tensor& u, const Tensor& v) {
+    const auto score = [this](const Tensor& asking, const Tensor& asked) {
+      return (query_->forward(asking).relu() * key_->forward(asked).relu()).sum(1, true);
+    };
+    const auto weights = torch::softmax(torch::cat({score(u, v), score(v, u)}, 1), 1);
+    return project_->forward(torch::cat({u * weights.narrow(1, 0, 1), v * weights.narrow(1, 1, 1)}, 1)).relu();
+  }
+
+ private:
+  static std::int64_t half(std::int64_t dim) { return std::max<std::int64_t>(dim / 2, 1); }
+  torch::nn::Linear query_, key_, project_;
+};
+
 class Head final : public FusionHead {
  public:
   Head(std::int64_t image_dim, std::int64_t text_dim, const FusionOptions& options) : options_{options} {
@@ -51,6 +85,8 @@ class Head final : public FusionHead {
     if (image_map_ && text_map_) {
       if (options.kind == FusionKind::concat) width = 2 * options.dim;
       if (options.kind == FusionKind::cross) width = options.dim * options.dim;
+      if (options.kind == FusionKind::cmaf)
+        attention_ = register_module("attention", std::make_shared<CrossModalAttention>(options.dim));
     }
     const auto hidden = options.hidden > 0 ? options.hidden : options.dim;
     torch::nn::Sequential mlp;
@@ -60,17 +96,28 @@ class Head final : public FusionHead {
       mlp->push_back(torch::nn::Dropout(options.layer_dropout));
       width = hidden;
     }
+    embedding_dim_ = width;
     mlp->push_back(torch::nn::Linear(width, 1));
     mlp_ = register_module("mlp", mlp);
   }
 
-  Tensor forward(const Tensor& image, const Tensor& text) override {
-    const auto fused = torch::dropout(fuse(image, text), options_.fusion_dropout, is_training());
-    return mlp_->forward(fused).squeeze(1);
+  FusionOutput fuse(const Tensor& image, const Tensor& text) override {
+    auto x = torch::dropout(fused_features(image, text), options_.fusion_dropout, is_training());
+    auto embedding = x;
+    const auto last_layer = mlp_->size() - layer_size - 1;  // beyond the end where there is none
+    std::size_t i = 0;
+    for (auto& module : *mlp_) {
+      x = module.forward(x);
+      if (i++ == last_layer) embedding = x;
+    }
+    return {x.squeeze(1), embedding};
   }
+  std::int64_t embedding_dim() const override { return embedding_dim_; }
 
  private:
-  Tensor fuse(const Tensor& image, const Tensor& text) {
+  static constexpr std::size_t layer_size = 3;  ///< Linear, ReLU, dropout
+
+  Tensor fused_features(const Tensor& image, const Tensor& text) {
     if (!text_map_) return image_map_->forward(image);
     if (!image_map_) return text_map_->forward(text);
     const auto u = image_map_->forward(image), v = text_map_->forward(text);
@@ -79,6 +126,8 @@ class Head final : public FusionHead {
         return torch::cat({u, v}, 1);
       case FusionKind::cross:
         return (u.unsqueeze(2) * v.unsqueeze(1)).flatten(1);
+      case FusionKind::cmaf:
+        return attention_->forward(u, v);
       default:
         return u * v;
     }
@@ -86,17 +135,28 @@ class Head final : public FusionHead {
 
   FusionOptions options_;
   std::shared_ptr<Map> image_map_, text_map_;
+  std::shared_ptr<CrossModalAttention> attention_;  ///< of cmaf
+  std::int64_t embedding_dim_ = 0;
   torch::nn::Sequential mlp_{nullptr};
 };
 
 }  // namespace
 
 FusionKind fusion_kind(std::string_view name) {
-  if (name == "concat") return FusionKind::concat;
-  if (name == "align") return FusionKind::align;
-  if (name == "cross") return FusionKind::cross;
-  throw InvalidArgument(fmt::format("no fusion is called \"{}\"; did you mean: {}", name,
-                                    detail::near_names(std::string{name}, {"concat", "align", "cross"})));
+  std::vector<std::string> names;
+  for (const auto& [known, kind] : kinds) {
+    if (known == name) return kind;
+    names.emplace_back(known);
+  }
+  throw InvalidArgument(
+      fmt::format("no fusion is called \"{}\"; did you mean: {}", name, detail::near_names(std::string{name}, names)));
+}
+
+std::string_view name_of(FusionKind kind) {
+  for (const auto& [name, known] : kinds) {
+    if (known == kind) return name;
+  }
+  throw InvalidArgument(fmt::format("FusionKind {} is none", static_cast<int>(kind)));
 }
 
 std::shared_ptr<FusionHead> make_fusion_head(std::int64_t image_dim, std::int64_t text_dim,

@@ -43,7 +43,9 @@ Supervised load_classifier(const std::filesystem::path& run, const BackboneRegis
         fmt::format("{} is not finished: it has no model.safetensors; go on with --resume", detail::shown_path(run)));
   }
   auto classifier = supervised_from_json(method.dump(), registry);
-  load_weights(run / "model.safetensors", *classifier.module(), {.format = WeightFormat::own});
+  LoadOptions options{.format = WeightFormat::own};
+  if (method.contains("retrieval_guided")) options.allow_unknown = {"memory.*"};  // RetrievalGuided's, beside the model
+  load_weights(run / "model.safetensors", *classifier.module(), options);
   classifier.module()->eval();
   return classifier;
 }

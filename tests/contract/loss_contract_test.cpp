@@ -10,6 +10,7 @@
 #include <sslmeme/loss/moco.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
+#include <sslmeme/loss/retrieval_guided.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
 #include <sslmeme/loss/soft_target_clip.hpp>
 #include <sslmeme/loss/supervised_contrastive.hpp>
@@ -191,7 +192,17 @@ TEST_CASE("Losses of labels and of several views keep the contract") {
     CHECK(report);
   };
   const auto of_labels = [](auto loss) { return [loss](std::span<const Tensor> x) { return loss(x[0], x[1]); }; };
+  const auto guided = [](const sm::RetrievalGuidedLoss& loss) {
+    return [loss](std::span<const Tensor> x) { return loss(x[0], x[1], {x[2], x[3]}); };
+  };
   for (const std::int64_t n : {1, 2, 9}) {
+    const std::vector<LossArgument> retrieved{
+        {.name = "z", .value = torch::randn({n, 6}), .scale_invariant = true},
+        {.name = "labels", .value = torch::arange(n) % 2, .learns = false},
+        {.name = "positives", .value = torch::randn({n, 2, 6}), .learns = false, .scale_invariant = true},
+        {.name = "negatives", .value = torch::randn({n, 3, 6}), .learns = false, .scale_invariant = true}};
+    check("rgcl", guided({}), retrieved);
+    check("rgcl, reference", guided({.form = sm::RetrievalGuidedForm::hinge, .margin = 3}), retrieved);
     const std::vector<LossArgument> binary{{.name = "logits", .value = 2 * torch::randn({n})},
                                            {.name = "labels", .value = torch::arange(n) % 2, .learns = false}};
     check("bce", of_labels(sm::BinaryCrossEntropy{.positive_weight = 3}), binary);

@@ -57,7 +57,7 @@ Outcome killed(const fs::path& run, const std::string& method, std::vector<std::
 
 TEST_CASE("Every method resumes exactly") {
   const std::string method =
-      GENERATE("cass", "everything", "cass_mm", "clip", "supervised", "simsiam", "byol", "moco", "dino");
+      GENERATE("cass", "everything", "cass_mm", "clip", "supervised", "rgcl", "simsiam", "byol", "moco", "dino");
   INFO(method);
   const TemporaryFolder temporary;
   const auto expected = killed(temporary / "whole", method, {}, {});

@@ -75,7 +75,7 @@ int train(const std::string& run, const std::string& name) {
   const std::vector<std::string> texts{"the cat sat", "a dog"};
   const auto words = std::make_shared<const sm::WordPiece>(
       sm::WordPiece::from_vocabulary(sm::train_wordpiece(texts, {.vocabulary_size = 60})));
-  const auto fit = [&](const auto& method, const sm::Views& views) {
+  const auto fit = [&](const auto& method, const sm::Views& views, const auto&... callbacks) {
     sm::DataLoader loader{Memes{},
                           views,
                           {.batch_size = 4,
@@ -96,7 +96,8 @@ int train(const std::string& run, const std::string& name) {
                          .output_dir = run,
                          .existing = setting("resume", 0) != 0 ? sm::ExistingRun::resume : sm::ExistingRun::refuse}};
     const sm::Checkpoint checkpoint{.every_epochs = 0, .every_steps = setting("every", 2)};
-    const auto result = trainer.fit(loader, sm::TensorBoardLog{1}, Kill{}, checkpoint, Steps{}, sm::StopOnSignal{});
+    const auto result =
+        trainer.fit(loader, callbacks..., sm::TensorBoardLog{1}, Kill{}, checkpoint, Steps{}, sm::StopOnSignal{});
     return result.interrupted ? 75 : 0;
   };
   const auto one_view = sm::cass_views({.size = 16});
@@ -106,6 +107,22 @@ int train(const std::string& run, const std::string& name) {
   }
   if (name == "clip") return fit(sm::clip(vit(), text(*words), {.dim = 8}), one_view);
   if (name == "supervised") return fit(sm::Supervised{cnn(), text(*words)}, one_view);
+  if (name == "rgcl") {
+    sm::Supervised classifier{cnn(), text(*words)};
+    sm::RetrievalGuided guided{classifier, {.memory = 24}};
+    const auto remember = [&] {
+      sm::DataLoader whole{Memes{},
+                           sm::eval_views({.size = 16}),
+                           {.batch_size = 8,
+                            .workers = static_cast<int>(setting("workers", 1)),
+                            .shuffle = false,
+                            .drop_last = false,
+                            .tokenizer = words,
+                            .max_tokens = 12}};
+      guided.remember(sm::embed(classifier, whole));
+    };
+    return fit(guided, one_view, sm::BetweenEpochs{remember});
+  }
   if (name == "simsiam") return fit(sm::simsiam(cnn(), {.dim = 8, .hidden = 8}), one_view);
   if (name == "byol") return fit(sm::byol(cnn(), cnn(1), {.dim = 8, .hidden = 8}), one_view);
   if (name == "moco") {

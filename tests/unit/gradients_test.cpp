@@ -5,6 +5,7 @@
 #include <sslmeme/loss/predictive.hpp>
 #include <sslmeme/method/dino.hpp>
 #include <sslmeme/method/recipes.hpp>
+#include <sslmeme/method/retrieval_guided.hpp>
 #include <sslmeme/method/supervised.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -131,6 +132,14 @@ TEST_CASE("Parts of a batch have the gradient of the whole, whatever the method 
   check_law(sm::Siamese{vit(1), {.out = 8}, sm::NtXent{}});
   check_law(sm::Siamese{
       vit(1), {.out = 8}, sm::Predicted{sm::MocoV3Loss{}, {.dim = 8}}, {.symmetric = true, .teacher = vit(2)}});
+}
+
+TEST_CASE("Parts of a batch are compared with each other and with the memory as the whole is") {
+  const sm::Supervised classifier{
+      vit(1), bert(0), {.fusion = {.dim = 8, .map_dropout = 0, .fusion_dropout = 0, .layer_dropout = 0}}};
+  sm::RetrievalGuided method{classifier, {.weight = 2, .positives = 2, .memory = 12}};
+  method.remember(torch::randn({12, 8}), torch::arange(12) % 2, torch::arange(5, 17));
+  check_law(method);
 }
 
 TEST_CASE("Losses that are means over samples add up as they are") {

@@ -109,6 +109,35 @@ TEST_CASE("Frozen encoders get no gradient, keep their statistics and run withou
   CHECK(image->parameters().front().grad().defined());
 }
 
+TEST_CASE("Padding changes no logit, whatever the fusion") {
+  const auto batch = make_batch();
+  auto padded = batch;
+  padded.tokens = torch::cat({batch.tokens.narrow(1, 0, 5), torch::randint(0, 30, {6, 3})}, 1);
+  padded.mask = (torch::arange(8) < 5).expand({6, 8});
+  auto trimmed = batch;
+  trimmed.tokens = batch.tokens.narrow(1, 0, 5);
+  trimmed.mask = batch.mask.narrow(1, 0, 5);
+  for (const auto kind : {sm::FusionKind::concat, sm::FusionKind::align, sm::FusionKind::cross, sm::FusionKind::cmaf}) {
+    INFO(sm::name_of(kind));
+    sm::Supervised method{resnet(), bert(), {.fusion = {.kind = kind, .dim = 16}}};
+    method.module()->eval();
+    CHECK_THAT(method.logits(padded), AllCloseTo(method.logits(trimmed), sm::test::fp32_deep));
+  }
+}
+
+TEST_CASE("The embedding is what the last layer before the logit gives") {
+  sm::Supervised method{resnet(), bert(), {.fusion = {.dim = 16, .hidden = 12, .layers = 2}}};
+  method.module()->eval();
+  const auto batch = make_batch();
+  const auto [logits, embedding] = method.fuse(batch);
+  CHECK(method.embedding_dim() == 12);
+  REQUIRE(embedding.sizes() == torch::IntArrayRef({6, 12}));
+  CHECK(torch::equal(logits, method.logits(batch)));
+  const auto w = sm::test::by_name(*method.module());
+  const auto again = embedding.relu().matmul(w.at("fusion.mlp.6.weight").t()) + w.at("fusion.mlp.6.bias");
+  CHECK_THAT(again.squeeze(1), AllCloseTo(logits, sm::test::fp32_rounding));
+}
+
 TEST_CASE("Every sample needs a label of 0 or 1") {
   sm::Supervised method{resnet(), nullptr};
   auto batch = make_batch();

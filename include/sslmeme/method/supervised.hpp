@@ -33,6 +33,10 @@ class Supervised {
 
   /// Logits (N) of a batch, fp32; the probability of "harmful" is their sigmoid.
   Tensor logits(const Batch& batch);
+  /// The logits and the embedding that they are made of, fp32.
+  FusionOutput fuse(const Batch& batch);
+  /// E of FusionOutput::embedding.
+  std::int64_t embedding_dim() const { return head_->embedding_dim(); }
 
   ImageEncoder image() const { return image_; }
   TextEncoder text() const { return text_; }

@@ -1,0 +1,71 @@
+#include "support/guided.hpp"
+
+#include <sslmeme/core/files.hpp>
+#include <sslmeme/eval/metrics.hpp>
+#include <sslmeme/eval/neighbour_vote.hpp>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <iostream>
+#include <map>
+
+namespace examples {
+
+void GuidedArguments::add_to(CLI::App& app) {
+  auto* on = app.add_flag("--rgcl", rgcl,
+                          "draw each meme to its nearest of the same label and drive it from that of the other (RGCL); "
+                          "reads the training split once more each epoch");
+  app.add_option("--rgcl-weight", weight, "of that loss beside cross-entropy")
+      ->check(CLI::NonNegativeNumber)
+      ->needs(on)
+      ->capture_default_str();
+  app.add_option("--rgcl-loss", loss, "log_ratio is the paper's, hinge what its authors' script runs")
+      ->check(CLI::IsMember({"log_ratio", "hinge"}))
+      ->needs(on)
+      ->capture_default_str();
+  app.add_option("--neighbours", neighbours, "so many of the nearest training memes vote on a meme")
+      ->check(CLI::PositiveNumber)
+      ->needs(on)
+      ->capture_default_str();
+}
+
+Guided guide(const sm::Supervised& classifier, const sm::AnyDataset& train, const Preparation& preparation,
+             const GuidedArguments& arguments) {
+  const auto loss = arguments.loss == "hinge" ? sm::retrieval_guided_reference() : sm::RetrievalGuidedLoss{};
+  sm::RetrievalGuided method{
+      classifier, {.loss = loss, .weight = arguments.weight, .memory = static_cast<std::int64_t>(train.size())}};
+  const auto remember = [method, judge = classifier, train, preparation]() mutable {
+    auto loader = evaluation_loader(train, preparation);
+    method.remember(sm::embed(judge, loader));
+  };
+  return {method, {remember}};
+}
+
+void measure_votes(const sm::RetrievalGuided& method, const MeasuredSplits& splits, const Preparation& preparation,
+                   const std::filesystem::path& run, std::int64_t neighbours) {
+  std::map<std::string, sm::Predictions> votes;
+  for (const auto& split : splits.all) {
+    auto loader = evaluation_loader(split.data, preparation);
+    votes.emplace(split.name, sm::predict_by_vote(method, loader, {.k = neighbours}));
+  }
+  nlohmann::ordered_json json{{"k", neighbours}, {"dev", splits.dev}, {"test", splits.test}};
+  const auto& dev = votes.at(splits.dev);
+  for (const auto& split : splits.all) {
+    const auto& of_split = votes.at(split.name);
+    auto& figures = json["splits"][split.name] = {{"n", of_split.ids.size()}};
+    if (!can_be_measured(of_split)) continue;
+    const auto e = sm::evaluate(of_split, dev);
+    json["threshold"] = e.threshold;
+    figures["auroc"] = e.auroc;
+    figures["accuracy"] = e.accuracy;
+    figures["tuned_accuracy"] = e.tuned_accuracy;
+  }
+  sm::write_atomically(run / "votes.json", json.dump(2) + "\n");
+  const auto& test = json["splits"][splits.test];
+  std::cout << fmt::format("{}: by the vote of {} neighbours AUROC {:.4f}, accuracy {:.4f} at 0.5, {:.4f} at {:.3f}\n",
+                           splits.test, neighbours, test["auroc"].get<double>(), test["accuracy"].get<double>(),
+                           test["tuned_accuracy"].get<double>(), json["threshold"].get<double>());
+}
+
+}  // namespace examples
