@@ -3,6 +3,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/data/meme_jsonl.hpp>
 #include <sslmeme/eval/metrics.hpp>
+#include <sslmeme/train/session.hpp>
 
 #include <fmt/format.h>
 

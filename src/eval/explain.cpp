@@ -232,7 +232,9 @@ Explanation explain(const MemeScorer& scorer, const Tensor& view, std::string_vi
   if (scorer.reads_pictures() && (view.dim() != 3 || view.sizes() != torch::IntArrayRef{3, side, side}))
     throw InvalidArgument(
         fmt::format("explain: the view is {}, the scorer's are (3, {}, {})", shape_string(view), side, side));
-  Batch batch{.ids = torch::zeros({1}, torch::kLong)};
+  Batch batch;
+  batch.ids = torch::zeros({1}, torch::kLong);
+  batch.labels = torch::full({1}, -1, torch::kLong);
   if (scorer.reads_pictures()) batch.views = {view.unsqueeze(0)};
   if (scorer.reads_words()) {
     const std::string whole{text};

@@ -278,5 +278,72 @@ TEST_CASE("a run directory lists the samples that could not be read, also those 
   CHECK(noted_in(run).size() == 4);
 }
 
+LoaderOptions in_order(int workers) {
+  return {.batch_size = 16,
+          .workers = workers,
+          .shuffle = false,
+          .drop_last = false,
+          .unreadable = {.policy = UnreadablePolicy::leave_out, .abort_above = 1}};
+}
+
+TEST_CASE("what is left out moves the other rows up, the same for any number of workers") {
+  Damaged data{{{0, corrupt}, {17, truncated}, {399, missing}}};
+  for (std::size_t i = 32; i < 48; ++i) data.damaged[i] = corrupt;  // a whole batch
+  data.malformed = {60};
+  DataLoader whole{Damaged{}, eval_views({.size = 8}), {.batch_size = 1, .shuffle = false, .drop_last = false}};
+  const auto expected = batches_of(whole, 0);
+  DataLoader loader{data, eval_views({.size = 8}), in_order(GENERATE(0, 1, 2, 4))};
+  loader.start_epoch(0);
+  std::size_t position = 0, batches = 0;
+  while (const auto batch = loader.next()) {
+    ++batches;
+    CHECK(batch->size() > 0);
+    CHECK(batch->padding == 0);
+    CHECK(batch->views[0].size(0) == batch->size());
+    CHECK(batch->labels.size(0) == batch->size());
+    for (std::int64_t row = 0; row < batch->size(); ++row, ++position) {
+      while (data.damaged.contains(position) || data.malformed.contains(position)) ++position;
+      CHECK(ids_of(*batch)[static_cast<std::size_t>(row)] == static_cast<std::int64_t>(1000 + position));
+      CHECK(torch::equal(batch->views[0][row], expected[position].views[0][0]));
+    }
+  }
+  CHECK(batches == 24);  // 25 but for the one of which nothing is left
+  CHECK(position == 399);
+  const auto& quarantine = loader.quarantine();
+  CHECK(quarantine.left_out == 20);
+  CHECK(quarantine.substituted == 0);
+  REQUIRE(quarantine.samples.size() == 20);
+  CHECK(std::ranges::is_sorted(quarantine.samples, {}, &UnreadableSample::position));
+  CHECK(quarantine.samples.front().reason == "img/0.png is damaged");
+  CHECK(quarantine.samples.back().position == 399);
+}
+
+TEST_CASE("where nothing can be read there is no batch, and too much of it is an error unless all may be") {
+  Damaged data;
+  data.samples = 20;
+  for (std::size_t i = 0; i < 20; ++i) data.damaged[i] = corrupt;
+  DataLoader loader{data, eval_views({.size = 8}), in_order(2)};
+  CHECK(batches_of(loader, 0).empty());
+  CHECK(loader.quarantine().samples.size() == 20);
+  auto strict = in_order(2);
+  strict.unreadable.abort_above = 0.5;
+  DataLoader refusing{data, eval_views({.size = 8}), strict};
+  CHECK_THROWS_AS(batches_of(refusing, 0), DataError);
+}
+
+TEST_CASE("leaving out is for samples in order, all of them") {
+  const auto refused = [](const auto& change) {
+    auto options = in_order(0);
+    change(options);
+    CHECK_THROWS_MATCHES((DataLoader{Damaged{}, eval_views({.size = 8}), options}), InvalidArgument,
+                         MessageMatches(ContainsSubstring("leave_out")));
+  };
+  refused([](LoaderOptions& o) { o.shuffle = true; });
+  refused([](LoaderOptions& o) { o.drop_last = true; });
+  refused([](LoaderOptions& o) { o.pad_last = true; });
+  refused([](LoaderOptions& o) { o.ranks = 2; });
+  refused([](LoaderOptions& o) { o.sampler = Shuffled{}; });
+}
+
 }  // namespace
 }  // namespace sslmeme
