@@ -33,6 +33,7 @@
 #include <sslmeme/data/views.hpp>
 #include <sslmeme/eval/calibration.hpp>
 #include <sslmeme/eval/compare.hpp>
+#include <sslmeme/eval/curve_bands.hpp>
 #include <sslmeme/eval/embedding_map.hpp>
 #include <sslmeme/eval/explain.hpp>
 #include <sslmeme/eval/knn.hpp>
@@ -42,6 +43,7 @@
 #include <sslmeme/eval/predict.hpp>
 #include <sslmeme/eval/probe.hpp>
 #include <sslmeme/eval/report.hpp>
+#include <sslmeme/eval/report_figures.hpp>
 #include <sslmeme/eval/retrieval.hpp>
 #include <sslmeme/loss/any_pair_loss.hpp>
 #include <sslmeme/loss/barlow_twins.hpp>

@@ -3,6 +3,8 @@
 #include <sslmeme/eval/report.hpp>
 #include <sslmeme/version.hpp>
 
+#include "core/sha256.hpp"
+#include "eval/report_check.hpp"
 #include "eval/report_html.hpp"
 #include "eval/report_page.hpp"
 #include "eval/report_style.hpp"
@@ -10,100 +12,129 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace sslmeme {
 namespace {
 
 using detail::escape_html;
 
-class Ids {
- public:
-  /// Throws InvalidArgument for an id that is unusable or taken.
-  void take(const std::string& id) {
-    const auto is_fine = [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-    };
-    if (id.empty() || !std::ranges::all_of(id, is_fine)) {
-      throw InvalidArgument{fmt::format("the figure id \"{}\" is unusable; give letters, digits, '-' and '_'", id)};
-    }
-    if (!taken_.insert(id).second)
-      throw InvalidArgument{fmt::format("the figure id \"{}\" is taken; give each figure its own", id)};
-  }
-
- private:
-  std::set<std::string> taken_{"figure-table", "figure-roc", "results", "losses", "roc", "config"};
+struct Section {
+  std::string id;
+  std::string title;
+  std::string figures;
+  std::string folded{};  ///< figures at the end, shown when one asks for them
 };
 
-void check_lengths(const std::string& name, std::size_t x, std::size_t y) {
-  if (x != y)
-    throw InvalidArgument{fmt::format("curve \"{}\" has {} values of x and {} of y; give as many of each", name, x, y)};
-}
-
-void check(const Report& report) {
-  Ids ids;
-  for (const auto& chart : report.charts) {
-    ids.take(chart.id);
-    for (const auto& curve : chart.curves) check_lengths(curve.name, curve.epoch.size(), curve.value.size());
-  }
-  for (const auto& roc : report.rocs) check_lengths(roc.name, roc.curve.fpr.size(), roc.curve.tpr.size());
-  for (const auto& gallery : report.galleries) {
-    ids.take(gallery.id);
-    ids.take(gallery.id + "-title");
-    for (const auto& meme : gallery.memes) {
-      if ((meme.label != 0 && meme.label != 1) || !(meme.score >= 0 && meme.score <= 1)) {
-        throw InvalidArgument{
-            fmt::format("meme {} has label {} and score {}; a label is 0 or 1 and a score within [0, 1]", meme.id,
-                        meme.label, meme.score)};
-      }
+/// Figures of equal section together, in the order in which sections first occur.
+template <class Figure>
+void add_by_section(std::vector<Section>& sections, const std::vector<Figure>& figures, std::string_view id) {
+  const auto first = sections.size();
+  for (const auto& figure : figures) {
+    auto place = std::find_if(sections.begin() + static_cast<std::ptrdiff_t>(first), sections.end(),
+                              [&](const Section& section) { return section.title == figure.section; });
+    if (place == sections.end()) {
+      const auto number = sections.size() - first + 1;
+      place = sections.insert(place,
+                              {number == 1 ? std::string{id} : fmt::format("{}-{}", id, number), figure.section, ""});
+    }
+    if constexpr (requires { figure.folded; }) {
+      (figure.folded ? place->folded : place->figures) += detail::chart_figure(figure);
+    } else {
+      place->figures += detail::table_figure(figure);
     }
   }
 }
 
-std::string navigation(const Report& report) {
-  std::string items;
-  const auto add = [&](std::string_view id, std::string_view title) {
-    items += fmt::format("<li><a href=\"#{}\">{}</a></li>\n", id, escape_html(title));
+std::string in_panels(const std::string& figures) {
+  return figures.empty() ? figures : "<div class=\"panels\">\n" + figures + "</div>\n";
+}
+
+std::vector<Section> sections_of(const Report& report) {
+  std::vector<Section> sections;
+  const auto add = [&](std::string id, std::string title, std::string figures) {
+    if (!figures.empty()) sections.push_back({std::move(id), std::move(title), std::move(figures)});
   };
-  if (!report.rows.empty()) add("results", "Results");
-  if (!report.rocs.empty()) add("roc", "ROC curves");
-  if (!report.charts.empty()) add("losses", "Training");
-  for (const auto& gallery : report.galleries) add(gallery.id + "-title", gallery.title);
-  if (!report.config.empty()) add("config", "Configuration");
-  return items.empty() ? items : "<nav aria-label=\"Contents\"><ul>\n" + items + "</ul></nav>\n";
+  add("results", "Results",
+      (report.rows.empty() ? "" : detail::table_figure(report.rows)) +
+          (report.tests.pairs.empty() ? "" : detail::tests_figure(report.tests)));
+  add("curves", "Curves",
+      in_panels((report.rocs.empty() ? "" : detail::roc_figure(report.rocs)) +
+                (report.precision_recalls.empty() ? "" : detail::precision_recall_figure(report.precision_recalls))));
+  if (!report.calibrations.empty()) add("calibration", "Calibration", detail::calibration_figure(report.calibrations));
+  if (!report.thresholds.empty()) add("thresholds", "Threshold", detail::thresholds_figure(report.thresholds));
+  if (!report.disagreements.memes.empty())
+    add("disagreements", "Disagreements", detail::disagreements_figure(report.disagreements));
+  std::string galleries, maps;
+  for (const auto& gallery : report.galleries) galleries += detail::gallery_figure(gallery);
+  add("memes", "Mistakes", galleries);
+  for (const auto& map : report.maps) maps += detail::map_figure(map);
+  add("maps", "Maps", in_panels(maps));
+
+  const auto charts = sections.size();
+  add_by_section(sections, report.charts, "charts");
+  for (auto i = charts; i < sections.size(); ++i) {
+    auto& section = sections[i];
+    section.figures = in_panels(section.figures);
+    if (!section.folded.empty())
+      section.figures += "<details><summary>More of it</summary>\n" + in_panels(section.folded) + "</details>\n";
+  }
+  add_by_section(sections, report.tables, "tables");
+  if (!report.config.empty()) {
+    add("config", "Configuration",
+        "<details><summary>What this was run with</summary>\n<pre tabindex=\"0\">" + escape_html(report.config) +
+            "</pre></details>\n");
+  }
+  return sections;
+}
+
+std::string navigation(const std::vector<Section>& sections) {
+  if (sections.size() < 2) return {};
+  std::string items;
+  for (const auto& section : sections)
+    items += fmt::format("<li><a href=\"#{}\">{}</a></li>\n", section.id, escape_html(section.title));
+  return "<nav aria-label=\"Contents\"><ul>\n" + items + "</ul></nav>\n";
+}
+
+/// Makes the browser enforce what we promise: nothing is fetched, and nothing runs but the script of that digest.
+std::string policy(std::string_view script) {
+  std::string policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+  if (!script.empty()) {
+    const auto digest = detail::sha256(script);
+    policy +=
+        "; script-src 'sha256-" + detail::base64({reinterpret_cast<const char*>(digest.data()), digest.size()}) + "'";
+  }
+  return policy;
 }
 
 std::string page(const Report& report) {
-  // The policy makes the browser enforce what we promise: nothing is fetched and nothing runs.
+  const auto sections = sections_of(report);
+  const auto script = report.thresholds.empty() ? std::string_view{} : detail::report_script();
   auto html = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
-      "'unsafe-inline'\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n"
       "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n<header>\n<h1>{}</h1>\n",
-      escape_html(report.title), detail::report_style, escape_html(report.title));
+      policy(script), escape_html(report.title), detail::report_style, escape_html(report.title));
   if (!report.subtitle.empty()) html += fmt::format("<p class=\"subtitle\">{}</p>\n", escape_html(report.subtitle));
-  html += navigation(report) + "</header>\n<main>\n";
+  html += navigation(sections) + "</header>\n<main>\n";
+  if (!report.highlights.empty()) html += detail::highlights(report.highlights);
   for (const auto& note : report.notes) html += fmt::format("<p>{}</p>\n", escape_html(note));
-  if (!report.rows.empty()) html += detail::table_section(report.rows);
-  if (!report.rocs.empty()) html += detail::roc_section(report.rocs);
-  if (!report.charts.empty()) html += detail::charts_section(report.charts);
-  for (const auto& gallery : report.galleries) html += detail::gallery_section(gallery);
-  if (!report.config.empty()) {
-    html += fmt::format(
-        "<section aria-labelledby=\"config\"><h2 id=\"config\">Configuration</h2>\n<details><summary>What this was run "
-        "with</summary>\n<pre>{}</pre>"
-        "</details></section>\n",
-        escape_html(report.config));
+  for (const auto& section : sections) {
+    html += fmt::format("<section aria-labelledby=\"{0}\"><h2 id=\"{0}\">{1}</h2>\n{2}</section>\n", section.id,
+                        escape_html(section.title), section.figures);
   }
-  return html + "</main>\n<footer>Made by sslmeme " SSLMEME_VERSION ".</footer>\n</body>\n</html>\n";
+  html += "</main>\n<footer>Made by sslmeme " SSLMEME_VERSION ".</footer>\n";
+  if (!script.empty()) html += fmt::format("<script>{}</script>\n", script);
+  return html + "</body>\n</html>\n";
 }
 
 }  // namespace
 
 void write_report(const std::filesystem::path& path, const Report& report) {
-  check(report);
+  detail::check(report);
   write_atomically(path, page(report));
 }
 

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace sslmeme::detail {
 namespace {
@@ -14,52 +13,12 @@ namespace {
 constexpr std::size_t colours = 8;        // classes s0 … s7 of the style sheet
 constexpr std::size_t hover_points = 80;  // of a line at most: more would be closer together than a pointer can tell
 
-struct Axis {
-  double low = 0, high = 1;      // in the data's units
-  double start = 0, length = 1;  // in the chart's
-  std::vector<double> ticks;
-  double operator()(double value) const { return start + (value - low) / (high - low) * length; }
-};
-
-struct Extent {
-  double low = std::numeric_limits<double>::infinity();
-  double high = -std::numeric_limits<double>::infinity();
-  void add(double value) {
-    low = std::min(low, value);
-    high = std::max(high, value);
-  }
-};
-
 bool is_point(const ChartLine& line, std::size_t i) {
   return std::isfinite(line.x[i]) && std::isfinite(line.y[i]);
 }
 
-/// Ticks that cover the extent, and from zero if that costs little of the height.
-Axis rounded_axis(Extent extent, bool from_zero, int count) {
-  if (extent.low > extent.high) extent = {0, 1};
-  if (from_zero && extent.low > 0 && extent.low < 0.4 * extent.high) extent.low = 0;
-  Axis axis;
-  axis.ticks = round_ticks(extent.low, extent.high, count);
-  axis.low = axis.ticks.front();
-  axis.high = axis.ticks.back();
-  return axis;
-}
-
-/// Ticks inside the extent, whose ends are those of the data.
-Axis tight_axis(Extent extent, int count) {
-  if (extent.low > extent.high) extent = {0, 1};
-  if (extent.low == extent.high) extent = {extent.low - 0.5, extent.high + 0.5};
-  Axis axis;
-  axis.low = extent.low;
-  axis.high = extent.high;
-  for (const double tick : round_ticks(extent.low, extent.high, count)) {
-    if (tick >= axis.low && tick <= axis.high) axis.ticks.push_back(tick);
-  }
-  return axis;
-}
-
-std::string line_class(std::size_t index) {
-  return fmt::format("s{}{}", index % colours, index / colours % 2 == 1 ? " dashed" : "");
+double deviation_of(const ChartLine& line, std::size_t i) {
+  return line.deviation.empty() || !std::isfinite(line.deviation[i]) ? 0 : line.deviation[i];
 }
 
 std::string path_of(const ChartLine& line, const Axis& x, const Axis& y) {
@@ -79,6 +38,28 @@ std::string path_of(const ChartLine& line, const Axis& x, const Axis& y) {
   return path;
 }
 
+/// The area between both lines of the band: along the upper one, and back along the lower one.
+std::string band_of(const CurveBand& band, const Axis& x, const Axis& y) {
+  if (band.x.empty()) return {};
+  std::string path;
+  for (std::size_t i = 0; i < band.x.size(); ++i)
+    path += fmt::format("{}{:.1f} {:.1f}", i == 0 ? 'M' : 'L', x(band.x[i]), y(band.high[i]));
+  for (std::size_t i = band.x.size(); i-- > 0;) path += fmt::format("L{:.1f} {:.1f}", x(band.x[i]), y(band.low[i]));
+  return R"(<path class="band" d=")" + path + R"(Z"/>)";
+}
+
+std::string bars_of(const ChartLine& line, const Axis& x, const Axis& y) {
+  std::string path;
+  for (std::size_t i = 0; i < line.x.size(); ++i) {
+    const double deviation = is_point(line, i) ? deviation_of(line, i) : 0;
+    if (deviation == 0) continue;
+    const double at = x(line.x[i]), low = y(line.y[i] - deviation), high = y(line.y[i] + deviation);
+    path += fmt::format("M{0:.1f} {1:.1f}V{2:.1f}M{3:.1f} {1:.1f}H{4:.1f}M{3:.1f} {2:.1f}H{4:.1f}", at, low, high,
+                        at - 3, at + 3);
+  }
+  return path.empty() ? path : R"(<path class="bars" d=")" + path + R"("/>)";
+}
+
 /// Marks that tell their value when pointed at; drawn only where the points are few.
 std::string marks_of(const ChartFrame& frame, const ChartLine& line, const Axis& x, const Axis& y) {
   std::string marks;
@@ -88,80 +69,67 @@ std::string marks_of(const ChartFrame& frame, const ChartLine& line, const Axis&
     if (!is_point(line, i)) continue;
     const auto px = x(line.x[i]), py = y(line.y[i]);
     if (radius > 0) marks += fmt::format(R"(<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="{}"/>)", px, py, radius);
-    marks +=
-        fmt::format(R"(<circle class="hit" cx="{:.1f}" cy="{:.1f}" r="6"><title>{}: {} {}, {} {}</title></circle>)", px,
-                    py, escape_html(line.name), escape_html(frame.x_label), short_number(line.x[i]),
-                    escape_html(frame.y_label), short_number(line.y[i]));
+    const double deviation = deviation_of(line, i);
+    marks += fmt::format(
+        R"(<circle class="hit" cx="{:.1f}" cy="{:.1f}" r="6"><title>{}: {} {}, {} {}{}</title></circle>)", px, py,
+        escape_html(line.name), escape_html(frame.x_label), short_number(line.x[i]), escape_html(frame.y_label),
+        short_number(line.y[i]), deviation == 0 ? "" : " ± " + short_number(deviation));
   }
   return marks;
 }
 
-std::string axes_of(const ChartFrame& frame, const Axis& x, const Axis& y, double height) {
-  const double left = x.start, right = x.start + x.length, bottom = y.start, top = y.start + y.length;
-  std::string svg = R"(<g class="grid">)";
-  for (const double tick : y.ticks) svg += fmt::format(R"(<path d="M{:.1f} {:.1f}H{:.1f}"/>)", left, y(tick), right);
-  if (frame.unit_square)
-    svg += fmt::format(R"(<path class="chance" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>)", left, bottom, right, top);
-  svg += R"(</g><g class="ticks">)";
-  for (const double tick : y.ticks) {
-    svg += fmt::format(R"(<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>)", left - 7, y(tick) + 3.8,
-                       short_number(tick));
-  }
-  for (const double tick : x.ticks) {
-    svg += fmt::format(R"(<path d="M{0:.1f} {1:.1f}v4"/><text x="{0:.1f}" y="{2:.1f}" text-anchor="middle">{3}</text>)",
-                       x(tick), bottom, bottom + 16, short_number(tick));
-  }
-  svg += fmt::format(R"(<path d="M{:.1f} {:.1f}H{:.1f}"/></g>)", left, bottom, right);
-  svg += fmt::format(R"(<text class="axis" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>)", left + x.length / 2,
-                     height - 5, escape_html(frame.x_label));
-  svg += fmt::format(R"(<text class="axis" x="{:.1f}" y="11">{}</text>)", 2.0, escape_html(frame.y_label));
-  return svg;
-}
+struct Axes {
+  Axis x, y;
+};
 
-}  // namespace
-
-std::vector<double> round_ticks(double low, double high, int count) {
-  if (!(high > low)) {
-    const double margin = low == 0 ? 1 : std::abs(low) / 2;
-    low -= margin;
-    high += margin;
-  }
-  const double rough = (high - low) / count;
-  const double power = std::pow(10, std::floor(std::log10(rough)));
-  const double digit = rough / power;
-  const double step = power * (digit <= 1 ? 1 : digit <= 2 ? 2 : digit <= 5 ? 5 : 10);
-  std::vector<double> ticks;
-  const double first = std::floor(low / step + 1e-9), last = std::ceil(high / step - 1e-9);
-  for (double i = first; i <= last; ++i) ticks.push_back(i * step);
-  return ticks;
-}
-
-std::string svg_chart(const ChartFrame& frame, std::span<const ChartLine> lines) {
-  constexpr double width = 400, left = 46, right = 14, top = 24, bottom = 40;
-  const double height = frame.unit_square ? width + top + bottom - left - right : 260;
+/// Axes that have room for all lines.
+Axes axes_for(const ChartFrame& frame, std::span<const ChartLine> lines) {
+  if (frame.unit_square) return {unit_axis(), unit_axis()};
   Extent xs, ys;
+  std::vector<double> all_x;
   for (const auto& line : lines) {
     for (std::size_t i = 0; i < line.x.size(); ++i) {
       if (!is_point(line, i)) continue;
       xs.add(line.x[i]);
-      ys.add(line.y[i]);
+      all_x.push_back(line.x[i]);
+      ys.add(line.y[i] - deviation_of(line, i));
+      ys.add(line.y[i] + deviation_of(line, i));
     }
   }
-  auto x = frame.unit_square ? rounded_axis({0, 1}, false, 5) : tight_axis(xs, 6);
-  auto y = frame.unit_square ? rounded_axis({0, 1}, false, 5) : rounded_axis(ys, true, 4);
-  x.start = left;
-  x.length = width - left - right;
-  y.start = height - bottom;  // SVG counts downwards
-  y.length = top - y.start;
+  for (const double guide : frame.guides) ys.add(guide);
+  return {frame.log_x ? log_axis(std::move(all_x)) : tight_axis(xs, 6), rounded_axis(ys, true, 4)};
+}
 
-  auto svg = fmt::format(R"(<svg class="chart" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">)", width, height,
-                         escape_html(frame.label));
-  svg += axes_of(frame, x, y, height);
+}  // namespace
+
+std::string line_class(std::size_t index) {
+  return fmt::format("s{}{}", index % colours, index / colours % 2 == 1 ? " dashed" : "");
+}
+
+std::string svg_chart(const ChartFrame& frame, std::span<const ChartLine> lines) {
+  constexpr double top = 24, below = 40;
+  const double height = frame.unit_square ? chart_right - chart_left + top + below : 260;
+  auto [x, y] = axes_for(frame, lines);
+  x.place(chart_left, chart_right);
+  y.place(height - below, top);  // SVG counts downwards
+
+  auto svg = fmt::format(R"(<svg class="chart" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">)", chart_width,
+                         height, escape_html(frame.label));
+  svg += axes_svg(x, y,
+                  {.x = frame.x_label,
+                   .y = frame.y_label,
+                   .bottom = height - 5,
+                   .guides = frame.guides,
+                   .diagonal = frame.diagonal});
+  for (std::size_t i = 0; i < lines.size(); ++i)  // shades first: no line is hidden by another's
+    svg += lines[i].band.x.empty()
+               ? ""
+               : fmt::format(R"(<g class="{}">{}</g>)", line_class(i), band_of(lines[i].band, x, y));
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    svg += fmt::format(R"(<g class="{}"><path class="line" d="{}"/>{}</g>)", line_class(i), path_of(lines[i], x, y),
-                       marks_of(frame, lines[i], x, y));
+    svg += fmt::format(R"(<g class="{}"><path class="line" d="{}"/>{}{}</g>)", line_class(i), path_of(lines[i], x, y),
+                       bars_of(lines[i], x, y), marks_of(frame, lines[i], x, y));
   }
-  return svg + "</svg>\n";
+  return svg + frame.extra + "</svg>\n";
 }
 
 std::string chart_legend(std::span<const ChartLine> lines) {

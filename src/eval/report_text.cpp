@@ -65,12 +65,14 @@ void put(Json& object, const std::string& model, const std::string& key, const S
 
 std::string terminal_table(std::span<const ReportRow> rows) {
   const auto columns = detail::extra_columns(rows);
-  std::vector<std::vector<std::string>> cells{{"model", "AUROC", "accuracy"}};
+  std::vector<std::vector<std::string>> cells{{"model", "AUROC"}};
+  const bool accuracy = detail::has_accuracy(rows);
+  if (accuracy) cells[0].emplace_back("accuracy");
   for (const auto& column : columns) cells[0].push_back(column.title);
   cells[0].emplace_back("seeds");
   for (const auto& row : rows) {
-    std::vector<std::string> line{row.model, detail::mean_and_deviation(row.auroc),
-                                  detail::mean_and_deviation(row.accuracy)};
+    std::vector<std::string> line{row.model, detail::mean_and_deviation(row.auroc)};
+    if (accuracy) line.push_back(detail::mean_and_deviation(row.accuracy));
     for (const auto& column : columns) {
       const auto* value = detail::find_extra(row, column.key);
       line.push_back(detail::mean_and_deviation(value != nullptr ? *value : Summary{}));
@@ -99,7 +101,7 @@ std::string results_json(std::span<const ReportRow> rows, double seconds) {
   for (const auto& row : rows) {
     Json entry{{"model", row.model}};
     put(entry, row.model, "auroc", row.auroc);
-    put(entry, row.model, "accuracy", row.accuracy);
+    if (row.accuracy.n > 0) put(entry, row.model, "accuracy", row.accuracy);
     entry["seeds"] = row.auroc.n;
     for (const auto& extra : row.extra) put(entry, row.model, extra.key, extra.value);
     results["rows"].push_back(std::move(entry));

@@ -21,11 +21,9 @@ struct Outcome {
   long lines() const { return std::count(output.begin(), output.end(), '\n'); }
 };
 
-/// Runs a program of ours. LibTorch gets one thread: tests run side by side.
-inline Outcome run(const std::string& program, const std::string& arguments) {
-  const auto command =
-      "OMP_NUM_THREADS=1 " + (std::filesystem::path{SSLMEME_PROGRAMS} / program).string() + " " + arguments + " 2>&1";
-  FILE* pipe = ::popen(command.c_str(), "r");
+/// Runs a command of the shell.
+inline Outcome run_command(const std::string& command) {
+  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
   REQUIRE(pipe != nullptr);
   Outcome outcome;
   std::array<char, 4096> buffer{};
@@ -34,6 +32,12 @@ inline Outcome run(const std::string& program, const std::string& arguments) {
   outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   INFO(outcome.output);
   return outcome;
+}
+
+/// Runs a program of ours. LibTorch gets one thread: tests run side by side.
+inline Outcome run(const std::string& program, const std::string& arguments) {
+  return run_command("OMP_NUM_THREADS=1 " + (std::filesystem::path{SSLMEME_PROGRAMS} / program).string() + " " +
+                     arguments);
 }
 
 /// Exit code 1 and one line from the program, which has `part` in it.

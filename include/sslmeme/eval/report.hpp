@@ -1,11 +1,14 @@
-// The report of an experiment: one self-contained HTML file with charts, and its figures as a text table and as JSON.
+// The report of an experiment: one self-contained HTML file, and its figures as a text table and as JSON. What can be
+// shown is in report_figures.hpp.
 // Every member has an initialiser, so that designated initialisers may leave out any.
 #pragma once
 
 #include <sslmeme/eval/metrics.hpp>
+#include <sslmeme/eval/report_figures.hpp>
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,72 +20,52 @@ struct ReportColumn {
   std::string key{};    ///< in JSON, where it becomes KEY_mean and KEY_std: "auroc_unseen"
   std::string title{};  ///< for people: "AUROC, unseen"
   Summary value{};
+  bool lower_is_better = false;  ///< an error, not a merit
 };
 
 /// One model, measured over several seeds.
 struct ReportRow {
   std::string model{};
-  Summary auroc{};                    ///< within [0, 1]
-  Summary accuracy{};                 ///< within [0, 1]
-  std::vector<ReportColumn> extra{};  ///< columns are matched between rows by key; a row may lack some
+  Summary auroc{};                           ///< within [0, 1]
+  Summary accuracy{};                        ///< within [0, 1]; n = 0 in all rows: there is no such column
+  std::vector<ReportColumn> extra{};         ///< columns are matched between rows by key; a row may lack some
+  std::optional<Interval> auroc_interval{};  ///< shown in place of the deviation, where one run has none
 };
 
-/// A line of a chart. Points that are not finite are left out and break the line.
-struct LossCurve {
-  std::string name{};
-  std::vector<double> epoch{};  ///< x, rising
-  std::vector<double> value{};  ///< y, as many
+/// A number worth seeing first.
+struct Highlight {
+  std::string value{};  ///< "0.987"
+  std::string label{};  ///< "AUROC"
+  std::string note{};   ///< "CASS-MM, 95 % interval 0.981 – 0.992"
 };
 
-/// Curves that share their axes.
-struct LossChart {
-  std::string id{};  ///< of the <figure>; letters, digits, '-' and '_', unique in the report
-  std::string title{};
-  std::string caption{};  ///< what one sees, in a sentence or two
-  std::string x_label = "epoch";
-  std::string y_label = "loss";
-  std::vector<LossCurve> curves{};
-};
-
-struct RocSeries {
-  std::string name{};
-  RocCurve curve{};
-  double auroc = 0;
-};
-
-struct ScoredMeme {
-  std::filesystem::path picture{};  ///< JPEG, PNG, WebP, GIF or BMP; embedded as it is
-  std::string text{};
-  std::int64_t label = 0;  ///< 1 harmful, 0 not
-  double score = 0;        ///< within [0, 1]: how probably harmful the model holds it
-  std::int64_t id = 0;
-};
-
-/// A page of memes, shown worst mistake first: by falling |label − score|, then by id.
-struct Gallery {
-  std::string id{};  ///< of the <figure>, as LossChart::id
-  std::string title{};
-  std::string caption{};
-  double threshold = 0.5;  ///< from this score on a meme counts as held for harmful
-  std::vector<ScoredMeme> memes{};
-};
-
+/// Sections stand in the order of the members; what is empty is left out.
 struct Report {
   std::string title{};
   std::string subtitle{};
+  std::vector<Highlight> highlights{};
   std::vector<std::string> notes{};  ///< paragraphs under the heading: data, caveats
   std::vector<ReportRow> rows{};
-  std::vector<LossChart> charts{};
+  PairwiseTests tests{};
   std::vector<RocSeries> rocs{};
+  std::vector<PrecisionRecallSeries> precision_recalls{};
+  std::vector<CalibrationSeries> calibrations{};
+  std::vector<ThresholdSeries> thresholds{};
+  Disagreements disagreements{};
   std::vector<Gallery> galleries{};
+  std::vector<EmbeddingFigure> maps{};
+  std::vector<LossChart> charts{};
+  std::vector<ReportTable> tables{};
   std::string config{};  ///< JSON or any text, shown verbatim at the end; may be empty
 };
 
-/// Writes the report as one HTML file that needs no network, no other file and no script: figures "figure-table",
-/// "figure-roc" and those of charts and galleries by their ids; whatever is empty is left out. Every string is escaped;
-/// malformed UTF-8 becomes U+FFFD. The file appears whole or not at all. Throws InvalidArgument for an unusable id or
-/// curves of unequal length, DataError for a picture of an unknown format, IoError for a picture that is missing or a
-/// file that cannot be written.
+/// Writes the report as one HTML file that needs no network and no other file: figures "figure-table", "figure-tests",
+/// "figure-roc", "figure-precision-recall", "figure-calibration", "figure-thresholds", "figure-disagreements" and those
+/// of charts, galleries, maps and tables by their ids. Nothing in it runs but the threshold explorer's script, which
+/// the page's Content-Security-Policy names by its SHA-256. Every string is escaped; malformed UTF-8 becomes U+FFFD.
+/// The file appears whole or not at all. Throws InvalidArgument for an unusable id and for members whose sizes or
+/// ranges are not as described, DataError for a picture of an unknown format, IoError for a picture that is missing or
+/// a file that cannot be written.
 void write_report(const std::filesystem::path& path, const Report& report);
 
 /// The rows as a text table in box-drawing characters, one line a model, ending with a newline.

@@ -1,0 +1,223 @@
+// report on runs that the programs themselves made: figures that must be there, hostile words, runs that it refuses.
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "cli/programs.hpp"
+#include "files.hpp"
+#include "json_files.hpp"
+
+namespace fs = std::filesystem;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
+using sslmeme::test::bytes_of;
+using sslmeme::test::check_one_line;
+using sslmeme::test::run;
+
+namespace {
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t n = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++n;
+  return n;
+}
+
+void require_success(const sslmeme::test::Outcome& outcome) {
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+}
+
+sslmeme::test::Outcome check_report(const std::string& arguments) {
+  return sslmeme::test::run_command(SSLMEME_SCRIPTS "/check_report " + arguments);
+}
+
+const std::string hostile = "<script>alert(1)</script>";
+
+/// A pre-training, two seeds of a classifier from it and one from nothing, on 24 made memes, and the report of them.
+/// The words of each meme in the test split are hostile.
+struct Runs {
+  sslmeme::test::TemporaryFolder root;
+  std::string memes = (root / "memes").string(), out = (root / "report.html").string();
+  sslmeme::test::Outcome made;
+
+  Runs() {
+    require_success(
+        run("make_memes", memes + " --count 24 --dev 16 --test 24 --dev-unseen 4 --test-unseen 8 --size 32 --seed 3"));
+    poison(root / "memes" / "test_seen.jsonl");
+    const std::string small = " --size 32 --batch 8 --workers 1 --epochs 2 --lr 3e-3";
+    const std::string encoders =
+        " --image vit_tiny_patch16_224:patch_size=8,width=24,depth=1 --text minilm_l6:width=24,depth=1";
+    require_success(run("pretrain_clip", in_out("clip") + small + encoders));
+    for (const auto* seed : {"0", "1"}) {
+      require_success(run("finetune", in_out("judge-seed" + std::string{seed}) + small + " --seed " + seed +
+                                          " --from " + path("clip") + " --also test_unseen"));
+    }
+    require_success(run("finetune", in_out("fresh") + small + " --image resnet18:width=8,depth=1 --text " +
+                                        "minilm_l6:width=24,depth=1"));
+    made = run("report", all() + " " + path("clip") + " --map 20 --out " + out);
+    require_success(made);
+  }
+
+  std::string path(const std::string& name) const { return (root / name).string(); }
+  std::string in_out(const std::string& name) const { return "--data " + memes + " --out " + path(name); }
+  std::string all() const { return path("judge-seed0") + " " + path("judge-seed1") + " " + path("fresh"); }
+
+ private:
+  /// The words of every meme of a split begin with what must never run.
+  static void poison(const fs::path& file) {
+    std::string text;
+    for (auto line : sslmeme::test::json_lines_of(file)) {
+      line["text"] = hostile + " " + line.at("text").get<std::string>();
+      text += line.dump() + "\n";
+    }
+    std::ofstream{file} << text;
+  }
+};
+
+/// Made once for all tests, which put back what they change.
+const Runs& made_runs() {
+  static const Runs runs;
+  return runs;
+}
+
+}  // namespace
+
+TEST_CASE("report shows its runs, and refuses those that it cannot show") {
+  const auto& runs = made_runs();
+  const auto &out = runs.out, &made_output = runs.made.output;
+  CHECK_THAT(made_output, ContainsSubstring("│ judge ") && ContainsSubstring("│ fresh "));
+  const auto html = bytes_of(out);
+  for (const auto* id : {"figure-table", "figure-tests", "figure-roc", "figure-precision-recall", "figure-calibration",
+                         "figure-thresholds", "figure-disagreements", "figure-mistakes-1", "figure-mistakes-2",
+                         "figure-map-1", "figure-map-2", "figure-finetune-loss", "figure-finetune-metric-1",
+                         "figure-pretraining-1-loss", "figure-pretraining-1-deviation", "figure-pretraining-1-rank",
+                         "figure-pretraining-1-norm", "figure-settings"}) {
+    INFO(id);
+    CHECK(count(html, std::string{" id=\""} + id + "\"") == 1);
+  }
+  CHECK(count(html, "://") == 0);
+  CHECK(count(html, "<script") == 1);
+  CHECK(count(html, "alert(1)") == count(html, "&lt;script&gt;alert(1)&lt;/script&gt;"));
+  CHECK(count(html, "alert(1)") > 0);
+  CHECK(count(html, "class=\"heat\"") > 0);  // attention of the ViT, occlusion of the ResNet
+  CHECK(count(html, "picture alone") > 0);
+
+  SECTION("seeds of a model are one row, whose figures are those of results.json") {
+    const auto auroc = [&](const std::string& name) {
+      const auto results = sslmeme::test::json_of(fs::path{runs.path(name)} / "results.json");
+      return results.at("splits").at("test_seen").at("auroc").get<double>();
+    };
+    const double mean = (auroc("judge-seed0") + auroc("judge-seed1")) / 2;
+    char text[16];
+    std::snprintf(text, sizeof text, "%.3f", mean);
+    CHECK_THAT(made_output, ContainsSubstring(std::string{"│ judge │ "} + text + " ± "));
+    CHECK_THAT(html, ContainsSubstring("AUROC, test_unseen"));
+  }
+  SECTION("the same again is the same file") {
+    const auto again = runs.path("again.html");
+    require_success(run("report", runs.all() + " " + runs.path("clip") + " --map 20 --out " + again));
+    CHECK(bytes_of(again) == html);
+  }
+  SECTION("names, and no classifier is run") {
+    const auto quick = runs.path("quick.html");
+    require_success(run("report", "A=" + runs.path("judge-seed0") + " 'B & C'=" + runs.path("fresh") +
+                                      " --quick --mistakes 3 --title 'Two of them' --out " + quick));
+    const auto page = bytes_of(quick);
+    CHECK_THAT(page, ContainsSubstring("<h1>Two of them</h1>") && ContainsSubstring("B &amp; C"));
+    CHECK(count(page, "figure-map") == 0);
+    CHECK(count(page, "class=\"heat\"") == 0);
+  }
+  SECTION("memes that are gone are told of") {
+    fs::rename(runs.memes, runs.path("elsewhere"));
+    const auto gone = runs.path("gone.html");
+    const auto outcome = run("report", runs.path("fresh") + " --out " + gone);
+    fs::rename(runs.path("elsewhere"), runs.memes);
+    require_success(outcome);
+    CHECK_THAT(bytes_of(gone), ContainsSubstring("cannot be shown") && !ContainsSubstring("figure-mistakes"));
+  }
+  SECTION("other memes than those of another run") {
+    const auto file = fs::path{runs.path("fresh")} / "predictions/test_seen.jsonl";
+    const auto text = bytes_of(file);
+    std::ofstream{file} << text.substr(text.find('\n') + 1);
+    const auto other = runs.path("other.html");
+    const auto outcome = run("report", runs.all() + " --quick --out " + other);
+    std::ofstream{file} << text;
+    require_success(outcome);
+    CHECK_THAT(bytes_of(other), ContainsSubstring("Models were measured on different memes") &&
+                                    !ContainsSubstring("figure-tests") && !ContainsSubstring("figure-disagreements"));
+  }
+  SECTION("what cannot be shown gets one line, and the former file stays") {
+    const auto refused = [&](const std::string& arguments, const std::string& part) {
+      check_one_line(run("report", arguments + " --quick --out " + out), "report", part);
+      CHECK(bytes_of(out) == html);
+    };
+    refused(runs.path("nowhere"), "nowhere is no run directory");
+    refused(runs.memes, "is no run directory");
+    refused(runs.path("fresh") + " " + runs.path("fresh"), "is given twice");
+    refused("A=" + runs.path("judge-seed0") + " A=" + runs.path("fresh"), "in more than the seed");
+    refused("--tables " + runs.path("fresh/config.json"), "results.json of paper_tables");
+    refused("", "give run directories");
+    fs::rename(fs::path{runs.path("fresh")} / "results.json", runs.path("results.json"));
+    refused(runs.path("fresh"), "fresh is not finished: it has no results.json");
+    fs::rename(runs.path("results.json"), fs::path{runs.path("fresh")} / "results.json");
+    const auto file = fs::path{runs.path("fresh")} / "predictions/test_seen.jsonl";
+    const auto text = bytes_of(file);
+    std::ofstream{file} << "{\"id\": 1}\n";
+    refused(runs.path("fresh"), "test_seen.jsonl is damaged");
+    std::ofstream{file} << text.substr(0, text.find('\n') + 1);
+    refused(runs.path("fresh"), "does not hold memes of both classes");
+    std::ofstream{file} << text;
+  }
+}
+
+TEST_CASE("report shows what paper_tables measured") {
+  const sslmeme::test::TemporaryFolder root;
+  const auto tables = root.write("results.json", R"({"scale": "tiny", "data": "memes", "split": "test_seen",
+    "threshold": "tuned on dev",
+    "tables": [{"key": "table3", "title": "Table 3", "rows": [
+      {"title": "CLIP", "auroc_mean": 0.9, "auroc_std": 0.01, "accuracy_mean": 0.8, "accuracy_std": 0.02,
+       "tuned_accuracy_mean": 0.82, "tuned_accuracy_std": 0.01, "seeds": 2,
+       "published": {"auroc_mean": 0.7, "auroc_std": 0.0, "accuracy_mean": 0.6, "accuracy_std": 0}},
+      {"title": "ours alone", "auroc_mean": 0.5, "accuracy_mean": 0.5, "tuned_accuracy_mean": 0.5, "seeds": 1}]}],
+    "label_efficiency": [{"pretraining": "CLIP", "labels": 200, "auroc_mean": 0.8, "auroc_std": 0.02, "seeds": 2},
+      {"pretraining": "CLIP", "labels": 50, "auroc_mean": 0.6, "auroc_std": 0.03, "seeds": 2},
+      {"pretraining": "none", "labels": 50, "auroc_mean": 0.5, "auroc_std": 0, "seeds": 2}],
+    "losses": {"clip": {"image-text": [3, 2, 1]}},
+    "collapse": [{"pretraining": "CLIP", "node": "image", "std": 0.93, "effective_rank": 20.5}]})");
+  const auto out = root / "report.html";
+  require_success(run("report", "--tables " + tables.string() + " --out " + out.string()));
+  const auto html = bytes_of(out);
+  for (const auto* id : {"figure-paper-1", "figure-label-efficiency", "figure-paper-losses-1", "figure-collapse"})
+    CHECK(count(html, std::string{" id=\""} + id + "\"") == 1);
+  CHECK_THAT(html, ContainsSubstring("<th scope=\"row\">CLIP</th><td>0.900 ± 0.010</td><td>0.700</td>"));
+  CHECK_THAT(html, ContainsSubstring("<th scope=\"row\">ours alone</th><td>0.500</td><td>–</td>"));
+  const auto first = html.find("<title>CLIP: labels 50, AUROC 0.6 ± 0.03</title>");
+  CHECK((first != std::string::npos && first < html.find("<title>CLIP: labels 200, AUROC 0.8 ± 0.02</title>")));
+}
+
+TEST_CASE("In Chromium the report is whole, quiet and readable", "[.browser]") {
+  const auto& runs = made_runs();
+  std::string expected;
+  for (const auto* id : {"figure-table", "figure-tests", "figure-roc", "figure-precision-recall", "figure-calibration",
+                         "figure-thresholds", "figure-disagreements", "figure-mistakes-1", "figure-map-1",
+                         "figure-finetune-loss", "figure-pretraining-1-rank"})
+    expected += std::string{" --expect "} + id;
+  const auto outcome = check_report(runs.out + expected);
+  if (outcome.code == 77) SKIP(outcome.output);
+  INFO(outcome.output);
+  CHECK(outcome.code == 0);
+
+  // It would see what is wrong.
+  auto html = bytes_of(runs.out);
+  html.replace(html.find("<h1>"), 4, "<h1><img src=\"http://example.invalid/x.png\" alt=\"x\">");
+  const auto broken = runs.root.write("broken.html", html);
+  const auto complaint = check_report(broken.string() + " --expect figure-gone");
+  INFO(complaint.output);
+  CHECK(complaint.code == 1);
+  CHECK_THAT(complaint.output, ContainsSubstring("there is no figure-gone") && ContainsSubstring("console: ") &&
+                                   ContainsSubstring("the picture \"x\" is not shown"));
+}
