@@ -9,6 +9,7 @@
 
 #include "support/cli.hpp"
 #include "support/experiment.hpp"
+#include "support/guided.hpp"
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
@@ -111,9 +112,9 @@ class SeedRun {
              .max_tokens = experiment_.max_tokens}};
   }
 
-  template <class M>
-  void train(const M& method, const sm::TrainerOptions& options, sm::DataLoader batches) {
-    sm::Trainer{method, options}.fit(batches, VocabularyKeeper{tokenizer_}, ProgressReporter{&progress_},
+  template <class M, class... Callbacks>
+  void train(const M& method, const sm::TrainerOptions& options, sm::DataLoader batches, Callbacks... callbacks) {
+    sm::Trainer{method, options}.fit(batches, VocabularyKeeper{tokenizer_}, callbacks..., ProgressReporter{&progress_},
                                      sm::Checkpoint{.every_epochs = experiment_.checkpoints ? 1 : 0, .keep = 1});
   }
 
@@ -167,8 +168,15 @@ class SeedRun {
     const auto samples = static_cast<std::int64_t>(data.size());
     const auto batch = std::min(experiment_.batch, samples), steps = samples / batch;
     const auto epochs = std::max(fit.epochs, (experiment_.least_steps + steps - 1) / steps);
-    train(classifier, trainer(epochs, fit.key), loader(data, sm::train_views({.size = fit.size}), batch));
-    measure_run(classifier, splits_, {fit.size, tokenizer_, experiment_.max_tokens}, folder(fit.key));
+    const Preparation preparation{fit.size, tokenizer_, experiment_.max_tokens};
+    auto batches = loader(data, sm::train_views({.size = fit.size}), batch);
+    if (fit.retrieval_guided) {
+      const auto guided = guide(classifier, data, preparation, {});
+      train(guided.method, trainer(epochs, fit.key), std::move(batches), guided.remember);
+    } else {
+      train(classifier, trainer(epochs, fit.key), std::move(batches));
+    }
+    measure_run(classifier, splits_, preparation, folder(fit.key));
   }
 
   sm::Supervised make_classifier(const FinetuneFit& fit) const {

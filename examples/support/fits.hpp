@@ -38,6 +38,7 @@ struct FinetuneFit {
   std::int64_t labels = 0;  ///< so many memes, half of each class, are all that it learns from; 0: all
   sm::FusionKind fusion = sm::FusionKind::align;
   bool frozen_encoders = false;
+  bool retrieval_guided = false;  ///< trained by RGCL too
   int size = 64;
   std::int64_t epochs = 10;
 };

@@ -216,22 +216,25 @@ class Planner {
     }
   }
 
-  /// Every head on frozen encoders, from every pre-training that reads words.
+  /// Every head on frozen encoders, and one trained by retrieval too, from every pre-training that reads words.
   void fusion_heads() {
     PaperTable table{"fusion", "Fusion heads on frozen encoders", {}};
-    for (const auto* const start : {"CLIP", "CASS-MM"}) {
-      const bool is_clip = std::string{start} == "CLIP";
-      for (const auto* const kind : {"concat", "align", "cross", "cmaf"}) {
-        const auto title = fmt::format("{}, {}", start, kind);
-        table.rows.push_back({title, classifier({.key = fmt::format("fusion-{}-{}", is_clip ? "clip" : "cass_mm", kind),
-                                                 .title = title,
-                                                 .picture = vit,
-                                                 .from = is_clip ? clip() : cass_mm(),
-                                                 .fusion = sm::fusion_kind(kind),
-                                                 .frozen_encoders = true,
-                                                 .size = large(),
-                                                 .epochs = scale_.finetune_epochs})});
-      }
+    const auto row = [&](bool from_clip, const std::string& name, const char* kind, bool guided) {
+      const auto title = fmt::format("{}, {}", from_clip ? "CLIP" : "CASS-MM", name);
+      const auto key = fmt::format("fusion-{}-{}", from_clip ? "clip" : "cass_mm", guided ? "rgcl" : kind);
+      table.rows.push_back({title, classifier({.key = key,
+                                               .title = title,
+                                               .picture = vit,
+                                               .from = from_clip ? clip() : cass_mm(),
+                                               .fusion = sm::fusion_kind(kind),
+                                               .frozen_encoders = true,
+                                               .retrieval_guided = guided,
+                                               .size = large(),
+                                               .epochs = scale_.finetune_epochs})});
+    };
+    for (const bool from_clip : {true, false}) {
+      for (const auto* const kind : {"concat", "align", "cross", "cmaf"}) row(from_clip, kind, kind, false);
+      row(from_clip, "align and RGCL", "align", true);
     }
     plan_.tables.push_back(std::move(table));
   }

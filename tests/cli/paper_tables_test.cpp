@@ -1,0 +1,77 @@
+// paper_tables at its smallest: rows, what is kept, what is refused.
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <filesystem>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include "cli/programs.hpp"
+#include "files.hpp"
+#include "json_files.hpp"
+
+namespace fs = std::filesystem;
+using Catch::Matchers::ContainsSubstring;
+using sslmeme::test::bytes_of;
+using sslmeme::test::check_one_line;
+using sslmeme::test::run;
+
+TEST_CASE("paper_tables lists a row for each of the paper's, controls and label counts") {
+  const auto listed = run("paper_tables", "--scale paper --beyond --list");
+  REQUIRE(listed.code == 0);
+  std::set<std::string> keys;
+  std::istringstream lines{listed.output};
+  for (std::string line; std::getline(lines, line);) CHECK(keys.insert(line).second);
+  for (const std::string table : {"table1", "table2"}) {
+    for (const std::string method : {"supervised", "cass", "dino"}) {
+      CHECK(keys.contains(table + "-" + method + "-224"));
+      CHECK(keys.contains(table + "-" + method + "-384"));
+    }
+  }
+  for (const auto* key : {"table3-clip", "table3-cass_mm-vit", "table3-cass_mm-cnn", "controls-picture",
+                          "controls-words", "controls-both-cnn", "labels-none-50", "labels-clip-200",
+                          "labels-cass-1000", "labels-dino-all", "labels-cass_mm-50", "fusion-clip-cmaf"})
+    CHECK(keys.contains(key));
+}
+
+TEST_CASE("paper_tables measures rows, goes on where it was, and takes no other options in the same folder") {
+  const sslmeme::test::TemporaryFolder folder;
+  const auto out = (folder.path / "tables").string();
+  const auto tables = [&](const std::string& more) { return run("paper_tables", "--scale tiny --out " + out + more); };
+
+  const auto first = tables(" --only table3-cass_mm,labels-clip-50");
+  INFO(first.output);
+  REQUIRE(first.code == 0);
+  CHECK_THAT(first.output, ContainsSubstring("CASS-MM (ResNet-50)") && ContainsSubstring("0.552 ± 0.050") &&
+                               ContainsSubstring("figures: " + out + "/results.json"));
+  const auto results = sslmeme::test::json_of(fs::path{out} / "results.json");
+  REQUIRE(results.at("tables").size() == 1);
+  const auto& rows = results.at("tables").at(0).at("rows");
+  REQUIRE(rows.size() == 2);
+  CHECK(rows.at(1).at("published").at("accuracy_mean") == 0.5817);
+  CHECK(rows.at(0).at("seeds") == 1);
+  REQUIRE(results.at("label_efficiency").size() == 2);  // 50 labels, and all of CASS-MM's row
+  CHECK(results.at("losses").at("pretrain-cass_mm").contains("cnn-vit"));
+  CHECK(results.at("collapse").size() == 5);  // cnn, vit, text; image, text
+
+  const auto fit = fs::path{out} / "seed-0/table3-cass_mm-vit";
+  const auto predictions = bytes_of(fit / "predictions/test_seen.jsonl");
+  const auto when = fs::last_write_time(fit / "model.safetensors");
+  const auto more = tables(" --only table3-cass_mm,controls-words");
+  INFO(more.output);
+  REQUIRE(more.code == 0);
+  CHECK(fs::last_write_time(fit / "model.safetensors") == when);
+  CHECK(sslmeme::test::json_of(fs::path{out} / "results.json").at("tables").at(0).at("rows") == rows);
+
+  fs::remove_all(fit);  // as if it had been interrupted there
+  REQUIRE(tables(" --only table3-cass_mm-vit").code == 0);
+  CHECK(bytes_of(fit / "predictions/test_seen.jsonl") == predictions);
+
+  check_one_line(tables(" --bf16 --only table3-cass_mm"), "paper_tables", "holds rows of other options");
+  check_one_line(tables(" --only table4"), "paper_tables", "no row begins with \"table4\"");
+  check_one_line(run("paper_tables", "--scale paper --out " + out + "2"), "paper_tables", "needs --data");
+  CHECK_FALSE(fs::exists(out + "2"));
+  check_one_line(run("paper_tables", "--scale tiny --out " + folder.path.string()), "paper_tables",
+                 "was not made by paper_tables");
+}
