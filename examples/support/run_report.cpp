@@ -316,7 +316,10 @@ void add_highlights(sm::Report& report, const std::vector<JudgedModel>& models) 
       {fmt::format("{} of {}", confusion.fp, confusion.fp + confusion.tn), "Harmless memes falsely accused",
        "at the same threshold"},
       {fmt::format("{:.3f}", sm::expected_calibration_error(best.shown().test.scores, labels, bins)),
-       "Calibration error", fmt::format("after temperature {:.2f}; 0 is best", best.shown().results.temperature)}};
+       "Calibration error",
+       best.shown().results.temperature == 1
+           ? "as the classifier gives probabilities; 0 is best"
+           : fmt::format("after temperature {:.2f}; 0 is best", best.shown().results.temperature)}};
 }
 
 void add_models(sm::Report& report, const std::vector<JudgedModel>& models, const RunReportOptions& options) {

@@ -58,7 +58,7 @@ std::string heated_picture(const ScoredMeme& meme, const std::string& encoded) {
       R"(<div class="frame {}" style="aspect-ratio:{}/{}">{}<svg class="heat" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true">{}{}</svg></div>)",
       picture.width >= picture.height ? "wide" : "tall", picture.width, picture.height,
       picture_element(encoded, meme.picture, meme.id), meme.heat.width, meme.heat.height,
-      heat_layer(meme.heat, "dark", 0.5, true), heat_layer(meme.heat, "hot", 0.5, false));
+      heat_layer(meme.heat, "dark", 0.4, true), heat_layer(meme.heat, "hot", 0.55, false));
 }
 
 std::string words_of(const std::string& text) {

@@ -113,9 +113,9 @@ rect, .map .class-harmful, .map .class-harmless { fill: var(--c, currentColor); 
 .slide output { font-weight: 600; font-variant-numeric: tabular-nums; }
 input[type="range"] { width: 100%; height: 1.6rem; margin: 0; accent-color: var(--accent); }
 .halves { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 1.5rem 3rem; align-items: center; }
-.confusion { margin-bottom: 1.4rem; }
-.confusion th:first-child { min-width: 0; }
-.confusion td { text-align: left; white-space: normal; padding: .7rem .9rem; width: 38%; }
+.confusion { margin-bottom: 1.4rem; table-layout: fixed; }
+.confusion tr > :first-child { min-width: 0; width: 24%; }
+.confusion td { text-align: left; white-space: normal; padding: .7rem .9rem; }
 .confusion thead th { text-align: left; }
 .confusion thead th:not(:first-child) { padding-left: .9rem; }
 .confusion b { display: block; font-size: 1.5rem; line-height: 1.2; font-weight: 600; }

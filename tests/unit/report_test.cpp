@@ -10,11 +10,8 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include <nlohmann/json.hpp>
-
 #include <cmath>
 #include <filesystem>
-#include <limits>
 #include <set>
 #include <string>
 #include <vector>
@@ -181,8 +178,8 @@ TEST_CASE("A report holds all its parts in one well-formed file") {
   SECTION("reasons lie over the picture and behind the words") {
     CHECK_THAT(html, ContainsSubstring("class=\"frame wide\" style=\"aspect-ratio:4/2\""));
     CHECK_THAT(html, ContainsSubstring("viewBox=\"0 0 2 1\""));
-    CHECK_THAT(html, ContainsSubstring("<g class=\"dark\"><path fill-opacity=\"0.50\" d=\"M0 0h1v1h-1z\"/></g>"));
-    CHECK_THAT(html, ContainsSubstring("<g class=\"hot\"><path fill-opacity=\"0.50\" d=\"M1 0h1v1h-1z\"/></g>"));
+    CHECK_THAT(html, ContainsSubstring("<g class=\"dark\"><path fill-opacity=\"0.40\" d=\"M0 0h1v1h-1z\"/></g>"));
+    CHECK_THAT(html, ContainsSubstring("<g class=\"hot\"><path fill-opacity=\"0.55\" d=\"M1 0h1v1h-1z\"/></g>"));
     CHECK_THAT(html, ContainsSubstring("<span class=\"for\" style=\"--w:45%\" title=\"weight +1.00\">bad</span>"));
     CHECK_THAT(html, ContainsSubstring("<span class=\"against\" style=\"--w:22%\" title=\"weight -0.50\">day</span>"));
     CHECK_THAT(html, ContainsSubstring("<dt>picture alone</dt><dd>0.250</dd>"));
@@ -366,51 +363,4 @@ TEST_CASE("A report that cannot be written is not begun") {
     refused(static_cast<sm::InvalidArgument*>(nullptr), "is taken");
   }
   CHECK_THROWS_AS(sm::write_report(folder / "none" / "report.html", sample(folder)), sm::IoError);
-}
-
-TEST_CASE("Numbers for people") {
-  CHECK(sm::detail::short_number(0.30000000000000004) == "0.3");
-  CHECK(sm::detail::short_number(-2) == "−2");
-  CHECK(sm::detail::short_number(12345.6) == "12,350");
-  CHECK(sm::detail::short_number(-1234567) == "−1,235,000");
-  CHECK(sm::detail::short_number(1234) == "1234");
-  CHECK(sm::detail::short_number(1.5e-5) == "1.5e-05");
-  CHECK(sm::detail::short_number(3e8) == "3e+08");
-  CHECK(sm::detail::p_value(0.0009) == "< 0.001");
-  CHECK(sm::detail::p_value(0.0312) == "0.031");
-  CHECK(sm::detail::mean_and_deviation({0.9984, 0.0011, 2}) == "0.998 ± 0.001");
-  CHECK(sm::detail::mean_and_deviation({0.5, 0, 1}) == "0.500");
-  CHECK(sm::detail::mean_and_deviation({}) == "–");
-}
-
-TEST_CASE("The terminal table is aligned") {
-  const std::vector<sm::ReportRow> rows{
-      {"picture only", {0.5012, 0.01, 2}, {0.5, 0.02, 2}, {}},
-      {"CASS–MM 中", {0.99, 0, 1}, {0.96, 0, 1}, {{"u", "AUROC, unseen", {0.7, 0.1, 3}}}}};
-  CHECK(sm::terminal_table(rows) ==
-        "┌──────────────┬───────────────┬───────────────┬───────────────┬───────┐\n"
-        "│ model        │         AUROC │      accuracy │ AUROC, unseen │ seeds │\n"
-        "├──────────────┼───────────────┼───────────────┼───────────────┼───────┤\n"
-        "│ picture only │ 0.501 ± 0.010 │ 0.500 ± 0.020 │             – │     2 │\n"
-        "│ CASS–MM 中   │         0.990 │         0.960 │ 0.700 ± 0.100 │     1 │\n"
-        "└──────────────┴───────────────┴───────────────┴───────────────┴───────┘\n");
-}
-
-TEST_CASE("Results as JSON") {
-  const std::vector<sm::ReportRow> rows{
-      {"both \"x\"", {0.99, 0.01, 2}, {0.96, 0.02, 2}, {{"auroc_unseen", "AUROC, unseen", {0.7, 0.1, 2}}}}};
-  const auto expected =
-      nlohmann::json::parse(R"({"rows": [{"model": "both \"x\"", "auroc_mean": 0.99, "auroc_std": 0.01,
-      "accuracy_mean": 0.96, "accuracy_std": 0.02, "seeds": 2, "auroc_unseen_mean": 0.7, "auroc_unseen_std": 0.1}], "seconds": 12.5})");
-  CHECK(nlohmann::json::parse(sm::results_json(rows, 12.5)) == expected);
-  CHECK(nlohmann::json::parse(sm::results_json({}, 0)) == nlohmann::json::parse(R"({"rows": [], "seconds": 0.0})"));
-
-  auto bad = rows;
-  bad[0].auroc.mean = std::nan("");
-  CHECK_THROWS_MATCHES(sm::results_json(bad, 1), sm::InvalidArgument, MessageMatches(ContainsSubstring("auroc_mean")));
-  bad = rows;
-  bad[0].extra[0].key = "auroc";
-  CHECK_THROWS_MATCHES(sm::results_json(bad, 1), sm::InvalidArgument,
-                       MessageMatches(ContainsSubstring("auroc_mean twice")));
-  CHECK_THROWS_AS(sm::results_json(rows, std::numeric_limits<double>::infinity()), sm::InvalidArgument);
 }
