@@ -104,6 +104,20 @@ std::string label_table(const PaperPlan& plan) {
   return text;
 }
 
+/// collapse_of() all pre-trainings, for people.
+std::string collapse_table(const PaperPlan& plan) {
+  std::string text;
+  for (const auto& fit : plan.experiment.pretrainings) {
+    for (const auto& line : collapse_of(plan, fit)) {
+      text += fmt::format("{:<26}{:<10}{:>10.3f}{:>10.1f}\n", fit.key, line.at("node").get<std::string>(),
+                          line.at("std").get<double>(), line.at("effective_rank").get<double>());
+    }
+  }
+  return text.empty() ? text
+                      : "Features at the end of pre-training (seed 0): deviation (1 spread, 0 collapsed), effective "
+                        "rank\n" + text;
+}
+
 /// How far the worst row of both modalities is from the best of one.
 std::string margin(const PaperPlan& plan) {
   double one = -std::numeric_limits<double>::infinity(), both = -one;
@@ -130,7 +144,7 @@ std::string paper_text(const PaperPlan& plan) {
     text += table.title + '\n' + sm::terminal_table(rows);
   }
   if (!plan.label_points.empty()) text += "AUROC by number of labels (ViT and words)\n" + label_table(plan);
-  return text + margin(plan);
+  return text + collapse_table(plan) + margin(plan);
 }
 
 std::string paper_json(const PaperPlan& plan, const std::string& scale, double seconds) {
