@@ -65,20 +65,28 @@ void check_out(const Arguments& a) {
         fmt::format("{} is there already: give --overwrite to replace it, or another --out", a.out));
 }
 
-ScoreStream stream_of(const Arguments& a, const sm::MemeScorer& scorer) {
-  if (a.ocr && !scorer.reads_words())
-    throw sm::InvalidArgument("--ocr is of no use for a classifier that reads no words: leave it out");
-  const auto words = a.ocr ? std::optional{sm::WordReader{}} : std::nullopt;
-  const auto why = a.why ? std::optional{a.explain} : std::nullopt;
+/// What --data or --images names.
+ScoreStream input_of(const Arguments& a, const sm::MemeScorer& scorer) {
   if (a.images.empty()) {
     auto lenient = static_cast<DataArguments>(a);
     lenient.check_pictures = false;  // a missing picture is one meme's trouble
-    return {lenient.open(a.split), {}, words, why, a.batch, a.workers};
+    return {.data = lenient.open(a.split)};
   }
   const sm::PictureFolder pictures{a.images};
   if (scorer.reads_words() && !a.ocr)
     std::cerr << "score_memes: the classifier reads words, these memes have none: --ocr reads them off the pictures\n";
-  return {pictures, [pictures](std::size_t i) { return pictures.name(i); }, words, why, a.batch, a.workers};
+  return {.data = pictures, .picture_name = [pictures](std::size_t i) { return pictures.name(i); }};
+}
+
+ScoreStream stream_of(const Arguments& a, const sm::MemeScorer& scorer) {
+  if (a.ocr && !scorer.reads_words())
+    throw sm::InvalidArgument("--ocr is of no use for a classifier that reads no words: leave it out");
+  auto stream = input_of(a, scorer);
+  if (a.ocr) stream.words.emplace();
+  if (a.why) stream.why = a.explain;
+  stream.batch = a.batch;
+  stream.workers = a.workers;
+  return stream;
 }
 
 }  // namespace

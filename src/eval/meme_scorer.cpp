@@ -30,19 +30,27 @@ torch::Device device_named(const std::string& name) {
   }
 }
 
-/// "either alone would do", or what else the verdicts without one modality say.
+/// The logit of a probability, finite for 0 and 1 too.
+double log_odds(double p) {
+  constexpr double least = 1e-12;
+  p = std::clamp(p, least, 1 - least);
+  return std::log(p / (1 - p));
+}
+
+/// Whether a probability lies on the verdict's side of the threshold, with at least half of its distance in logits.
+bool says_the_same(double alone, const Verdict& verdict, double threshold) {
+  const double whole = log_odds(verdict.probability) - log_odds(threshold);
+  const double share = (log_odds(alone) - log_odds(threshold)) / whole;
+  return share >= 0.5;
+}
+
 std::string share_of_modalities(const Verdict& verdict, double threshold) {
-  const bool picture_alone = *verdict.without_words >= threshold, words_alone = *verdict.without_picture >= threshold;
-  const char* said = nullptr;
-  if (verdict.harmful) {
-    said = picture_alone ? (words_alone ? "either alone would do" : "the picture alone would do")
-           : words_alone ? "the words alone would do"
-                         : "it takes both";
-  } else {
-    said = picture_alone ? (words_alone ? "either alone would be harmful" : "the picture alone would be harmful")
-           : words_alone ? "the words alone would be harmful"
-                         : "nor is either alone";
-  }
+  const bool picture = says_the_same(*verdict.without_words, verdict, threshold);
+  const bool words = says_the_same(*verdict.without_picture, verdict, threshold);
+  const auto* const said = picture && words ? "either alone says the same"
+                           : picture        ? "the picture alone says the same"
+                           : words          ? "the words alone say the same"
+                                            : "it takes both";
   return fmt::format("{:.2f} without the words, {:.2f} without the picture: {}", *verdict.without_words,
                      *verdict.without_picture, said);
 }

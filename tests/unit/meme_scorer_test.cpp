@@ -108,6 +108,42 @@ TEST_CASE("a modality is taken away by the mean of its features over the bank") 
   CHECK((no_words.max() - no_words.min()).item<double>() > 1e-4);
 }
 
+TEST_CASE("the reason tells which modality says the same alone") {
+  // Logits are those of one modality plus those of the other: linear heads of one feature each.
+  struct Bright final : ImageBackbone {
+    Bright() { register_parameter("weight", torch::ones({1})); }
+    std::int64_t feature_dim() const override { return 1; }
+    Tensor forward(const Tensor& images) override { return images.mean({1, 2, 3}).unsqueeze(1); }
+  };
+  struct Rose final : TextBackbone {
+    Rose() { register_parameter("weight", torch::ones({1})); }
+    std::int64_t feature_dim() const override { return 1; }
+    Tensor forward(const Tensor& tokens, const Tensor&) override {
+      return (tokens == 7).any(1, true).to(torch::kFloat) * 2 - 1;
+    }
+  };
+  const auto reason = [](double picture_weight, double word_weight) {
+    Supervised classifier{std::make_shared<Bright>(),
+                          std::make_shared<Rose>(),
+                          {.fusion = {.kind = FusionKind::concat, .norm = FusionNorm::batch, .dim = 1, .layers = 0}}};
+    const torch::NoGradGuard no_grad;
+    for (auto& parameter : classifier.fusion()->named_parameters()) {
+      if (parameter.key().ends_with("bias")) parameter.value().zero_();
+      if (parameter.key().ends_with("linear.weight")) parameter.value().fill_(1);
+    }
+    classifier.fusion()->named_parameters()["mlp.0.weight"].copy_(torch::tensor({{picture_weight, word_weight}}));
+    const MemeBank bank{torch::eye(2), torch::zeros({1}), torch::zeros({1}), {{1, 1}, {2, 0}}};
+    const MemeScorer scorer{classifier, test::tiny_words(), {.size = 16, .max_tokens = 12}, bank};
+    Image white{16, 16};
+    std::ranges::fill(white.pixels, std::uint8_t{255});
+    return scorer.score(white, "rose").reason;
+  };
+  CHECK_THAT(reason(2, 2), ContainsSubstring("harmful with") && ContainsSubstring("either alone says the same"));
+  CHECK_THAT(reason(2, 0), ContainsSubstring("the picture alone says the same"));
+  CHECK_THAT(reason(0, -2), ContainsSubstring("harmless with") && ContainsSubstring("the words alone say the same"));
+  CHECK_THAT(reason(2, 2), ContainsSubstring("1 of the 2 most similar labelled memes are harmful"));
+}
+
 TEST_CASE("the nearest memes are those of highest cosine, a meme of the bank itself first") {
   const MemeScorer scorer{tiny_run(), {.nearest = 4}};
   const auto memes = all_memes();

@@ -85,11 +85,13 @@ struct Verdict {
   /// The probability with the features of the words, or of the picture, replaced by their mean over the bank: what the
   /// other modality alone says. None for a classifier of one modality. Costs no pass of an encoder, and asks the fusion
   /// head about a point where no meme is: FusionKind::align with FusionNorm::batch, a product of deviations from the
-  /// mean, answers the same for every meme.
+  /// mean, answers nearly the same for every meme.
   std::optional<double> without_words = {};
   std::optional<double> without_picture = {};
   std::vector<NearestMeme> nearest = {};  ///< most alike first; equally alike in the bank's order
-  std::string reason = {};                ///< a sentence made of the above
+  /// A sentence made of the above. A modality alone "says the same" when the probability without the other lies on the
+  /// same side of the threshold, with at least half of the distance in logits.
+  std::string reason = {};
 };
 
 /// Judges memes by a fine-tuned run.
