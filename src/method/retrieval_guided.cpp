@@ -1,6 +1,5 @@
 #include <sslmeme/method/retrieval_guided.hpp>
 
-#include <sslmeme/core/detail/holder.hpp>
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/loss/label_losses.hpp>
@@ -12,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <utility>
 
 namespace sslmeme {
 
@@ -29,6 +29,22 @@ struct RetrievalGuided::Memory : torch::nn::Module {
 };
 
 namespace {
+
+/// The classifier's modules under their own names. The classifier's root, which is none of them, keeps step with the
+/// mode, since evaluations of the classifier go back to that.
+class Root : public torch::nn::Module {
+ public:
+  explicit Root(std::shared_ptr<torch::nn::Module> classifier) : classifier_{std::move(classifier)} {
+    for (const auto& child : classifier_->named_children()) register_module(child.key(), child.value());
+  }
+  void train(bool on = true) override {
+    Module::train(on);
+    classifier_->train(on);
+  }
+
+ private:
+  std::shared_ptr<torch::nn::Module> classifier_;
+};
 
 void check(const RetrievalGuidedOptions& o) {
   if (!(o.weight >= 0 && std::isfinite(o.weight)))
@@ -53,9 +69,8 @@ Tensor gathered(const Tensor& bank, const Tensor& rows) {
 }  // namespace
 
 RetrievalGuided::RetrievalGuided(Supervised classifier, const RetrievalGuidedOptions& options)
-    : classifier_{std::move(classifier)}, options_{options}, root_{std::make_shared<detail::Holder>()} {
+    : classifier_{std::move(classifier)}, options_{options}, root_{std::make_shared<Root>(classifier_.module())} {
   check(options);
-  for (const auto& child : classifier_.module()->named_children()) root_->register_module(child.key(), child.value());
   memory_ = root_->register_module("memory", std::make_shared<Memory>(options.memory, classifier_.embedding_dim()));
 }
 

@@ -108,6 +108,40 @@ TEST_CASE("Pre-training, fine-tuning, resuming and refusing a used directory") {
   CHECK(mine.code == 0);
 }
 
+TEST_CASE("finetune takes every fusion, and retrieval beside it, with frozen encoders and after a stop") {
+  const TinyMemes tiny;
+  for (const std::string fusion : {"concat", "align", "cross", "cmaf"}) {
+    INFO(fusion);
+    const auto plain = run("finetune", tiny.in_out(fusion) + tiny.small + " --fusion " + fusion);
+    INFO(plain.output);
+    CHECK(plain.code == 0);
+    CHECK(sslmeme::test::json_of(tiny.root / fusion / "config.json").at("method").at("fusion").at("kind") == fusion);
+    CHECK_FALSE(fs::exists(tiny.root / fusion / "votes.json"));
+  }
+  const auto arguments = tiny.in_out("rgcl") + tiny.small + " --fusion cmaf --freeze --rgcl --neighbours 5";
+  const auto guided = run("finetune", arguments);
+  INFO(guided.output);
+  REQUIRE(guided.code == 0);
+  CHECK_THAT(guided.output, ContainsSubstring("test_seen: by the vote of 5 neighbours AUROC 0."));
+  const auto votes = sslmeme::test::json_of(tiny.root / "rgcl/votes.json");
+  CHECK(votes.at("k") == 5);
+  CHECK(votes.at("splits").at("test_seen").at("n") == 8);
+  CHECK(votes.at("splits").at("dev_seen").at("auroc").is_number());
+  const auto method = sslmeme::test::json_of(tiny.root / "rgcl/config.json").at("method");
+  CHECK(method.at("retrieval_guided").at("memory") == 32);
+  CHECK(method.at("train_encoders") == false);
+  check_results(tiny.root / "rgcl", tiny.memes);
+  CHECK(run("finetune", arguments + " --resume").code == 0);
+  check_one_line(run("finetune", arguments + " --resume --rgcl-weight 2"), "finetune", "retrieval_guided/weight");
+  const auto scored = run("score_memes", "--model " + (tiny.root / "rgcl").string() + " --data " + tiny.memes +
+                                             " --split test_seen --out " + (tiny.root / "scores.jsonl").string());
+  INFO(scored.output);
+  CHECK(scored.code == 0);
+  CHECK(run("finetune", tiny.in_out("a") + tiny.small + " --rgcl-weight 2").code == 2);  // needs --rgcl
+  check_one_line(run("finetune", tiny.in_out("a") + tiny.small + " --fusion cmfa"), "finetune",
+                 "no fusion is called \"cmfa\"; did you mean: cmaf");
+}
+
 TEST_CASE("inspect_data tells what is there, writes JSON and fails on leaks where asked to") {
   const TinyMemes tiny;
   const auto json = (tiny.root / "report.json").string();

@@ -1,4 +1,5 @@
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/precision.hpp>
 #include <sslmeme/nn/fusion.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -150,6 +151,20 @@ double learned(const sm::FusionOptions& options) {
 }
 
 }  // namespace
+
+TEST_CASE("In bf16 every head gives the logits of fp32, to bf16's rounding") {
+  const auto image = torch::randn({64, 96}), text = torch::randn({64, 48});
+  for (const auto norm : {sm::FusionNorm::l2, sm::FusionNorm::batch}) {
+    for (const auto* name : {"concat", "align", "cross", "cmaf"}) {
+      INFO(name << (norm == sm::FusionNorm::l2 ? ", l2" : ", batch"));
+      const auto head = sm::make_fusion_head(96, 48, {.kind = sm::fusion_kind(name), .norm = norm, .dim = 32});
+      head->eval();
+      const auto exact = head->forward(image, text);
+      const sm::Autocast in_bf16{sm::Precision::bf16, torch::kCPU};
+      CHECK_THAT(head->forward(image, text), AllCloseTo(exact, {0.02, 0.02}));
+    }
+  }
+}
 
 TEST_CASE("Every head learns what neither modality says alone, but for one that only adds them up") {
   using enum sm::FusionKind;

@@ -215,7 +215,8 @@ TEST_CASE("Neighbours vote by rank, similarity and label") {
   const auto of_all = 0.5 + 0.5 * (4 * cosine(20) - 3 * cosine(40) + 2 * cosine(70) - cosine(160)) / 10;
   CHECK(std::abs(vote(9) - of_all) < 1e-12);
   // Rows beyond one chunk are each their own.
-  CHECK_THAT(sm::neighbour_vote(known, query.expand({700, 2})), AllCloseTo(torch::full({700}, of_all, torch::kDouble), {0, 1e-12}));
+  CHECK_THAT(sm::neighbour_vote(known, query.expand({700, 2})),
+             AllCloseTo(torch::full({700}, of_all, torch::kDouble), {0, 1e-12}));
   refused("VoteOptions::k is 0", [&] { vote(0); });
   refused("a known label is neither 0 nor 1",
           [&] { sm::neighbour_vote({known.features, ints({1, 0, 1, -1}), known.ids}, query); });
@@ -235,6 +236,7 @@ TEST_CASE("Trained so, a classifier and its neighbours know an exclusive or, wha
         loader, sm::BetweenEpochs{remember});
     CHECK(result.history.back().parts[1].second < result.history.front().parts[1].second);
     CHECK(auroc(sm::predict(judge, fresh)) > 0.95);
+    for (const auto& module : judge.module()->modules()) CHECK_FALSE(module->is_training());
     const auto predictions = sm::predict_by_vote(method, fresh);
     CHECK(predictions.ids.size() == 40);
     CHECK(auroc(predictions) > 0.95);
