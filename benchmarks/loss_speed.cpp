@@ -127,7 +127,8 @@ const std::map<std::string, Case> cases{
 
 int main(int argc, char** argv) {
   if (argc < 5 || argc > 6 || !cases.contains(argv[1]) || std::atoll(argv[4]) < 1) {
-    std::fprintf(stderr, "usage: loss_speed LOSS N D REPETITIONS [DEVICE]\nExample:\n  loss_speed info_nce 16384 512 3\n");
+    std::fprintf(stderr,
+                 "usage: loss_speed LOSS N D REPETITIONS [DEVICE]\nExample:\n  loss_speed info_nce 16384 512 3\n");
     return 2;
   }
   const auto& make = cases.at(argv[1]);

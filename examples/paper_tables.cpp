@@ -55,7 +55,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--vocab", a.vocabulary, "WordPiece vocab.txt of --text-weights; without it one is trained");
   app.add_flag("--overwrite", a.overwrite, "delete what is in --out");
   app.footer(
-      "Examples:\n  paper_tables --scale small --out runs/tables\n  paper_tables --scale paper --data hateful_memes --out "
+      "Examples:\n  paper_tables --scale small --out runs/tables\n  paper_tables --scale paper --data hateful_memes "
+      "--out "
       "runs/paper --device cuda --bf16 --cnn-weights resnet50.safetensors --vit-weights vit_base.safetensors "
       "--text-weights distilbert.safetensors --vocab vocab.txt");
 }
@@ -114,9 +115,9 @@ void check_plan(const Arguments& a) {
   if (!fs::exists(file)) {
     sm::write_atomically(file, now);
   } else if (sm::read_file(file) != now) {
-    throw sm::InvalidArgument(fmt::format(
-        "{} holds rows of other options ({}): choose another --out, give the same options, or --overwrite", a.out,
-        file.string()));
+    throw sm::InvalidArgument(
+        fmt::format("{} holds rows of other options ({}): choose another --out, give the same options, or --overwrite",
+                    a.out, file.string()));
   }
 }
 

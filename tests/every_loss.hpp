@@ -63,7 +63,8 @@ inline std::vector<LossCase> every_loss() {
   all.push_back({"sup_con", {pair[0]}, [=](const Inputs& x) { return SupCon{}(x[0], of(labels, x[0])); }});
   all.push_back(
       {"bce", {pair[0].select(1, 0)}, [=](const Inputs& x) { return BinaryCrossEntropy{}(x[0], of(labels, x[0])); }});
-  all.push_back({"focal", {pair[0].select(1, 0)}, [=](const Inputs& x) { return FocalLoss{}(x[0], of(labels, x[0])); }});
+  all.push_back(
+      {"focal", {pair[0].select(1, 0)}, [=](const Inputs& x) { return FocalLoss{}(x[0], of(labels, x[0])); }});
   all.push_back({"cross_entropy", {pair[0]}, [=](const Inputs& x) { return CrossEntropy{}(x[0], of(classes, x[0])); }});
   const auto found = torch::randn({12, 2, 8});
   for (const auto& loss : {RetrievalGuidedLoss{}, retrieval_guided_reference()}) {
@@ -73,9 +74,10 @@ inline std::vector<LossCase> every_loss() {
   }
   all.push_back({"swav", {pair[0].tanh(), pair[1].tanh()}, [](const Inputs& x) { return SwavLoss{}(x, 2); }});
   const DinoLoss dino{{.prototypes = 8}};
-  all.push_back({"dino", {torch::randn({4, 3, 8}), torch::randn({2, 3, 8})}, [dino](const Inputs& x) {
-                   return dino(x[0], x[1]).total;
-                 }, dino.module()});
+  all.push_back({"dino",
+                 {torch::randn({4, 3, 8}), torch::randn({2, 3, 8})},
+                 [dino](const Inputs& x) { return dino(x[0], x[1]).total; },
+                 dino.module()});
   return all;
 }
 

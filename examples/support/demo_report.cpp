@@ -73,7 +73,8 @@ sm::Gallery gallery(const Experiment& demo, const FinetuneFit& fit, const sm::Pr
                       {}};
   for (const auto i : order) {
     const auto& record = memes.records()[position.at(p.ids[i])];
-    gallery.memes.push_back({std::filesystem::path{demo.data.data} / record.picture, record.text, p.labels[i], p.scores[i], p.ids[i]});
+    gallery.memes.push_back(
+        {std::filesystem::path{demo.data.data} / record.picture, record.text, p.labels[i], p.scores[i], p.ids[i]});
   }
   return gallery;
 }
@@ -146,10 +147,9 @@ sm::Report demo_report(const Experiment& demo, int seeds, double seconds) {
   }
   std::reverse(report.galleries.begin(), report.galleries.end());
   report.charts = charts(demo, seeds);
-  report.config =
-      fmt::format("size {}, batch {}, pre-training epochs {}, fine-tuning epochs {}, peak learning rate {}",
-                  demo.classifiers.front().size, demo.batch, demo.pretrainings.front().epochs,
-                  demo.classifiers.front().epochs, demo.lr);
+  report.config = fmt::format("size {}, batch {}, pre-training epochs {}, fine-tuning epochs {}, peak learning rate {}",
+                              demo.classifiers.front().size, demo.batch, demo.pretrainings.front().epochs,
+                              demo.classifiers.front().epochs, demo.lr);
   return report;
 }
 

@@ -23,7 +23,7 @@ sm::Summary over_seeds(const std::vector<RunResults>& runs, const std::function<
 }
 
 sm::ReportRow report_row(const std::string& title, const std::vector<RunResults>& runs) {
-  const auto of_test = [&](double sm::Evaluation::*figure) {
+  const auto of_test = [&](double sm::Evaluation::* figure) {
     return over_seeds(runs, [figure](const RunResults& run) { return run.of(run.test).*figure; });
   };
   return {title,

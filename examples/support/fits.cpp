@@ -38,9 +38,8 @@ std::vector<std::size_t> some_of_each_class(const sm::AnyDataset& data, std::int
     if (left[static_cast<std::size_t>(label)]-- > 0) chosen.push_back(i);
   }
   if (std::ssize(chosen) != n) {
-    throw sm::InvalidArgument(
-        fmt::format("{} memes, half of each class, are wanted to learn from; the split has {} of them", n,
-                    chosen.size()));
+    throw sm::InvalidArgument(fmt::format(
+        "{} memes, half of each class, are wanted to learn from; the split has {} of them", n, chosen.size()));
   }
   return chosen;
 }
@@ -155,16 +154,14 @@ class SeedRun {
     const auto local_size = std::max(1, fit.size * 3 / 7 / 16) * 16;
     train(sm::dino(picture_encoder(fit.encoder, fit.size), dino), options,
           loader(train_,
-                 sm::dino_views(
-                     {.global_size = fit.size, .local_size = local_size, .locals = experiment_.dino_locals}),
+                 sm::dino_views({.global_size = fit.size, .local_size = local_size, .locals = experiment_.dino_locals}),
                  experiment_.batch));
   }
 
   void finetune(const FinetuneFit& fit) {
     auto classifier = make_classifier(fit);
-    const auto data = fit.labels == 0
-                          ? train_
-                          : sm::AnyDataset{sm::Subset{train_, some_of_each_class(train_, fit.labels, seed_)}};
+    const auto data =
+        fit.labels == 0 ? train_ : sm::AnyDataset{sm::Subset{train_, some_of_each_class(train_, fit.labels, seed_)}};
     const auto samples = static_cast<std::int64_t>(data.size());
     const auto batch = std::min(experiment_.batch, samples), steps = samples / batch;
     const auto epochs = std::max(fit.epochs, (experiment_.least_steps + steps - 1) / steps);
@@ -194,10 +191,10 @@ class SeedRun {
     if (fit.picture == PictureEncoder::none) return nullptr;
     if (fit.from.empty()) return picture_encoder(fit.picture, fit.size);
     const auto method = pretraining(fit.from).method;
-    const auto* const node = method == Pretraining::clip           ? "image"
-                             : method == Pretraining::dino         ? "teacher"
+    const auto* const node = method == Pretraining::clip          ? "image"
+                             : method == Pretraining::dino        ? "teacher"
                              : fit.picture == PictureEncoder::cnn ? "cnn"
-                                                                   : "vit";
+                                                                  : "vit";
     return sm::load_image_encoder(folder(fit.from), node);
   }
   /// Fresh after a pre-training that reads no words.

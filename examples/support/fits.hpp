@@ -1,4 +1,5 @@
-// Experiments of many fits: pre-trainings without labels, classifiers fine-tuned from them, and what they leave on disk.
+// Experiments of many fits: pre-trainings without labels, classifiers fine-tuned from them, and what they leave on
+// disk.
 #pragma once
 
 #include <sslmeme/core/precision.hpp>

@@ -27,12 +27,41 @@ struct Scale {
 };
 
 // Networks of the same families as the paper's, in the sizes that a laptop, or a test, has time for.
-constexpr Scale tiny{160, {32, 48}, "resnet18:width=8,depth=1", "vit_tiny_patch16_224:patch_size=8,width=48,depth=1",
-                     "minilm_l6:width=48,depth=1,dropout=0", 1, 1, 1, 2, 16, 24, 10, 8e-4, 64, 64, 2};
-constexpr Scale small{3000, {48, 64}, "resnet18:width=16,depth=1", "vit_tiny_patch16_224:patch_size=8,width=96,depth=2",
-                      "minilm_l6:width=96,depth=2,dropout=0", 4, 3, 9, 13, 32, 24, 300, 8e-4, 1024, 256, 2};
-constexpr Scale paper{0, {224, 384}, "resnet50", "vit_base_patch16_224", "distilbert",
-                      25, 25, 25, 25, 64, 64, 1000, 1e-4, 65536, 2048, 8};
+constexpr Scale tiny{160,
+                     {32, 48},
+                     "resnet18:width=8,depth=1",
+                     "vit_tiny_patch16_224:patch_size=8,width=48,depth=1",
+                     "minilm_l6:width=48,depth=1,dropout=0",
+                     1,
+                     1,
+                     1,
+                     2,
+                     16,
+                     24,
+                     10,
+                     8e-4,
+                     64,
+                     64,
+                     2};
+constexpr Scale small{3000,
+                      {48, 64},
+                      "resnet18:width=16,depth=1",
+                      "vit_tiny_patch16_224:patch_size=8,width=96,depth=2",
+                      "minilm_l6:width=96,depth=2,dropout=0",
+                      4,
+                      3,
+                      9,
+                      13,
+                      32,
+                      24,
+                      300,
+                      8e-4,
+                      1024,
+                      256,
+                      2};
+constexpr Scale paper{
+    0,     {224, 384}, "resnet50", "vit_base_patch16_224", "distilbert", 25, 25, 25, 25, 64, 64, 1000, 1e-4,
+    65536, 2048,       8};
 
 const Scale& scale_of(const std::string& name) {
   if (name == "tiny") return tiny;
@@ -164,8 +193,8 @@ class Planner {
     PaperTable table{"table3", fmt::format("Table 3: pictures and words, {} pixels", pixels(1)), {}};
     const auto row = [&](const char* name, const char* title, PictureEncoder picture, const std::string& from,
                          const std::array<double, 4>& published) {
-      table.rows.push_back({title, memes(std::string{"table3-"} + name, title, picture, from),
-                            published_figures(published)});
+      table.rows.push_back(
+          {title, memes(std::string{"table3-"} + name, title, picture, from), published_figures(published)});
     };
     row("clip", "CLIP (ViT-B/16)", vit, clip(), {0.5761, 0.011, 0.5915, 0.031});
     row("cass_mm-vit", "CASS-MM (ViT-B/16)", vit, cass_mm(), {0.5518, 0.05, 0.6335, 0.012});
@@ -198,8 +227,7 @@ class Planner {
       std::string from, with_all;  ///< with_all: the classifier of another table that has all labels
     };
     const std::array starts{Start{"none", "none", "", "controls-both-vit"},
-                            Start{"clip", "CLIP", clip(), "table3-clip"},
-                            Start{"cass", "CASS", cass(large()), ""},
+                            Start{"clip", "CLIP", clip(), "table3-clip"}, Start{"cass", "CASS", cass(large()), ""},
                             Start{"dino", "DINO", dino(vit, large()), ""},
                             Start{"cass_mm", "CASS-MM", cass_mm(), "table3-cass_mm-vit"}};
     for (const auto& start : starts) {
@@ -209,9 +237,9 @@ class Planner {
         plan_.label_points.push_back(
             {start.title, n, memes(fmt::format("labels-{}-{}", start.name, n), title(n), vit, start.from, n)});
       }
-      const auto all = start.with_all.empty() ? memes(fmt::format("labels-{}-all", start.name), title(options_.memes),
-                                                      vit, start.from)
-                                              : start.with_all;
+      const auto all = start.with_all.empty()
+                           ? memes(fmt::format("labels-{}-all", start.name), title(options_.memes), vit, start.from)
+                           : start.with_all;
       plan_.label_points.push_back({start.title, options_.memes, all});
     }
   }
@@ -266,8 +294,8 @@ class Planner {
     };
     for (const auto& begin : options_.only) {
       if (std::ranges::none_of(keys_of(plan_), [&](const auto& key) { return key.starts_with(begin); }))
-        throw sm::InvalidArgument(fmt::format("no row begins with \"{}\"; the rows: {}", begin,
-                                              fmt::join(keys_of(plan_), " ")));
+        throw sm::InvalidArgument(
+            fmt::format("no row begins with \"{}\"; the rows: {}", begin, fmt::join(keys_of(plan_), " ")));
     }
     auto& [experiment, tables, points, seeds] = plan_;
     for (auto& table : tables) std::erase_if(table.rows, [&](const auto& row) { return !wanted(row.classifier); });

@@ -90,8 +90,8 @@ std::string label_table(const PaperPlan& plan) {
   for (const auto& start : starts) {
     text += fmt::format("{:<14}", start);
     for (const auto n : counts) {
-      const auto point = std::ranges::find_if(
-          plan.label_points, [&](const auto& p) { return p.pretraining == start && p.labels == n; });
+      const auto point = std::ranges::find_if(plan.label_points,
+                                              [&](const auto& p) { return p.pretraining == start && p.labels == n; });
       if (point == plan.label_points.end()) {
         text += fmt::format("{:>16}", "");
         continue;
@@ -115,7 +115,8 @@ std::string collapse_table(const PaperPlan& plan) {
   }
   return text.empty() ? text
                       : "Features at the end of pre-training (seed 0): deviation (1 spread, 0 collapsed), effective "
-                        "rank\n" + text;
+                        "rank\n" +
+                            text;
 }
 
 /// How far the worst row of both modalities is from the best of one.

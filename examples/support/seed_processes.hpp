@@ -31,9 +31,9 @@ struct ProgressReporter {
 };
 
 /// Runs body(seed, progress) for seed = 0 … seeds − 1, each in a process of its own, `at_once` of them side by side (0:
-/// all): LibTorch on one core each trains two small networks faster than one network on two cores. Shows a bar on a terminal and a line a fit elsewhere.
-/// Throws sslmeme::Error with the message of the first seed that failed; the others are ended. Call before this process
-/// has started LibTorch's threads.
+/// all): LibTorch on one core each trains two small networks faster than one network on two cores. Shows a bar on a
+/// terminal and a line a fit elsewhere. Throws sslmeme::Error with the message of the first seed that failed; the
+/// others are ended. Call before this process has started LibTorch's threads.
 void run_seed_processes(int seeds, const std::function<void(int, SeedProgress&)>& body, int at_once = 0);
 
 }  // namespace examples

@@ -32,10 +32,12 @@ using sm::test::Tolerance;
 
 namespace {
 
-/// Skips the case without a device; with one, convolutions are computed in fp32, not in TF32.
+/// Skips the case without a device; with one, convolutions are computed in fp32, not in TF32, and the same way each
+/// time.
 void need_cuda() {
   if (!torch::cuda::is_available()) SKIP("no CUDA device");
   at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setDeterministicCuDNN(true);
 }
 
 Inputs copies(const Inputs& inputs, const torch::Device& device) {
@@ -148,8 +150,8 @@ TEST_CASE("Losses of more rows than one tile are the same on a CUDA device") {
   const Inputs pair{torch::randn({5000, 32}), torch::randn({5000, 32})};
   const auto of_pair = [&](const sm::AnyPairLoss& loss) {
     INFO(loss.name());
-    const sm::test::LossCase of{
-        loss.name(), pair, [&](const Inputs& x) { return loss(x[0], x[1]).total; }, loss.module()};
+    const sm::test::LossCase of{loss.name(), pair, [&](const Inputs& x) { return loss(x[0], x[1]).total; },
+                                loss.module()};
     const auto here = differentiate(of, torch::kCPU);
     check_same(differentiate(of, torch::kCUDA), here, {1e-5}, {1e-3, 1e-10, 1e-5});
   };
@@ -235,18 +237,23 @@ TEST_CASE("A run on a CUDA device that was stopped and resumed ends as the one t
     options.precision = sm::Precision::fp16;
     return options;
   };
-  const auto whole = sm::test::train(on_device("whole"));
+  const auto on_cpu = [](sm::test::Trained trained) {
+    for (auto& [name, tensor] : trained.state) tensor = tensor.cpu();
+    return trained;
+  };
+  const auto whole = on_cpu(sm::test::train(on_device("whole")));
   sm::test::train(on_device("parts"), sm::test::StopAt{7});
-  const auto parts = sm::test::train(on_device("parts", sm::ExistingRun::resume));
+  const auto parts = on_cpu(sm::test::train(on_device("parts", sm::ExistingRun::resume)));
   sm::test::check_same(parts, whole, folder.path / "parts");
 }
 
 TEST_CASE("Predictions on a CUDA device are those on the processor") {
   need_cuda();
   sm::Supervised classifier{cnn(), words()};
-  sm::DataLoader loader{Shades{},
-                        sm::eval_views({.size = 16}),
-                        {.batch_size = 24, .shuffle = false, .drop_last = false, .tokenizer = tokenizer(), .max_tokens = 8}};
+  sm::DataLoader loader{
+      Shades{},
+      sm::eval_views({.size = 16}),
+      {.batch_size = 24, .shuffle = false, .drop_last = false, .tokenizer = tokenizer(), .max_tokens = 8}};
   const auto here = sm::predict(classifier, loader);
   classifier.module()->to(torch::kCUDA);
   const auto there = sm::predict(classifier, loader);
