@@ -81,7 +81,8 @@ Grey enlarged(const Grey& grey, double factor) {
   return large;
 }
 
-/// So that a letter of a caption, about a twelfth of the picture, gets some 30 to 40 pixels, as the models were trained.
+/// So that a letter of a caption, about a twelfth of the picture, gets some 30 to 40 pixels, as the models were
+/// trained.
 double factor_of(const Image& picture) {
   constexpr double wanted = 600, most = 8;
   return std::clamp(wanted / std::min(picture.width, picture.height), 0.25, most);
@@ -136,8 +137,8 @@ Reading read_page(Engine& engine, const Grey& page, double min_confidence) {
 }
 
 /// f() with one thread of OpenMP: Tesseract asks for four, which takes twice the time of the cores, and many times that
-/// of the clock where the loader's workers have the cores already. What `omp teams thread_limit(1)` compiles to is asked
-/// of the OpenMP that runs, LibTorch's, since compiled code would bring another.
+/// of the clock where the loader's workers have the cores already. What `omp teams thread_limit(1)` compiles to is
+/// asked of the OpenMP that runs, LibTorch's, since compiled code would bring another.
 template <class F>
 void with_one_thread(F f) {
   using Teams = void (*)(void (*)(void*), void*, unsigned teams, unsigned thread_limit, unsigned flags);
