@@ -122,7 +122,7 @@ TEST_CASE("the reason tells which modality says the same alone") {
       return (tokens == 7).any(1, true).to(torch::kFloat) * 2 - 1;
     }
   };
-  const auto reason = [](double picture_weight, double word_weight) {
+  const auto reason = [](double picture_weight, double word_weight, float mean = 0) {
     Supervised classifier{std::make_shared<Bright>(),
                           std::make_shared<Rose>(),
                           {.fusion = {.kind = FusionKind::concat, .norm = FusionNorm::batch, .dim = 1, .layers = 0}}};
@@ -132,15 +132,16 @@ TEST_CASE("the reason tells which modality says the same alone") {
       if (parameter.key().ends_with("linear.weight")) parameter.value().fill_(1);
     }
     classifier.fusion()->named_parameters()["mlp.0.weight"].copy_(torch::tensor({{picture_weight, word_weight}}));
-    const MemeBank bank{torch::eye(2), torch::zeros({1}), torch::zeros({1}), {{1, 1}, {2, 0}}};
+    const MemeBank bank{torch::eye(2), torch::full({1}, mean), torch::full({1}, mean), {{1, 1}, {2, 0}}};
     const MemeScorer scorer{classifier, test::tiny_words(), {.size = 16, .max_tokens = 12}, bank};
     Image white{16, 16};
     std::ranges::fill(white.pixels, std::uint8_t{255});
     return scorer.score(white, "rose").reason;
   };
-  CHECK_THAT(reason(2, 2), ContainsSubstring("harmful with") && ContainsSubstring("either alone says the same"));
-  CHECK_THAT(reason(2, 0), ContainsSubstring("the picture alone says the same"));
+  CHECK_THAT(reason(2, 0), ContainsSubstring("harmful with") && ContainsSubstring("the picture alone says the same"));
   CHECK_THAT(reason(0, -2), ContainsSubstring("harmless with") && ContainsSubstring("the words alone say the same"));
+  CHECK_THAT(reason(2, 2, 1), ContainsSubstring("either alone says the same"));  // the mean meme is harmful too
+  CHECK_THAT(reason(2, 2, -4), ContainsSubstring("it takes both"));
   CHECK_THAT(reason(2, 2), ContainsSubstring("1 of the 2 most similar labelled memes are harmful"));
 }
 
