@@ -49,23 +49,26 @@ void measure_votes(const sm::RetrievalGuided& method, const MeasuredSplits& spli
     auto loader = evaluation_loader(split.data, preparation);
     votes.emplace(split.name, sm::predict_by_vote(method, loader, {.k = neighbours}));
   }
-  nlohmann::ordered_json json{{"k", neighbours}, {"dev", splits.dev}, {"test", splits.test}};
   const auto& dev = votes.at(splits.dev);
+  nlohmann::ordered_json of_splits;
   for (const auto& split : splits.all) {
     const auto& of_split = votes.at(split.name);
-    auto& figures = json["splits"][split.name] = {{"n", of_split.ids.size()}};
+    auto& figures = of_splits[split.name] = {{"n", of_split.ids.size()}};
     if (!can_be_measured(of_split)) continue;
     const auto e = sm::evaluate(of_split, dev);
-    json["threshold"] = e.threshold;
     figures["auroc"] = e.auroc;
     figures["accuracy"] = e.accuracy;
     figures["tuned_accuracy"] = e.tuned_accuracy;
   }
+  const auto test = sm::evaluate(votes.at(splits.test), dev);
+  const nlohmann::ordered_json json{{"k", neighbours},
+                                    {"dev", splits.dev},
+                                    {"test", splits.test},
+                                    {"threshold", test.threshold},
+                                    {"splits", of_splits}};
   sm::write_atomically(run / "votes.json", json.dump(2) + "\n");
-  const auto& test = json["splits"][splits.test];
   std::cout << fmt::format("{}: by the vote of {} neighbours AUROC {:.4f}, accuracy {:.4f} at 0.5, {:.4f} at {:.3f}\n",
-                           splits.test, neighbours, test["auroc"].get<double>(), test["accuracy"].get<double>(),
-                           test["tuned_accuracy"].get<double>(), json["threshold"].get<double>());
+                           splits.test, neighbours, test.auroc, test.accuracy, test.tuned_accuracy, test.threshold);
 }
 
 }  // namespace examples

@@ -31,8 +31,8 @@ Guided guide(const sm::Supervised& classifier, const sm::AnyDataset& train, cons
              const GuidedArguments& arguments);
 
 /// Judges every split by the vote of its memes' nearest neighbours in the memory, tunes the threshold on dev, writes
-/// RUN/votes.json ({"k", "threshold", "splits": {SPLIT: {"n", "auroc", "accuracy", "tuned_accuracy"}}}) and says on
-/// stdout what came of it on the test split.
+/// RUN/votes.json ({"k", "dev", "test", "threshold", "splits": {SPLIT: {"n", "auroc", "accuracy", "tuned_accuracy"}}})
+/// and says on stdout what came of it on the test split.
 void measure_votes(const sm::RetrievalGuided& method, const MeasuredSplits& splits, const Preparation& preparation,
                    const std::filesystem::path& run, std::int64_t neighbours);
 

@@ -118,7 +118,8 @@ TEST_CASE("finetune takes every fusion, and retrieval beside it, with frozen enc
     CHECK(sslmeme::test::json_of(tiny.root / fusion / "config.json").at("method").at("fusion").at("kind") == fusion);
     CHECK_FALSE(fs::exists(tiny.root / fusion / "votes.json"));
   }
-  const auto arguments = tiny.in_out("rgcl") + tiny.small + " --fusion cmaf --freeze --rgcl --neighbours 5";
+  const auto arguments =
+      tiny.in_out("rgcl") + tiny.small + " --fusion cmaf --freeze --rgcl --neighbours 5 --also test_unseen";
   const auto guided = run("finetune", arguments);
   INFO(guided.output);
   REQUIRE(guided.code == 0);
