@@ -69,9 +69,9 @@ void check_results(const fs::path& run, const std::string& memes) {
 }  // namespace
 
 TEST_CASE("Programs show an example in --help and refuse a wrong command line with code 2") {
-  for (const auto* program : {"make_memes", "pretrain_clip", "pretrain_cass", "pretrain_cass_mm", "pretrain_dino",
-                              "finetune", "my_loss", "demo", "embed", "inspect_data", "split_data", "score_memes",
-                              "report"}) {
+  for (const auto* program :
+       {"make_memes", "pretrain_clip", "pretrain_cass", "pretrain_cass_mm", "pretrain_dino", "finetune", "my_loss",
+        "demo", "embed", "inspect_data", "split_data", "score_memes", "report"}) {
     INFO(program);
     const auto help = run(program, "--help");
     CHECK(help.code == 0);
