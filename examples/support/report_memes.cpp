@@ -142,7 +142,8 @@ sm::EmbeddingFigure map_of(const JudgedRun& run, const MemesById& memes, const s
   for (std::size_t i = 0; i < run.test.ids.size(); ++i) wrong[run.test.ids[i]] = is_wrong(run, i);
   sm::EmbeddingFigure figure;
   figure.caption = fmt::format(
-      "{} memes of {}: those whose features are alike lie together (t-SNE). Distances between clusters mean nothing; "
+      "{} memes of {}: those whose features are alike, of each encoder before they are fused, lie together (t-SNE). "
+      "Distances between clusters mean nothing; "
       "hollow marks are mistakes. Point at one to read its words.",
       n, run.results.test);
   for (std::int64_t i = 0; i < n; ++i) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 
 namespace examples {
@@ -27,6 +28,12 @@ sm::LossCurve averaged(const sm::LossCurve& curve, std::size_t count) {
     thin.value.push_back(y / static_cast<double>(end - begin));
   }
   return thin;
+}
+
+bool is_log_line(const Json& line) {
+  if (!line.is_object() || !line.contains("step") || !line["step"].is_number()) return false;
+  return std::ranges::all_of(std::array{"parts", "features", "metrics"},
+                             [&](const char* key) { return !line.contains(key) || line[key].is_object(); });
 }
 
 /// Parts that are logged beside losses to see a collapse coming, not to be minimised.
@@ -90,7 +97,7 @@ RunCurves read_curves(const std::filesystem::path& run, double scale) {
   for (std::string line; std::getline(log, line);) {
     ++number;
     const auto json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("step") || !json["step"].is_number())
+    if (!is_log_line(json))
       throw sm::DataError(fmt::format("{}:{} is no line of a training log", path.string(), number));
     const auto x = scale * json["step"].get<double>();
     try {

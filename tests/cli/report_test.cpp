@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <tuple>
 
 #include "cli/programs.hpp"
 #include "files.hpp"
@@ -198,6 +199,52 @@ TEST_CASE("report shows what paper_tables measured") {
   CHECK_THAT(html, ContainsSubstring("<th scope=\"row\">ours alone</th><td>0.500</td><td>–</td>"));
   const auto first = html.find("<title>CLIP: labels 50, AUROC 0.6 ± 0.03</title>");
   CHECK((first != std::string::npos && first < html.find("<title>CLIP: labels 200, AUROC 0.8 ± 0.02</title>")));
+}
+
+TEST_CASE("Losses and what tells of a collapse are drawn from a log, also of a run that goes on") {
+  const sslmeme::test::TemporaryFolder root;
+  const auto folder = root / "dino";
+  fs::create_directory(folder);
+  root.write("dino/config.json", R"({"trainer": {"seed": 1, "batches_per_epoch": 2}, "method": {"method": "dino"}})");
+  nlohmann::json step{{"epoch", 0},
+                      {"loss", 2.5},
+                      {"learning_rate", 0.1},
+                      {"gradient_norm", 3},
+                      {"parts", {{"dino", 2.5}, {"teacher_entropy", 1.25}, {"center_norm", 0.5}, {"agreement", 0.75}}}};
+  const nlohmann::json skipped{{"step", 3}, {"epoch", 1}, {"skipped", true}, {"note", "no"}};
+  const nlohmann::json health{{"deviation", 0.01}, {"effective_rank", 1.5}, {"warning", "student has collapsed"}};
+  const nlohmann::json last{{"step", 4}, {"epoch", 1}, {"loss", 2}, {"features", {{"student", health}}}};
+  const nlohmann::json metrics{{"step", 4}, {"metrics", {{"knn_accuracy", 0.625}}}};
+  std::string lines;
+  for (const int number : {1, 2}) {
+    step["step"] = number;
+    lines += step.dump() + "\n";
+  }
+  for (const auto& line : {skipped, last, metrics}) lines += line.dump() + "\n";
+  const auto log = root.write("dino/log.jsonl", lines);
+
+  for (const auto& [command, id, notes] :
+       {std::tuple{"plot_run", "figure-", "1 steps were skipped"},
+        std::tuple{"report", "figure-pretraining-1-", "1 of 4 steps were skipped"}}) {
+    INFO(command);
+    const auto out = root / "out.html";
+    require_success(run(command, folder.string() + " --out " + out.string()));
+    const auto html = bytes_of(out);
+    for (const auto* kind :
+         {"loss", "metrics", "deviation", "rank", "entropy", "center", "agreement", "norm", "rate"}) {
+      INFO(kind);
+      CHECK(count(html, " id=\"" + std::string{id} + kind + "\"") == 1);
+    }
+    CHECK_THAT(html, ContainsSubstring(notes) && ContainsSubstring("step 4: student has collapsed"));
+    CHECK_THAT(html, ContainsSubstring("<title>teacher_entropy: step 1, nats 1.25</title>"));
+    CHECK(count(html, "teacher_entropy: step 1, loss") == 0);
+  }
+  CHECK_THAT(bytes_of(root / "out.html"), ContainsSubstring("dino is not finished: it has 4 steps so far."));
+
+  std::ofstream{log, std::ios::app} << "{\"step\": 5, \"parts\": 7}\n";
+  check_one_line(run("plot_run", folder.string()), "plot_run", "log.jsonl:6 is no line of a training log");
+  std::ofstream{log} << "";
+  check_one_line(run("report", folder.string()), "report", "log.jsonl holds no step yet");
 }
 
 TEST_CASE("In Chromium the report is whole, quiet and readable", "[.browser]") {
