@@ -168,6 +168,19 @@ std::optional<Reasons> reasons_of(const JudgedModel& model, sm::Report& report) 
   }
 }
 
+/// A map, or a note where there is none: of too few memes, or of features that are all the same.
+void add_map(sm::Report& report, const JudgedModel& model, const MemesById& memes, const Reasons& reasons,
+             const RunReportOptions& options, std::size_t number) {
+  try {
+    auto map = map_of(model.shown(), memes, reasons.scorer(), options.map_memes, options.seed);
+    map.id = fmt::format("figure-map-{}", number);
+    map.title = "Memes as " + model.name + " sees them";
+    report.maps.push_back(std::move(map));
+  } catch (const sm::InvalidArgument& error) {
+    report.notes.push_back(fmt::format("{} has no map: {}", model.name, error.what()));
+  }
+}
+
 void add_memes(sm::Report& report, const std::vector<JudgedModel>& models, const RunReportOptions& options) {
   const auto order = by_auroc(models);
   for (std::size_t i = 0; i < std::min(order.size(), options.models); ++i) {
@@ -184,13 +197,9 @@ void add_memes(sm::Report& report, const std::vector<JudgedModel>& models, const
       gallery.title = models.size() > 1 ? "Mistakes of " + model.name : "Its surest mistakes";
       report.galleries.push_back(std::move(gallery));
     }
-    constexpr std::int64_t fewest = 8;  // fewer are no picture
-    if (options.map_memes > 0 && reasons && std::ssize(run.test.ids) >= fewest) {
+    if (options.map_memes > 0 && reasons) {
       options.progress(fmt::format("{}: drawing the map", model.name));
-      auto map = map_of(run, *memes, reasons->scorer(), options.map_memes, options.seed);
-      map.id = fmt::format("figure-map-{}", i + 1);
-      map.title = "Memes as " + model.name + " sees them";
-      report.maps.push_back(std::move(map));
+      add_map(report, model, *memes, *reasons, options, i + 1);
     }
   }
   if (order.size() > options.models)

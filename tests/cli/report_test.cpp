@@ -132,6 +132,11 @@ TEST_CASE("report shows its runs, and refuses those that it cannot show") {
     CHECK(count(page, "figure-map") == 0);
     CHECK(count(page, "class=\"heat\"") == 0);
   }
+  SECTION("a map of too few memes is no reason to fail") {
+    const auto few = runs.path("few.html");
+    require_success(run("report", runs.path("fresh") + " --map 2 --mistakes 1 --out " + few));
+    CHECK_THAT(bytes_of(few), ContainsSubstring("fresh has no map: ") && !ContainsSubstring("id=\"figure-map"));
+  }
   SECTION("memes that are gone are told of") {
     fs::rename(runs.memes, runs.path("elsewhere"));
     const auto gone = runs.path("gone.html");
