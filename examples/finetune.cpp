@@ -124,13 +124,14 @@ int main(int argc, char** argv) {
     };
     const auto patience = a.patience > 0 ? a.patience : a.epochs;
     const VocabularyKeeper vocabulary{tokenizer};
+    const ForgetResults forget;
     const sm::EarlyStopping stop{.metric = "dev_auroc", .measure = dev_auroc, .patience = patience};
     std::optional<Guided> guided;
     if (a.guided.rgcl) {
       guided = guide(classifier, train_split, preparation, a.guided);
-      examples::train(guided->method, a, loader, "finetune", vocabulary, guided->remember, stop);
+      examples::train(guided->method, a, loader, "finetune", vocabulary, forget, guided->remember, stop);
     } else {
-      examples::train(classifier, a, loader, "finetune", vocabulary, stop);
+      examples::train(classifier, a, loader, "finetune", vocabulary, forget, stop);
     }
     const auto results = measure_run(classifier, splits, preparation, a.out);
     sm::save_scorer(a.out, classifier, train_split, tokenizer,

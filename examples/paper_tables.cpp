@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <iostream>
@@ -40,7 +41,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--train", a.train, "split to learn from")->capture_default_str();
   app.add_option("--dev", a.dev, "split to tune thresholds on")->capture_default_str();
   app.add_option("--test", a.test, "split to measure")->capture_default_str();
-  app.add_option("--only", a.paper.only, "only rows whose keys begin so, e.g. table3,labels-clip; see --list")
+  app.add_option("--only", a.paper.only,
+                 "only rows whose keys begin so, e.g. table3,labels-clip; see --list. results.json then has these")
       ->delimiter(',');
   app.add_flag("--list", a.list, "print the keys of all rows and end");
   app.add_flag("--beyond", a.paper.beyond, "also fusion heads, equal compute and what collapses");
@@ -67,13 +69,17 @@ int cores() {
 
 /// What decides the figures; a folder with other figures is not gone on with.
 std::string fingerprint(const Arguments& a) {
-  return nlohmann::ordered_json{{"scale", a.paper.scale},
-                                {"data", fs::absolute(a.data.data).lexically_normal().string()},
-                                {"layout", a.data.layout},
-                                {"splits", {a.train, a.dev, a.test}},
-                                {"bf16", a.bf16},
-                                {"weights", {a.paper.cnn_weights, a.paper.vit_weights, a.paper.text_weights}},
-                                {"vocabulary", a.vocabulary}}
+  return nlohmann::ordered_json{
+             {"scale", a.paper.scale},
+             {"data", fs::absolute(a.data.data).lexically_normal().string()},
+             {"layout", a.data.layout},
+             {"columns", {a.data.columns.id, a.data.columns.picture, a.data.columns.text, a.data.columns.label}},
+             {"label_names", a.data.label_names},
+             {"splits", {a.train, a.dev, a.test}},
+             {"device", a.device},
+             {"bf16", a.bf16},
+             {"weights", {a.paper.cnn_weights, a.paper.vit_weights, a.paper.text_weights}},
+             {"vocabulary", a.vocabulary}}
              .dump(2) +
          "\n";
 }
@@ -121,8 +127,23 @@ void check_plan(const Arguments& a) {
   }
 }
 
+/// Throws for options that cannot work, before anything is written or deleted.
+void check_options(Arguments& a) {
+  a.paper.memes = a.paper.most_labels = std::max(1001, made_memes_of(a.paper.scale));
+  paper_plan(a.paper);
+  if (a.made) return;
+  for (const auto& split : {a.train, a.dev, a.test}) a.data.open(split);
+}
+
 PaperPlan plan_of(Arguments& a) {
-  a.paper.memes = static_cast<std::int64_t>(a.data.open(a.train).size());
+  const auto train = a.data.open(a.train);
+  std::array<std::int64_t, 2> of_class{};
+  for (std::size_t i = 0; i < train.size(); ++i) {
+    const auto label = train.label(i).value_or(-1);
+    if (label == 0 || label == 1) ++of_class[static_cast<std::size_t>(label)];
+  }
+  a.paper.memes = static_cast<std::int64_t>(train.size());
+  a.paper.most_labels = 2 * std::min(of_class[0], of_class[1]);
   auto plan = paper_plan(a.paper);
   plan.seeds = a.seeds > 0 ? a.seeds : a.paper.scale == "tiny" ? 1 : a.paper.scale == "small" ? 2 : 3;
   const bool on_cpu = a.device == "cpu";
@@ -152,12 +173,13 @@ int main(int argc, char** argv) {
 
   return run_program(app, argc, argv, [&] {
     if (a.list) {
-      a.paper.memes = std::max(1001, made_memes_of(a.paper.scale));
+      a.paper.memes = a.paper.most_labels = std::max(1001, made_memes_of(a.paper.scale));
       for (const auto& key : keys_of(paper_plan(a.paper))) std::cout << key << '\n';
       return;
     }
     if (a.out.empty()) throw sm::InvalidArgument("--out is missing: name the folder of all runs");
     choose_data(a);
+    check_options(a);
     prepare_folder(a);
     check_plan(a);
     make_own_memes(a);

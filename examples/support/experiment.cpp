@@ -5,6 +5,7 @@
 #include <sslmeme/data/views.hpp>
 #include <sslmeme/eval/calibration.hpp>
 #include <sslmeme/eval/metrics.hpp>
+#include <sslmeme/train/session.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -200,6 +201,12 @@ RunResults measure_run(sm::Supervised& classifier, const MeasuredSplits& splits,
   }
   sm::write_atomically(run / "results.json", json_of(results).dump(2) + "\n");
   return results;
+}
+
+void ForgetResults::on_fit_begin(const sm::StepInfo& info) const {
+  for (const auto* name :
+       {"scorer.json", "bank.safetensors", "bank.jsonl", "votes.json", "results.json", "predictions"})
+    fs::remove_all(info.session->output_dir() / name);
 }
 
 RunResults read_results(const fs::path& run) {

@@ -5,6 +5,7 @@
 #include <sslmeme/eval/predict.hpp>
 #include <sslmeme/method/supervised.hpp>
 #include <sslmeme/text/tokenizer.hpp>
+#include <sslmeme/train/callback.hpp>
 
 #include "support/data.hpp"
 
@@ -69,6 +70,12 @@ struct RunResults {
 /// {"id", "label", "logit", "score"} with calibrated scores, and then RUN/results.json.
 RunResults measure_run(sm::Supervised& classifier, const MeasuredSplits& splits, const Preparation& preparation,
                        const std::filesystem::path& run);
+
+/// Callback that removes what an earlier training in the run directory measured, votes and scorer included: figures
+/// never stand beside weights that they are not of.
+struct ForgetResults {
+  void on_fit_begin(const sm::StepInfo& info) const;
+};
 
 /// What measure_run() left. Throws IoError for a file that is missing and DataError for one that is damaged.
 RunResults read_results(const std::filesystem::path& run);

@@ -20,7 +20,7 @@ std::string figure(const ordered_json& row, const std::string& name) {
   if (!row.contains(name + "_mean")) return "–";
   const auto mean = row.at(name + "_mean").get<double>();
   const auto deviation = row.value(name + "_std", 0.0);
-  return deviation > 0 ? fmt::format("{:.3f} ± {:.3f}", mean, deviation) : fmt::format("{:.3f}", mean);
+  return row.value("seeds", 2) > 1 ? fmt::format("{:.3f} ± {:.3f}", mean, deviation) : fmt::format("{:.3f}", mean);
 }
 
 sm::ReportTable table_of(const ordered_json& table, const std::string& caption, int number) {

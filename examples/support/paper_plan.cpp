@@ -105,6 +105,8 @@ class Planner {
 
  private:
   int large() const { return scale_.sizes[1]; }
+  /// Which network stands for the paper's.
+  std::string here(const char* encoder) const { return &scale_ == &paper ? "" : fmt::format(" (here {})", encoder); }
   std::string pixels(int which) const {
     constexpr std::array paper_sizes{224, 384};
     const auto i = static_cast<std::size_t>(which);
@@ -164,7 +166,8 @@ class Planner {
         std::array{0.53386, 0.009, 0.59, 0.017},   std::array{0.5002, 0.011, 0.624, 0.071}};
     for (const auto encoder : {cnn, vit}) {
       PaperTable table{encoder == cnn ? "table1" : "table2",
-                       encoder == cnn ? "Table 1: ResNet-50, pictures alone" : "Table 2: ViT-B/16, pictures alone",
+                       encoder == cnn ? fmt::format("Table 1: ResNet-50{}, pictures alone", here(scale_.cnn))
+                                      : fmt::format("Table 2: ViT-B/16{}, pictures alone", here(scale_.vit)),
                        {}};
       const auto& published = encoder == cnn ? published_cnn : published_vit;
       for (const auto which : {0, 1}) {
@@ -196,9 +199,9 @@ class Planner {
       table.rows.push_back(
           {title, memes(std::string{"table3-"} + name, title, picture, from), published_figures(published)});
     };
-    row("clip", "CLIP (ViT-B/16)", vit, clip(), {0.5761, 0.011, 0.5915, 0.031});
-    row("cass_mm-vit", "CASS-MM (ViT-B/16)", vit, cass_mm(), {0.5518, 0.05, 0.6335, 0.012});
-    row("cass_mm-cnn", "CASS-MM (ResNet-50)", cnn, cass_mm(), {0.5518, 0.05, 0.5817, 0.087});
+    row("clip", "CLIP (ViT)", vit, clip(), {0.5761, 0.011, 0.5915, 0.031});
+    row("cass_mm-vit", "CASS-MM (ViT)", vit, cass_mm(), {0.5518, 0.05, 0.6335, 0.012});
+    row("cass_mm-cnn", "CASS-MM (ResNet)", cnn, cass_mm(), {0.5518, 0.05, 0.5817, 0.087});
     plan_.tables.push_back(std::move(table));
   }
 
@@ -233,7 +236,7 @@ class Planner {
     for (const auto& start : starts) {
       const auto title = [&](std::int64_t n) { return fmt::format("{}, {} labels", start.title, n); };
       for (const std::int64_t n : {50, 200, 1000}) {
-        if (n >= options_.memes) continue;
+        if (n >= options_.memes || n > options_.most_labels) continue;
         plan_.label_points.push_back(
             {start.title, n, memes(fmt::format("labels-{}-{}", start.name, n), title(n), vit, start.from, n)});
       }

@@ -45,6 +45,7 @@ struct PaperOptions {
   std::vector<std::string> only = {};  ///< beginnings of classifiers' keys; empty: all
   bool beyond = false;                 ///< also what the paper does not have: fusion heads, equal compute, collapse
   std::int64_t memes = 0;              ///< that the training split has, for the label-efficiency points
+  std::int64_t most_labels = 0;        ///< twice its memes of the rarer class: half of each class are taken
   std::string cnn_weights = {}, vit_weights = {}, text_weights = {};  ///< files for --scale paper
 };
 

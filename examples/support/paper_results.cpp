@@ -4,6 +4,7 @@
 #include <sslmeme/train/session.hpp>
 
 #include "support/fit_results.hpp"
+#include "support/run_curves.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -57,8 +58,10 @@ ordered_json json_of(const PaperPlan& plan, const PaperRow& row) {
 ordered_json losses_of(const PaperPlan& plan, const PretrainFit& fit) {
   ordered_json curves = ordered_json::object();
   const auto history = sm::read_history(fit_folder(plan.experiment, 0, fit.key));
-  for (const auto& [part, value] : history.front().parts)
+  for (const auto& [part, value] : history.front().parts) {
+    if (is_monitor(part)) continue;
     curves[part] = mean_curve(plan.experiment, plan.seeds, fit.key, part, part).value;
+  }
   return curves;
 }
 
@@ -156,6 +159,7 @@ std::string paper_json(const PaperPlan& plan, const std::string& scale, double s
                     {"dev", e.dev},
                     {"threshold", "accuracy at 0.5, tuned_accuracy at the threshold that is best on dev"},
                     {"seeds", plan.seeds},
+                    {"encoders", {{"cnn", e.cnn}, {"vit", e.vit}, {"text", e.text}}},
                     {"tables", ordered_json::array()},
                     {"label_efficiency", ordered_json::array()},
                     {"losses", ordered_json::object()},

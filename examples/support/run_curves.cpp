@@ -36,7 +36,7 @@ bool is_log_line(const Json& line) {
                              [&](const char* key) { return !line.contains(key) || line[key].is_object(); });
 }
 
-/// Parts that are logged beside losses to see a collapse coming, not to be minimised.
+/// Where a part goes that is_monitor().
 Curves* monitor(RunCurves& curves, const std::string& part) {
   if (part == "teacher_entropy") return &curves.teacher_entropy;
   if (part == "center_norm") return &curves.center_norm;
@@ -71,6 +71,11 @@ void add_step(RunCurves& curves, double x, const Json& line) {
 
 }  // namespace
 
+bool is_monitor(const std::string& part) {
+  RunCurves curves;
+  return monitor(curves, part) != nullptr;
+}
+
 void Curves::add(const std::string& name, double x, const Json& value) {
   if (!value.is_number()) return;
   auto found = std::ranges::find(curves_, name, &sm::LossCurve::name);
@@ -97,6 +102,7 @@ RunCurves read_curves(const std::filesystem::path& run, double scale) {
   for (std::string line; std::getline(log, line);) {
     ++number;
     const auto json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!is_log_line(json) && log.eof()) break;  // cut off: the run is being written, or was killed
     if (!is_log_line(json))
       throw sm::DataError(fmt::format("{}:{} is no line of a training log", path.string(), number));
     const auto x = scale * json["step"].get<double>();

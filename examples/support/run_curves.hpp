@@ -37,8 +37,11 @@ struct RunCurves {
   Curves rate, norm, speed, wait, memory;
 };
 
-/// Reads RUN/log.jsonl. x is the step times `scale`. Throws IoError where there is none and DataError, with its
-/// number, for a line that is none of a log and for a log without a step.
+/// Whether a part of a loss is logged beside it to see a collapse coming, not to be minimised.
+bool is_monitor(const std::string& part);
+
+/// Reads RUN/log.jsonl, of a run that is being trained too. x is the step times `scale`. Throws IoError where there is
+/// none and DataError, with its number, for a line that is none of a log and for a log without a step.
 RunCurves read_curves(const std::filesystem::path& run, double scale = 1);
 
 struct ChartsOf {

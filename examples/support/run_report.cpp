@@ -168,17 +168,25 @@ std::optional<Reasons> reasons_of(const JudgedModel& model, sm::Report& report) 
   }
 }
 
-/// A map, or a note where there is none: of too few memes, or of features that are all the same.
+/// Does `add`, or notes that `lacks` and why: a meme that is gone or damaged costs its figure, not the report.
+template <class Add>
+void or_note(sm::Report& report, const std::string& lacks, Add add) {
+  try {
+    add();
+  } catch (const sm::Error& error) {
+    report.notes.push_back(fmt::format("{}: {}", lacks, error.what()));
+  }
+}
+
+/// A map, or a note where there is none: of too few memes, of features that are all the same, of memes that are gone.
 void add_map(sm::Report& report, const JudgedModel& model, const MemesById& memes, const Reasons& reasons,
              const RunReportOptions& options, std::size_t number) {
-  try {
+  or_note(report, model.name + " has no map", [&] {
     auto map = map_of(model.shown(), memes, reasons.scorer(), options.map_memes, options.seed);
     map.id = fmt::format("figure-map-{}", number);
     map.title = "Memes as " + model.name + " sees them";
     report.maps.push_back(std::move(map));
-  } catch (const sm::InvalidArgument& error) {
-    report.notes.push_back(fmt::format("{} has no map: {}", model.name, error.what()));
-  }
+  });
 }
 
 void add_memes(sm::Report& report, const std::vector<JudgedModel>& models, const RunReportOptions& options) {
@@ -192,10 +200,12 @@ void add_memes(sm::Report& report, const std::vector<JudgedModel>& models, const
     if ((options.reasons && options.mistakes > 0) || options.map_memes > 0) reasons = reasons_of(model, report);
     if (options.mistakes > 0) {
       options.progress(fmt::format("{}: looking at mistakes", model.name));
-      auto gallery = mistakes_of(run, *memes, options.mistakes, options.reasons && reasons ? &*reasons : nullptr);
-      gallery.id = fmt::format("figure-mistakes-{}", i + 1);
-      gallery.title = models.size() > 1 ? "Mistakes of " + model.name : "Its surest mistakes";
-      report.galleries.push_back(std::move(gallery));
+      or_note(report, model.name + " has no list of mistakes", [&] {
+        auto gallery = mistakes_of(run, *memes, options.mistakes, options.reasons && reasons ? &*reasons : nullptr);
+        gallery.id = fmt::format("figure-mistakes-{}", i + 1);
+        gallery.title = models.size() > 1 ? "Mistakes of " + model.name : "Its surest mistakes";
+        report.galleries.push_back(std::move(gallery));
+      });
     }
     if (options.map_memes > 0 && reasons) {
       options.progress(fmt::format("{}: drawing the map", model.name));
@@ -206,8 +216,10 @@ void add_memes(sm::Report& report, const std::vector<JudgedModel>& models, const
     report.notes.push_back(
         fmt::format("Mistakes and maps are those of the {} models of highest AUROC.", options.models));
   if (models.size() < 2 || options.mistakes == 0 || !same_memes(models)) return;
-  if (const auto memes = memes_of(models.front().shown(), report))
-    report.disagreements = disagreements_of(models, *memes, options.mistakes);
+  if (const auto memes = memes_of(models.front().shown(), report)) {
+    or_note(report, "There is no list of disagreements",
+            [&] { report.disagreements = disagreements_of(models, *memes, options.mistakes); });
+  }
 }
 
 /// Losses and metrics of fine-tuning, a line a model, over epochs.
@@ -223,10 +235,12 @@ void add_training(sm::Report& report, const std::vector<JudgedModel>& models) {
   for (const auto& model : models) {
     const auto& run = model.shown();
     const auto curves = read_curves(run.path, 1 / steps_per_epoch(run.config));
-    for (auto& curve : curves.loss.thinned(smooth_points)) {
-      if (curve.name != "loss") continue;
-      curve.name = model.name;
-      loss.curves.push_back(std::move(curve));
+    auto parts = curves.loss.thinned(smooth_points);
+    auto shown = std::ranges::find(parts, "bce", &sm::LossCurve::name);  // RGCL has another part beside it
+    if (shown == parts.end()) shown = std::ranges::find(parts, "loss", &sm::LossCurve::name);
+    if (shown != parts.end()) {
+      shown->name = model.name;
+      loss.curves.push_back(std::move(*shown));
     }
     for (auto& curve : curves.metrics.thinned()) {
       auto& chart = metrics[curve.name];
@@ -360,6 +374,7 @@ void add_models(sm::Report& report, const std::vector<JudgedModel>& models, cons
 std::string title_of(const ReportedRuns& runs) {
   if (runs.models.size() == 1) return runs.models.front().name;
   if (runs.models.size() > 1) return fmt::format("{} models side by side", runs.models.size());
+  if (runs.pretrainings.empty()) return "The paper's tables";
   return runs.pretrainings.size() == 1 ? runs.pretrainings.front().name : "Pre-training";
 }
 

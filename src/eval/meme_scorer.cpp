@@ -40,8 +40,8 @@ double log_odds(double p) {
 /// Whether a probability lies on the verdict's side of the threshold, with at least half of its distance in logits.
 bool says_the_same(double alone, const Verdict& verdict, double threshold) {
   const double whole = log_odds(verdict.probability) - log_odds(threshold);
-  const double share = (log_odds(alone) - log_odds(threshold)) / whole;
-  return share >= 0.5;
+  const double part = log_odds(alone) - log_odds(threshold);
+  return whole > 0 ? part >= 0.5 * whole : whole < 0 ? part <= 0.5 * whole : part >= 0;
 }
 
 std::string share_of_modalities(const Verdict& verdict, double threshold) {
@@ -82,7 +82,14 @@ std::vector<std::size_t> largest(std::span<const float> values, std::size_t k) {
 }
 
 void check_bank(const MemeBank& bank, const Supervised& classifier) {
-  if (!bank.features.defined()) return;
+  if (!bank.features.defined()) {
+    if (bank.memes.empty() && !bank.image_mean.defined() && !bank.text_mean.defined()) return;
+    throw InvalidArgument("the bank has no features: make it by make_bank()");
+  }
+  if (bank.features.size(0) != std::ssize(bank.memes)) {
+    throw InvalidArgument(fmt::format("the bank has {} memes and features {}; give a row for each", bank.memes.size(),
+                                      shape_string(bank.features)));
+  }
   const auto of_image = classifier.image() ? classifier.image()->feature_dim() : 0;
   const auto of_text = classifier.text() ? classifier.text()->feature_dim() : 0;
   const auto fits = [](const Tensor& mean, std::int64_t dim) {

@@ -22,7 +22,7 @@ MemeFeatures encode(const Supervised& classifier, const Batch& batch, Precision 
   MemeFeatures features;
   const auto image = classifier.image();
   const auto text = classifier.text();
-  const auto device = (image ? image->parameters() : text->parameters()).front().device().type();
+  const auto device = classifier.fusion()->parameters().front().device().type();  // an encoder may have none
   const Autocast autocast{precision, device};
   if (image) features.image = encode_images(*image, batch, 0, "image").to(torch::kFloat);
   if (text) features.text = encode_texts(*text, batch, "text").to(torch::kFloat);

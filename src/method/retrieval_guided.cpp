@@ -116,11 +116,12 @@ RetrievedExamples RetrievalGuided::retrieve(const Tensor& embeddings, const Tens
         "RetrievalGuided: the memory is empty: call remember(embed(classifier, loader)) first, in training by "
         "BetweenEpochs");
   }
-  const auto queries = l2_normalize(embeddings.detach()).to(bank.scalar_type());
+  const auto queries = l2_normalize(embeddings.detach()).to(bank.device(), bank.scalar_type());
+  const auto own_ids = ids.to(bank.device()).unsqueeze(1), own_labels = labels.to(bank.device()).unsqueeze(1);
   const auto search = [&](std::int64_t k, bool same_label) {
     return detail::nearest(queries, bank, k, [&](std::int64_t begin, std::int64_t count) {
-      const auto others = ids.unsqueeze(1) != bank_ids.narrow(0, begin, count);
-      const auto same = labels.unsqueeze(1) == bank_labels.narrow(0, begin, count);
+      const auto others = own_ids != bank_ids.narrow(0, begin, count);
+      const auto same = own_labels == bank_labels.narrow(0, begin, count);
       return others.logical_and(same_label ? same : same.logical_not());
     });
   };

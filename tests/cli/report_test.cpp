@@ -246,7 +246,12 @@ TEST_CASE("Losses and what tells of a collapse are drawn from a log, also of a r
   }
   CHECK_THAT(bytes_of(root / "out.html"), ContainsSubstring("dino is not finished: it has 4 steps so far."));
 
-  std::ofstream{log, std::ios::app} << "{\"step\": 5, \"parts\": 7}\n";
+  // As it stands on disk while the run is being trained, or after it was killed.
+  std::ofstream{log, std::ios::app} << "{\"step\": 5, \"los";
+  require_success(run("plot_run", folder.string() + " --out " + (root / "cut.html").string()));
+  CHECK_THAT(bytes_of(root / "cut.html"), ContainsSubstring("step 4: student has collapsed"));
+
+  std::ofstream{log, std::ios::app} << "s\": 1, \"parts\": 7}\n";
   check_one_line(run("plot_run", folder.string()), "plot_run", "log.jsonl:6 is no line of a training log");
   std::ofstream{log} << "";
   check_one_line(run("report", folder.string()), "report", "log.jsonl holds no step yet");

@@ -1,7 +1,9 @@
 // What runs on the processor runs on a CUDA device too, and gives the same. Skipped where there is none.
+#include <sslmeme/eval/neighbour_vote.hpp>
 #include <sslmeme/eval/predict.hpp>
 #include <sslmeme/method/dino.hpp>
 #include <sslmeme/method/recipes.hpp>
+#include <sslmeme/method/retrieval_guided.hpp>
 #include <sslmeme/method/supervised.hpp>
 #include <sslmeme/nn/backbone.hpp>
 #include <sslmeme/text/wordpiece.hpp>
@@ -121,6 +123,7 @@ void check_training(Make make, const sm::Views& views, std::int64_t accumulate =
   const auto here = losses_of(make(), views, "cpu", fp32, accumulate);
   for (const auto& [precision, tolerance] : {std::pair{fp32, 2e-3}, std::pair{bf16, 0.1}, std::pair{fp16, 0.1}}) {
     const auto there = losses_of(make(), views, "cuda", precision, accumulate);
+    CHECK(there.back() < there.front());
     for (std::size_t i = 0; i < here.size(); ++i) {
       INFO("precision " << static_cast<int>(precision) << ", epoch " << i << ": " << there[i] << ", here " << here[i]);
       CHECK(std::abs(there[i] - here[i]) <= tolerance * std::abs(here[i]) + 1e-3);
@@ -203,6 +206,19 @@ TEST_CASE("Every method learns on a CUDA device as on the processor, in half pre
   const auto one = sm::eval_views({.size = 16}), two = sm::cass_views({.size = 16});
   SECTION("supervised") {
     check_training([] { return sm::Supervised{cnn(), words()}; }, one);
+  }
+  SECTION("RGCL") {
+    check_training(
+        [] {
+          sm::Supervised classifier{cnn(), words()};
+          sm::RetrievalGuided guided{classifier, {.memory = 64}};
+          sm::DataLoader whole{Shades{},
+                               sm::eval_views({.size = 16}),
+                               {.batch_size = 16, .shuffle = false, .tokenizer = tokenizer(), .max_tokens = 8}};
+          guided.remember(sm::embed(classifier, whole));
+          return guided;
+        },
+        one);
   }
   SECTION("CLIP") {
     check_training([] { return sm::clip(vit(), words(), {.dim = 16}); }, one);

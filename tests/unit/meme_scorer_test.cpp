@@ -86,6 +86,21 @@ TEST_CASE("the threshold of a run gives way to that of the options") {
   CHECK_FALSE(MemeScorer{tiny_run(), {.threshold = 1.0}}.score(meme.picture, meme.text).harmful);
 }
 
+TEST_CASE("a bank that does not fit its memes or its classifier is refused") {
+  const MemeScorer scorer{tiny_run()};
+  const auto with = [&](const MemeBank& bank) {
+    return MemeScorer{load_classifier(tiny_run()), scorer.tokenizer(), tiny_settings, bank};
+  };
+  CHECK_NOTHROW(with(scorer.bank()));
+  auto fewer = scorer.bank();
+  fewer.memes.pop_back();
+  CHECK_THROWS_AS(with(fewer), InvalidArgument);
+  CHECK_THROWS_AS(with({.image_mean = scorer.bank().image_mean}), InvalidArgument);
+  auto narrow = scorer.bank();
+  narrow.features = narrow.features.narrow(1, 0, 3);
+  CHECK_THROWS_AS(with(narrow), InvalidArgument);
+}
+
 TEST_CASE("a modality is taken away by the mean of its features over the bank") {
   const MemeScorer scorer{tiny_run()};
   const auto memes = all_memes();

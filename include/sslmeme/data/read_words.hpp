@@ -55,6 +55,11 @@ class WithReadWords {
   }
   std::int64_t id(std::size_t i) const { return data_.id(i); }
   std::optional<std::int64_t> label(std::size_t i) const { return data_.label(i); }
+  /// Reads the words too, where there are none.
+  std::string text(std::size_t i) const {
+    auto text = data_.text(i);
+    return text.empty() ? get(i).text : text;
+  }
   std::string source(std::size_t i) const { return data_.source(i); }
   std::vector<std::byte> bytes(std::size_t i) const { return data_.bytes(i); }
 

@@ -24,7 +24,7 @@ struct NtXent {
     detail::check_positive(temperature, "NtXent: temperature");
     const auto z = torch::cat({l2_normalize(z_a), l2_normalize(z_b)});
     const auto scale = torch::scalar_tensor(1 / temperature, z.options());
-    const auto similarities = self_similarity_logsumexp(z, scale, z_a.size(0), of_both_views(info));
+    const auto similarities = self_similarity_logsumexp(z, scale, z_a.size(0), of_both_views(info, z));
     return similarities.rows.mean() - similarities.positives.mean();
   }
 
@@ -36,9 +36,9 @@ struct NtXent {
     const auto of_a = pairs.first, of_b = a.size(0) + pairs.first;  // where the own ones begin in z
     SimilarityMask to_b{.self_offset = of_a, .positive_offset = of_b},
         to_a{.self_offset = of_b, .positive_offset = of_a};
-    if (const auto ids = of_both_views(pairs.info); ids.defined()) {
+    if (const auto ids = of_both_views(pairs.info, z); ids.defined()) {
       to_a.column_ids = to_b.column_ids = ids;
-      to_a.row_ids = to_b.row_ids = pairs.own(pairs.info.ids);
+      to_a.row_ids = to_b.row_ids = pairs.own(pairs.info.ids.to(z.device()));
     }
     const auto from_a = similarity_logsumexp(pairs.own(a), z, scale, to_b);
     const auto from_b = similarity_logsumexp(pairs.own(b), z, scale, to_a);
@@ -48,8 +48,8 @@ struct NtXent {
 
  private:
   /// Undefined where nothing is masked.
-  Tensor of_both_views(const PairInfo& info) const {
-    return mask_duplicates && info.ids.defined() ? torch::cat({info.ids, info.ids}) : Tensor{};
+  Tensor of_both_views(const PairInfo& info, const Tensor& z) const {
+    return mask_duplicates && info.ids.defined() ? torch::cat({info.ids, info.ids}).to(z.device()) : Tensor{};
   }
 };
 

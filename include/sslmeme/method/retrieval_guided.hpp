@@ -32,7 +32,7 @@ struct RetrievalGuidedOptions {
 /// "memory", which is in checkpoints, so that a run resumed within an epoch has the same neighbours.
 class RetrievalGuided {
  public:
-  /// Throws InvalidArgument for a negative weight, counts or a memory that are not positive.
+  /// Throws InvalidArgument for a weight or a number of negatives below 0, and for positives or a memory below 1.
   RetrievalGuided(Supervised classifier, const RetrievalGuidedOptions& options);
 
   /// Puts these memes in the place of all in the memory. embeddings: (R, E) float, of any length; labels: i64 (R), 0 or
