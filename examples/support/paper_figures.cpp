@@ -19,8 +19,8 @@ using nlohmann::ordered_json;
 std::string figure(const ordered_json& row, const std::string& name) {
   if (!row.contains(name + "_mean")) return "–";
   const auto mean = row.at(name + "_mean").get<double>();
-  const auto deviation = row.value(name + "_std", 0.0);
-  return row.value("seeds", 2) > 1 ? fmt::format("{:.3f} ± {:.3f}", mean, deviation) : fmt::format("{:.3f}", mean);
+  if (!row.contains(name + "_std") || row.value("seeds", 2) < 2) return fmt::format("{:.3f}", mean);
+  return fmt::format("{:.3f} ± {:.3f}", mean, row.at(name + "_std").get<double>());
 }
 
 sm::ReportTable table_of(const ordered_json& table, const std::string& caption, int number) {
