@@ -128,8 +128,7 @@ void check_plan(const Arguments& a) {
 }
 
 /// Throws for options that cannot work, before anything is written or deleted.
-void check_options(Arguments& a) {
-  a.paper.memes = a.paper.most_labels = std::max(1001, made_memes_of(a.paper.scale));
+void check_options(const Arguments& a) {
   paper_plan(a.paper);
   if (a.made) return;
   for (const auto& split : {a.train, a.dev, a.test}) a.data.open(split);
@@ -173,7 +172,6 @@ int main(int argc, char** argv) {
 
   return run_program(app, argc, argv, [&] {
     if (a.list) {
-      a.paper.memes = a.paper.most_labels = std::max(1001, made_memes_of(a.paper.scale));
       for (const auto& key : keys_of(paper_plan(a.paper))) std::cout << key << '\n';
       return;
     }
@@ -189,7 +187,8 @@ int main(int argc, char** argv) {
         plan.seeds, [&](int seed, SeedProgress& progress) { run_seed(plan.experiment, seed, progress); }, a.jobs);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
     const auto results = fs::path{a.out} / "results.json";
-    sm::write_atomically(results, paper_json(plan, a.paper.scale, seconds.count()));
-    std::cout << paper_text(plan) << fmt::format("{:.0f} s; figures: {}\n", seconds.count(), results.string());
+    const auto figures = read_figures(plan);
+    sm::write_atomically(results, paper_json(plan, figures, a.paper.scale, seconds.count()));
+    std::cout << paper_text(plan, figures) << fmt::format("{:.0f} s; figures: {}\n", seconds.count(), results.string());
   });
 }

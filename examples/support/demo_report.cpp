@@ -1,17 +1,16 @@
 #include "support/demo_report.hpp"
 
 #include <sslmeme/core/error.hpp>
-#include <sslmeme/data/meme_jsonl.hpp>
 #include <sslmeme/eval/metrics.hpp>
-#include <sslmeme/train/session.hpp>
 
 #include "support/experiment.hpp"
 #include "support/fit_results.hpp"
+#include "support/report_memes.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <unordered_map>
+#include <numeric>
 
 namespace examples {
 namespace {
@@ -24,21 +23,22 @@ sm::ReportRow table_row(const FinetuneFit& fit, const std::vector<RunResults>& r
 }
 
 std::vector<sm::LossChart> charts(const Experiment& demo, int seeds) {
+  const auto of_cass_mm = histories_of(demo, seeds, "cass_mm");
   sm::LossChart cass{"figure-cass-mm",
                      "CASS-MM pre-training",
                      "Loss of each edge against epochs: the CNN and the ViT learn from the words and from "
                      "each other (mean over seeds). ln(batch) is where InfoNCE starts.",
                      "epoch",
                      "loss",
-                     {mean_curve(demo, seeds, "cass_mm", "CNN – text (InfoNCE)", "cnn-text"),
-                      mean_curve(demo, seeds, "cass_mm", "ViT – text (InfoNCE)", "vit-text"),
-                      mean_curve(demo, seeds, "cass_mm", "CNN – ViT (cosine)", "cnn-vit")}};
+                     {mean_curve(of_cass_mm, "CNN – text (InfoNCE)", "cnn-text"),
+                      mean_curve(of_cass_mm, "ViT – text (InfoNCE)", "vit-text"),
+                      mean_curve(of_cass_mm, "CNN – ViT (cosine)", "cnn-vit")}};
   sm::LossChart clip{"figure-clip",
                      "CLIP pre-training",
                      "Contrastive loss between picture and words against epochs (mean over seeds).",
                      "epoch",
                      "loss",
-                     {mean_curve(demo, seeds, "clip", "ViT – text (InfoNCE)", "image-text")}};
+                     {mean_curve(histories_of(demo, seeds, "clip"), "ViT – text (InfoNCE)", "image-text")}};
   sm::LossChart finetune{"figure-finetune",
                          "Fine-tuning on labels",
                          "Training loss of every row against epochs (mean over seeds). ln 2 = 0.693 is chance.",
@@ -46,22 +46,17 @@ std::vector<sm::LossChart> charts(const Experiment& demo, int seeds) {
                          "binary cross-entropy",
                          {}};
   for (const auto& fit : demo.classifiers)
-    finetune.curves.push_back(mean_curve(demo, seeds, fit.key, fit.title, "bce"));
+    finetune.curves.push_back(mean_curve(histories_of(demo, seeds, fit.key), fit.title, "bce"));
   return {cass, clip, finetune};
 }
 
 /// The worst mistakes of one classifier on test_seen.
 sm::Gallery gallery(const Experiment& demo, const FinetuneFit& fit, const sm::Predictions& p, double threshold) {
   constexpr std::size_t shown = 24;
-  const sm::MemeJsonl memes{demo.data.data, demo.test};
-  std::unordered_map<std::int64_t, std::size_t> position;
-  for (std::size_t i = 0; i < memes.size(); ++i) position[memes.id(i)] = i;
-
-  std::vector<std::size_t> order(p.ids.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  const auto error = [&](std::size_t i) { return std::abs(static_cast<double>(p.labels[i]) - p.scores[i]); };
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return error(a) > error(b); });
-  order.resize(std::min(shown, order.size()));
+  const MemesById memes{demo.data, demo.test};
+  std::vector<std::size_t> all(p.ids.size());
+  std::iota(all.begin(), all.end(), 0);
+  const auto order = worst_first(p, std::move(all), shown);
 
   sm::Gallery gallery{"figure-memes-" + fit.key,
                       "Memes as " + fit.title + " judges them",
@@ -72,9 +67,7 @@ sm::Gallery gallery(const Experiment& demo, const FinetuneFit& fit, const sm::Pr
                       threshold,
                       {}};
   for (const auto i : order) {
-    const auto& record = memes.records()[position.at(p.ids[i])];
-    gallery.memes.push_back(
-        {std::filesystem::path{demo.data.data} / record.picture, record.text, p.labels[i], p.scores[i], p.ids[i]});
+    gallery.memes.push_back({memes.picture(p.ids[i]), memes.text(p.ids[i]), p.labels[i], p.scores[i], p.ids[i]});
   }
   return gallery;
 }

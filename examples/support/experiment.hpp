@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sslmeme/data/inspect.hpp>
+#include <sslmeme/eval/metrics.hpp>
 #include <sslmeme/eval/predict.hpp>
 #include <sslmeme/method/supervised.hpp>
 #include <sslmeme/text/tokenizer.hpp>
@@ -76,6 +77,14 @@ RunResults measure_run(sm::Supervised& classifier, const MeasuredSplits& splits,
 struct ForgetResults {
   void on_fit_begin(const sm::StepInfo& info) const;
 };
+
+/// Mean and deviation of one figure over runs that differ in their seed.
+template <class Run, class Figure>
+sm::Summary over_seeds(const std::vector<Run>& runs, Figure figure) {
+  std::vector<double> values;
+  for (const auto& run : runs) values.push_back(figure(run));
+  return sm::summarize(values);
+}
 
 /// What measure_run() left. Throws IoError for a file that is missing and DataError for one that is damaged.
 RunResults read_results(const std::filesystem::path& run);

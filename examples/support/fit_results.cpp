@@ -2,7 +2,6 @@
 
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/eval/metrics.hpp>
-#include <sslmeme/train/session.hpp>
 
 #include <fmt/format.h>
 
@@ -16,12 +15,6 @@ std::vector<RunResults> results_of(const Experiment& experiment, int seeds, cons
   return runs;
 }
 
-sm::Summary over_seeds(const std::vector<RunResults>& runs, const std::function<double(const RunResults&)>& figure) {
-  std::vector<double> values;
-  for (const auto& run : runs) values.push_back(figure(run));
-  return sm::summarize(values);
-}
-
 sm::ReportRow report_row(const std::string& title, const std::vector<RunResults>& runs) {
   const auto of_test = [&](double sm::Evaluation::* figure) {
     return over_seeds(runs, [figure](const RunResults& run) { return run.of(run.test).*figure; });
@@ -32,19 +25,23 @@ sm::ReportRow report_row(const std::string& title, const std::vector<RunResults>
           {{"accuracy_tuned", "accuracy, tuned on dev", of_test(&sm::Evaluation::tuned_accuracy)}}};
 }
 
-sm::LossCurve mean_curve(const Experiment& experiment, int seeds, const std::string& key, const std::string& name,
-                         const std::string& part) {
+Histories histories_of(const Experiment& experiment, int seeds, const std::string& key) {
+  Histories histories;
+  for (int seed = 0; seed < seeds; ++seed) histories.push_back(sm::read_history(fit_folder(experiment, seed, key)));
+  return histories;
+}
+
+sm::LossCurve mean_curve(const Histories& histories, const std::string& name, const std::string& part) {
   sm::LossCurve mean{name, {}, {}};
-  for (int seed = 0; seed < seeds; ++seed) {
-    const auto history = sm::read_history(fit_folder(experiment, seed, key));
+  for (const auto& history : histories) {
     mean.epoch.resize(history.size());
     mean.value.resize(history.size());
     for (std::size_t i = 0; i < history.size(); ++i) {
       mean.epoch[i] = static_cast<double>(history[i].epoch + 1);
       const auto& parts = history[i].parts;
       const auto found = std::ranges::find(parts, part, [](const auto& p) { return p.first; });
-      if (found == parts.end()) throw sm::DataError(fmt::format("the run {} logged no loss \"{}\"", key, part));
-      mean.value[i] += found->second / seeds;
+      if (found == parts.end()) throw sm::DataError(fmt::format("a run of {} logged no loss \"{}\"", name, part));
+      mean.value[i] += found->second / static_cast<double>(histories.size());
     }
   }
   return mean;

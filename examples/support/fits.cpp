@@ -17,7 +17,8 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <optional>
+#include <numeric>
+#include <span>
 #include <utility>
 
 namespace examples {
@@ -28,9 +29,8 @@ namespace fs = std::filesystem;
 /// `n` positions of `data`, half of each class, drawn by `seed`.
 std::vector<std::size_t> some_of_each_class(const sm::AnyDataset& data, std::int64_t n, std::uint64_t seed) {
   std::vector<std::size_t> order(data.size()), chosen;
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  sm::Rng rng{seed};
-  for (auto i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
+  std::iota(order.begin(), order.end(), 0);
+  sm::Rng{seed}.shuffle(std::span{order});
   std::array<std::int64_t, 2> left{n / 2, n - n / 2};
   for (const auto i : order) {
     const auto label = data.label(i).value_or(-1);

@@ -5,6 +5,8 @@
 
 #include "support/fits.hpp"
 
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,8 +46,9 @@ struct PaperOptions {
   std::string scale = "small";         ///< tiny, small or paper
   std::vector<std::string> only = {};  ///< beginnings of classifiers' keys; empty: all
   bool beyond = false;                 ///< also what the paper does not have: fusion heads, equal compute, collapse
-  std::int64_t memes = 0;              ///< that the training split has, for the label-efficiency points
-  std::int64_t most_labels = 0;        ///< twice its memes of the rarer class: half of each class are taken
+  /// Of the training split, once it is open: its memes, and twice those of the rarer class, since half of each class
+  /// are taken. Until then no number of labels is too many.
+  std::int64_t memes = std::numeric_limits<std::int64_t>::max(), most_labels = memes;
   std::string cnn_weights = {}, vit_weights = {}, text_weights = {};  ///< files for --scale paper
 };
 

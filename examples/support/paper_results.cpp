@@ -1,9 +1,5 @@
 #include "support/paper_results.hpp"
 
-#include <sslmeme/eval/report.hpp>
-#include <sslmeme/train/session.hpp>
-
-#include "support/fit_results.hpp"
 #include "support/run_curves.hpp"
 
 #include <fmt/format.h>
@@ -11,7 +7,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
 #include <vector>
 
 namespace examples {
@@ -19,8 +14,10 @@ namespace {
 
 using nlohmann::ordered_json;
 
-sm::ReportRow terminal_row(const PaperPlan& plan, const PaperRow& row) {
-  auto result = report_row(row.title, results_of(plan.experiment, plan.seeds, row.classifier));
+/// A row of a table for the terminal.
+sm::ReportRow terminal_row(const PaperFigures& figures, const PaperRow& row) {
+  auto result = figures.classifiers.at(row.classifier);
+  result.model = row.title;
   if (row.published) {
     result.extra.push_back({"published_auroc", "AUROC, published", row.published->auroc});
     result.extra.push_back({"published_accuracy", "accuracy, published", row.published->accuracy});
@@ -28,17 +25,13 @@ sm::ReportRow terminal_row(const PaperPlan& plan, const PaperRow& row) {
   return result;
 }
 
-sm::Summary auroc_of(const PaperPlan& plan, const std::string& classifier) {
-  return report_row("", results_of(plan.experiment, plan.seeds, classifier)).auroc;
-}
-
 void put(ordered_json& json, const std::string& name, const sm::Summary& summary) {
   json[name + "_mean"] = summary.mean;
   json[name + "_std"] = summary.deviation;
 }
 
-ordered_json json_of(const PaperPlan& plan, const PaperRow& row) {
-  const auto figures = report_row(row.title, results_of(plan.experiment, plan.seeds, row.classifier));
+ordered_json json_of(const PaperPlan& plan, const PaperFigures& all, const PaperRow& row) {
+  const auto& figures = all.classifiers.at(row.classifier);
   ordered_json json{{"title", row.title}, {"classifier", row.classifier}};
   put(json, "auroc", figures.auroc);
   put(json, "accuracy", figures.accuracy);
@@ -55,21 +48,18 @@ ordered_json json_of(const PaperPlan& plan, const PaperRow& row) {
 }
 
 /// Mean loss of each part of a pre-training at every epoch: the paper's plot of CASS-MM's losses, and the others'.
-ordered_json losses_of(const PaperPlan& plan, const PretrainFit& fit) {
+ordered_json losses_of(const Histories& histories) {
   ordered_json curves = ordered_json::object();
-  const auto history = sm::read_history(fit_folder(plan.experiment, 0, fit.key));
-  for (const auto& [part, value] : history.front().parts) {
-    if (is_monitor(part)) continue;
-    curves[part] = mean_curve(plan.experiment, plan.seeds, fit.key, part, part).value;
+  for (const auto& [part, value] : histories.front().front().parts) {
+    if (!is_monitor(part)) curves[part] = mean_curve(histories, part, part).value;
   }
   return curves;
 }
 
 /// What the collapse monitor saw at the end of a pre-training of seed 0, a line a node.
-std::vector<ordered_json> collapse_of(const PaperPlan& plan, const PretrainFit& fit) {
+std::vector<ordered_json> collapse_of(const PretrainFit& fit, const Histories& histories) {
   std::vector<ordered_json> lines;
-  const auto history = sm::read_history(fit_folder(plan.experiment, 0, fit.key));
-  for (const auto& node : history.back().health) {
+  for (const auto& node : histories.front().back().health) {
     lines.push_back({{"pretraining", fit.title},
                      {"fit", fit.key},
                      {"node", node.name},
@@ -79,7 +69,7 @@ std::vector<ordered_json> collapse_of(const PaperPlan& plan, const PretrainFit& 
   return lines;
 }
 
-std::string label_table(const PaperPlan& plan) {
+std::string label_table(const PaperPlan& plan, const PaperFigures& figures) {
   std::vector<std::int64_t> counts;
   std::vector<std::string> starts;
   for (const auto& point : plan.label_points) {
@@ -99,7 +89,7 @@ std::string label_table(const PaperPlan& plan) {
         text += fmt::format("{:>16}", "");
         continue;
       }
-      const auto auroc = auroc_of(plan, point->classifier);
+      const auto& auroc = figures.classifiers.at(point->classifier).auroc;
       text += fmt::format("{:>8.3f} ± {:.3f}", auroc.mean, auroc.deviation);
     }
     text += '\n';
@@ -108,10 +98,10 @@ std::string label_table(const PaperPlan& plan) {
 }
 
 /// collapse_of() all pre-trainings, for people.
-std::string collapse_table(const PaperPlan& plan) {
+std::string collapse_table(const PaperPlan& plan, const PaperFigures& figures) {
   std::string text;
   for (const auto& fit : plan.experiment.pretrainings) {
-    for (const auto& line : collapse_of(plan, fit)) {
+    for (const auto& line : collapse_of(fit, figures.pretrainings.at(fit.key))) {
       text += fmt::format("{:<26}{:<10}{:>10.3f}{:>10.1f}\n", fit.key, line.at("node").get<std::string>(),
                           line.at("std").get<double>(), line.at("effective_rank").get<double>());
     }
@@ -123,12 +113,12 @@ std::string collapse_table(const PaperPlan& plan) {
 }
 
 /// How far the worst row of both modalities is from the best of one.
-std::string margin(const PaperPlan& plan) {
+std::string margin(const PaperPlan& plan, const PaperFigures& figures) {
   double one = -std::numeric_limits<double>::infinity(), both = -one;
   for (const auto& table : plan.tables) {
     for (const auto& row : table.rows) {
       const auto fit = std::ranges::find(plan.experiment.classifiers, row.classifier, &FinetuneFit::key);
-      const auto mean = auroc_of(plan, row.classifier).mean;
+      const auto mean = figures.classifiers.at(row.classifier).auroc.mean;
       const bool unimodal = !fit->words || fit->picture == PictureEncoder::none;
       if (unimodal) one = std::max(one, mean);
       if (table.key == "table3") both = std::min(both, mean);
@@ -140,18 +130,27 @@ std::string margin(const PaperPlan& plan) {
 
 }  // namespace
 
-std::string paper_text(const PaperPlan& plan) {
+PaperFigures read_figures(const PaperPlan& plan) {
+  const auto& e = plan.experiment;
+  PaperFigures figures;
+  for (const auto& fit : e.classifiers)
+    figures.classifiers.emplace(fit.key, report_row(fit.title, results_of(e, plan.seeds, fit.key)));
+  for (const auto& fit : e.pretrainings) figures.pretrainings.emplace(fit.key, histories_of(e, plan.seeds, fit.key));
+  return figures;
+}
+
+std::string paper_text(const PaperPlan& plan, const PaperFigures& figures) {
   std::string text;
   for (const auto& table : plan.tables) {
     std::vector<sm::ReportRow> rows;
-    for (const auto& row : table.rows) rows.push_back(terminal_row(plan, row));
+    for (const auto& row : table.rows) rows.push_back(terminal_row(figures, row));
     text += table.title + '\n' + sm::terminal_table(rows);
   }
-  if (!plan.label_points.empty()) text += "AUROC by number of labels (ViT and words)\n" + label_table(plan);
-  return text + collapse_table(plan) + margin(plan);
+  if (!plan.label_points.empty()) text += "AUROC by number of labels (ViT and words)\n" + label_table(plan, figures);
+  return text + collapse_table(plan, figures) + margin(plan, figures);
 }
 
-std::string paper_json(const PaperPlan& plan, const std::string& scale, double seconds) {
+std::string paper_json(const PaperPlan& plan, const PaperFigures& figures, const std::string& scale, double seconds) {
   const auto& e = plan.experiment;
   ordered_json json{{"scale", scale},
                     {"data", e.data.data},
@@ -166,19 +165,20 @@ std::string paper_json(const PaperPlan& plan, const std::string& scale, double s
                     {"collapse", ordered_json::array()}};
   for (const auto& table : plan.tables) {
     ordered_json rows = ordered_json::array();
-    for (const auto& row : table.rows) rows.push_back(json_of(plan, row));
+    for (const auto& row : table.rows) rows.push_back(json_of(plan, figures, row));
     json["tables"].push_back({{"key", table.key}, {"title", table.title}, {"rows", std::move(rows)}});
   }
   for (const auto& point : plan.label_points) {
     ordered_json line{{"pretraining", point.pretraining}, {"labels", point.labels}, {"classifier", point.classifier}};
-    const auto auroc = auroc_of(plan, point.classifier);
+    const auto& auroc = figures.classifiers.at(point.classifier).auroc;
     put(line, "auroc", auroc);
     line["seeds"] = auroc.n;
     json["label_efficiency"].push_back(std::move(line));
   }
   for (const auto& fit : e.pretrainings) {
-    json["losses"][fit.key] = losses_of(plan, fit);
-    for (auto& line : collapse_of(plan, fit)) json["collapse"].push_back(std::move(line));
+    const auto& histories = figures.pretrainings.at(fit.key);
+    json["losses"][fit.key] = losses_of(histories);
+    for (auto& line : collapse_of(fit, histories)) json["collapse"].push_back(std::move(line));
   }
   json["seconds"] = seconds;
   return json.dump(2) + "\n";

@@ -1,19 +1,30 @@
 // The paper's tables from the fits on disk: for the terminal and as JSON.
 #pragma once
 
+#include "support/fit_results.hpp"
 #include "support/paper_plan.hpp"
 
+#include <map>
 #include <string>
 
 namespace examples {
 
+/// What the fits of a plan left, read once.
+struct PaperFigures {
+  std::map<std::string, sm::ReportRow> classifiers;  ///< by key, as report_row() makes them
+  std::map<std::string, Histories> pretrainings;     ///< by key
+};
+
+/// Throws as results_of() and histories_of() do.
+PaperFigures read_figures(const PaperPlan& plan);
+
 /// All tables and the label-efficiency points, for people.
-std::string paper_text(const PaperPlan& plan);
+std::string paper_text(const PaperPlan& plan, const PaperFigures& figures);
 
 /// {"scale", "data", "split", "dev", "seeds", "tables": [{"key", "title", "rows": [{"title", "classifier",
 /// "auroc_mean", "auroc_std", "accuracy_mean", "accuracy_std", "tuned_accuracy_mean", …, "published": {…}, "runs":
 /// […]}]}], "label_efficiency": [{"pretraining", "labels", "auroc_mean", "auroc_std", "seeds"}], "losses": {…},
 /// "collapse": […], "seconds"}.
-std::string paper_json(const PaperPlan& plan, const std::string& scale, double seconds);
+std::string paper_json(const PaperPlan& plan, const PaperFigures& figures, const std::string& scale, double seconds);
 
 }  // namespace examples

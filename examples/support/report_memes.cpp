@@ -79,6 +79,15 @@ sm::ReportPicture MemesById::picture(std::int64_t id) const {
   return bytes.empty() || smaller.size() < bytes.size() ? smaller : bytes;
 }
 
+std::vector<std::size_t> worst_first(const sm::Predictions& predictions, std::vector<std::size_t> places,
+                                     std::size_t count) {
+  std::ranges::stable_sort(places, std::greater{}, [&](std::size_t i) {
+    return std::abs(static_cast<double>(predictions.labels[i]) - predictions.scores[i]);
+  });
+  places.resize(std::min(count, places.size()));
+  return places;
+}
+
 Reasons::Reasons(const JudgedRun& run) : scorer_{run.path, {.nearest = 0}} {}
 
 void Reasons::explain(sm::ScoredMeme& meme, const sm::Sample& sample) const {
@@ -102,10 +111,7 @@ sm::Gallery mistakes_of(const JudgedRun& run, const MemesById& memes, std::size_
     if (is_wrong(run, i)) wrong.push_back(i);
   }
   const auto all = wrong.size();
-  std::ranges::stable_sort(wrong, std::greater{}, [&](std::size_t i) {
-    return std::abs(static_cast<double>(test.labels[i]) - test.scores[i]);
-  });
-  wrong.resize(std::min(count, wrong.size()));
+  wrong = worst_first(test, std::move(wrong), count);
 
   sm::Gallery gallery{.threshold = run.results.threshold};
   gallery.caption =

@@ -11,6 +11,7 @@
 #include <functional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace examples {
 
@@ -34,6 +35,11 @@ class MemesById {
   std::string split_;
   std::unordered_map<std::int64_t, std::size_t> positions_;
 };
+
+/// The places of predictions among `places` that are furthest from their labels, worst first, at most `count`; of
+/// equally bad ones the first.
+std::vector<std::size_t> worst_first(const sm::Predictions& predictions, std::vector<std::size_t> places,
+                                     std::size_t count);
 
 /// Tells why a run judged memes as it did.
 class Reasons {

@@ -26,13 +26,6 @@ using nlohmann::json;
 constexpr std::int64_t bins = 15;           // of calibration, in table and diagrams
 constexpr std::size_t smooth_points = 120;  // of a loss curve beside others
 
-template <class Figure>
-sm::Summary over_runs(const JudgedModel& model, Figure figure) {
-  std::vector<double> values;
-  for (const auto& run : model.runs) values.push_back(figure(run));
-  return sm::summarize(values);
-}
-
 double auroc_of(const JudgedRun& run) {
   return sm::auroc(run.test.scores, run.test.labels);
 }
@@ -62,11 +55,11 @@ std::vector<std::string> further_splits(const JudgedModel& model) {
 }
 
 sm::ReportRow row_of(const JudgedModel& model) {
-  sm::ReportRow row{.model = model.name, .auroc = over_runs(model, auroc_of)};
+  sm::ReportRow row{.model = model.name, .auroc = over_seeds(model.runs, auroc_of)};
   if (model.runs.size() == 1 && has_variance(model.shown()))
     row.auroc_interval = sm::delong_interval(model.shown().test.scores, model.shown().test.labels).interval;
   const auto add = [&](const char* key, const char* title, auto figure, bool lower = false) {
-    row.extra.push_back({key, title, over_runs(model, figure), lower});
+    row.extra.push_back({key, title, over_seeds(model.runs, figure), lower});
   };
   add("average_precision", "Average precision",
       [](const JudgedRun& run) { return sm::average_precision(run.test.scores, run.test.labels); });
@@ -78,7 +71,7 @@ sm::ReportRow row_of(const JudgedModel& model) {
       true);
   for (const auto& split : further_splits(model)) {
     row.extra.push_back({"auroc_" + split, "AUROC, " + split,
-                         over_runs(model, [&](const JudgedRun& run) { return run.results.of(split).auroc; })});
+                         over_seeds(model.runs, [&](const JudgedRun& run) { return run.results.of(split).auroc; })});
   }
   return row;
 }
@@ -144,28 +137,9 @@ void add_tests(sm::Report& report, const std::vector<JudgedModel>& models) {
 std::vector<const JudgedModel*> by_auroc(const std::vector<JudgedModel>& models) {
   std::vector<const JudgedModel*> order;
   for (const auto& model : models) order.push_back(&model);
-  std::ranges::stable_sort(order, std::greater{}, [](const auto* model) { return over_runs(*model, auroc_of).mean; });
+  std::ranges::stable_sort(order, std::greater{},
+                           [](const auto* model) { return over_seeds(model->runs, auroc_of).mean; });
   return order;
-}
-
-/// The memes of a run's test split; none, and a note, where they are not there any more.
-std::optional<MemesById> memes_of(const JudgedRun& run, sm::Report& report) {
-  try {
-    return MemesById{run.results.data, run.results.test};
-  } catch (const sm::Error& error) {
-    report.notes.push_back(fmt::format("Memes of {} cannot be shown: {}", run.path.string(), error.what()));
-    return {};
-  }
-}
-
-/// What tells reasons and places memes on a map; none, and a note, for a run without scorer.json.
-std::optional<Reasons> reasons_of(const JudgedModel& model, sm::Report& report) {
-  try {
-    return std::optional<Reasons>{std::in_place, model.shown()};
-  } catch (const sm::Error& error) {
-    report.notes.push_back(fmt::format("{} has neither reasons nor a map: {}", model.name, error.what()));
-    return {};
-  }
 }
 
 /// Does `add`, or notes that `lacks` and why: a meme that is gone or damaged costs its figure, not the report.
@@ -176,6 +150,21 @@ void or_note(sm::Report& report, const std::string& lacks, Add add) {
   } catch (const sm::Error& error) {
     report.notes.push_back(fmt::format("{}: {}", lacks, error.what()));
   }
+}
+
+/// The memes of a run's test split; none, and a note, where they are not there any more.
+std::optional<MemesById> memes_of(const JudgedRun& run, sm::Report& report) {
+  std::optional<MemesById> memes;
+  or_note(report, fmt::format("Memes of {} cannot be shown", run.path.string()),
+          [&] { memes.emplace(run.results.data, run.results.test); });
+  return memes;
+}
+
+/// What tells reasons and places memes on a map; none, and a note, for a run without scorer.json.
+std::optional<Reasons> reasons_of(const JudgedModel& model, sm::Report& report) {
+  std::optional<Reasons> reasons;
+  or_note(report, model.name + " has neither reasons nor a map", [&] { reasons.emplace(model.shown()); });
+  return reasons;
 }
 
 /// A map, or a note where there is none: of too few memes, of features that are all the same, of memes that are gone.

@@ -2,6 +2,7 @@
 
 #include <sslmeme/core/error.hpp>
 
+#include "eval/embed_rows.hpp"
 #include "eval/evaluation_scope.hpp"
 #include "eval/finite_rows.hpp"
 
@@ -11,25 +12,29 @@
 
 namespace sslmeme {
 
-Embeddings embed(ImageBackbone& encoder, DataLoader& loader) {
-  detail::require_whole(loader, "embed");
-  const detail::EvaluationScope evaluation{encoder};
-  const auto parameters = encoder.parameters();
+Embeddings detail::embed_rows(torch::nn::Module& module, DataLoader& loader, int views,
+                              const std::function<Tensor(const Batch&)>& features_of) {
+  require_whole(loader, "embed");
+  const EvaluationScope evaluation{module};
+  const auto parameters = module.parameters();
   const auto device = parameters.empty() ? torch::Device{torch::kCPU} : parameters.front().device();
   std::vector<Tensor> features, labels, ids;
-  loader.start_epoch(0, 0, 1);
+  loader.start_epoch(0, 0, views);
   while (const auto batch = loader.next()) {
     const auto rows = batch->size() - batch->padding;
-    const auto all = encoder.forward(batch->views.at(0).to(device)).to(torch::kCPU, torch::kFloat);
-    features.push_back(all.narrow(0, 0, rows));
+    features.push_back(features_of(batch->to(device)).narrow(0, 0, rows).to(torch::kCPU, torch::kFloat));
     labels.push_back(batch->labels.narrow(0, 0, rows));
     ids.push_back(batch->ids.narrow(0, 0, rows));
-    if (const auto row = detail::first_row_not_finite(features.back())) {
+    if (const auto row = first_row_not_finite(features.back())) {
       throw NonFiniteError(
           fmt::format("the features of sample {} are not finite", ids.back()[*row].item<std::int64_t>()));
     }
   }
   return {torch::cat(features), torch::cat(labels), torch::cat(ids)};
+}
+
+Embeddings embed(ImageBackbone& encoder, DataLoader& loader) {
+  return detail::embed_rows(encoder, loader, 1, [&](const Batch& batch) { return encoder.forward(batch.views.at(0)); });
 }
 
 Tensor knn_classify(const Embeddings& known, const Tensor& queries, const KnnOptions& options) {

@@ -4,6 +4,7 @@
 #include <sslmeme/eval/meme_scorer.hpp>
 
 #include "eval/evaluation_scope.hpp"
+#include "eval/finite_rows.hpp"
 #include "eval/scorer_features.hpp"
 #include "eval/scorer_files.hpp"
 
@@ -53,11 +54,8 @@ class Rows {
 
 void require_finite(const Tensor& features, const Tensor& ids) {
   if (!features.defined()) return;
-  const auto finite = torch::isfinite(features).all(1);
-  for (std::int64_t i = 0; i < features.size(0); ++i) {
-    if (!finite[i].item<bool>())
-      throw NonFiniteError(fmt::format("a feature of sample {} is not finite", ids[i].item<std::int64_t>()));
-  }
+  if (const auto row = detail::first_row_not_finite(features))
+    throw NonFiniteError(fmt::format("a feature of sample {} is not finite", ids[*row].item<std::int64_t>()));
 }
 
 }  // namespace

@@ -5,8 +5,10 @@
 #include <sslmeme/eval/calibration.hpp>
 #include <sslmeme/train/load_classifier.hpp>
 
+#include "core/device.hpp"
 #include "eval/scorer_features.hpp"
 #include "eval/scorer_files.hpp"
+#include "loss/nearest.hpp"
 
 #include <fmt/format.h>
 
@@ -16,19 +18,6 @@
 
 namespace sslmeme {
 namespace {
-
-torch::Device device_named(const std::string& name) {
-  try {
-    const torch::Device device{name};
-    if (device.is_cuda() && !torch::hasCUDA())
-      throw InvalidArgument(
-          fmt::format("ScorerOptions::device is \"{}\", but this LibTorch sees no GPU: \"cpu\"", name));
-    return device;
-  } catch (const c10::Error&) {
-    throw InvalidArgument(
-        fmt::format("ScorerOptions::device is \"{}\": \"cpu\", \"cuda\" or \"cuda:1\" would do", name));
-  }
-}
 
 /// The logit of a probability, finite for 0 and 1 too.
 double log_odds(double p) {
@@ -65,20 +54,6 @@ std::string reason_of(const Verdict& verdict, double threshold) {
                           std::ranges::count(all, 1, &NearestMeme::label), all.size());
   }
   return reason;
-}
-
-/// The places of the k largest values, largest first, equal ones in order.
-std::vector<std::size_t> largest(std::span<const float> values, std::size_t k) {
-  std::vector<std::size_t> best;  // sorted
-  const auto before = [&](std::size_t a, std::size_t b) {
-    return values[a] != values[b] ? values[a] > values[b] : a < b;
-  };
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (best.size() == k && !(values[i] > values[best.back()])) continue;
-    best.insert(std::ranges::upper_bound(best, i, before), i);
-    if (best.size() > k) best.pop_back();
-  }
-  return best;
 }
 
 void check_bank(const MemeBank& bank, const Supervised& classifier) {
@@ -120,7 +95,7 @@ struct MemeScorer::State {
         settings{files.settings},
         options{std::move(options_)},
         bank{std::move(files.bank)},
-        device{device_named(options.device)},
+        device{detail::parse_device(options.device)},
         views{eval_views({.size = settings.size})} {
     if (options.threshold) settings.threshold = *options.threshold;
     detail::check_settings(settings);
@@ -185,12 +160,14 @@ struct MemeScorer::State {
 
   void find_nearest(const detail::MemeFeatures& features, std::span<Verdict> verdicts) const {
     if (options.nearest == 0 || !bank.features.defined()) return;
-    const auto cosines = torch::mm(detail::joint(features), bank.features.t()).cpu().contiguous();
-    const auto width = static_cast<std::size_t>(cosines.size(1));
+    const auto found = detail::nearest(detail::joint(features), bank.features, options.nearest);
+    const auto rows = found.rows.cpu(), cosines = found.similarity.to(torch::kCPU, torch::kDouble).clamp(-1, 1);
+    const auto row = rows.accessor<std::int64_t, 2>();
+    const auto cosine = cosines.accessor<double, 2>();
     for (std::size_t i = 0; i < verdicts.size(); ++i) {
-      const std::span row{cosines.data_ptr<float>() + i * width, width};
-      for (const auto place : largest(row, static_cast<std::size_t>(options.nearest)))
-        verdicts[i].nearest.push_back({bank.memes[place], std::clamp(static_cast<double>(row[place]), -1.0, 1.0)});
+      const auto n = static_cast<std::int64_t>(i);
+      for (std::int64_t k = 0; k < rows.size(1); ++k)
+        verdicts[i].nearest.push_back({bank.memes[static_cast<std::size_t>(row[n][k])], cosine[n][k]});
     }
   }
 

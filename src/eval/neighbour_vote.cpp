@@ -2,7 +2,7 @@
 
 #include <sslmeme/core/error.hpp>
 
-#include "eval/evaluation_scope.hpp"
+#include "eval/embed_rows.hpp"
 #include "eval/finite_rows.hpp"
 #include "loss/nearest.hpp"
 
@@ -32,23 +32,8 @@ void check(const Embeddings& known, const Tensor& queries, const VoteOptions& op
 }  // namespace
 
 Embeddings embed(Supervised& classifier, DataLoader& loader) {
-  detail::require_whole(loader, "embed");
-  const auto module = classifier.module();
-  const detail::EvaluationScope evaluation{*module};
-  const auto device = module->parameters().front().device();
-  std::vector<Tensor> features, labels, ids;
-  loader.start_epoch(0, 0, classifier.views_required());
-  while (const auto batch = loader.next()) {
-    const auto rows = batch->size() - batch->padding;
-    features.push_back(classifier.fuse(batch->to(device)).embedding.narrow(0, 0, rows).to(torch::kCPU, torch::kFloat));
-    labels.push_back(batch->labels.narrow(0, 0, rows));
-    ids.push_back(batch->ids.narrow(0, 0, rows));
-    if (const auto row = detail::first_row_not_finite(features.back())) {
-      throw NonFiniteError(
-          fmt::format("the embedding of sample {} is not finite", ids.back()[*row].item<std::int64_t>()));
-    }
-  }
-  return {torch::cat(features), torch::cat(labels), torch::cat(ids)};
+  return detail::embed_rows(*classifier.module(), loader, classifier.views_required(),
+                            [&](const Batch& batch) { return classifier.fuse(batch).embedding; });
 }
 
 Tensor neighbour_vote(const Embeddings& known, const Tensor& queries, const VoteOptions& options) {

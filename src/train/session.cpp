@@ -6,6 +6,7 @@
 #include <sslmeme/nn/weights.hpp>
 #include <sslmeme/version.hpp>
 
+#include "core/device.hpp"
 #include "nn/buffer_snapshot.hpp"
 #include "train/gradients.hpp"
 #include "train/run_directory.hpp"
@@ -48,17 +49,6 @@ void check(const TrainerOptions& o, std::int64_t batches_per_epoch) {
         fmt::format("TrainerOptions::skip_non_finite is {}; it must be zero or more", o.skip_non_finite));
   }
   o.schedule.check();
-}
-
-torch::Device parse_device(const std::string& name) {
-  try {
-    const torch::Device device{name};
-    if (device.is_cuda() && !torch::hasCUDA())
-      throw InvalidArgument(fmt::format("the device is \"{}\", but this LibTorch sees no GPU: use \"cpu\"", name));
-    return device;
-  } catch (const c10::Error&) {
-    throw InvalidArgument(fmt::format("\"{}\" is no device: use \"cpu\", \"cuda\" or \"cuda:1\"", name));
-  }
 }
 
 const char* name_of(Precision precision) {
@@ -132,7 +122,7 @@ void add_to(NamedValues& sums, const NamedValues& values) {
 
 struct TrainingSession::State {
   State(std::shared_ptr<torch::nn::Module> module_, TrainerOptions options_)
-      : module{std::move(module_)}, options{std::move(options_)}, device{parse_device(options.device)} {
+      : module{std::move(module_)}, options{std::move(options_)}, device{detail::parse_device(options.device)} {
     module->to(device);
     optimizer.emplace(*module, options.optimizer, options.parameters);
     if (options.average) average.emplace(*module, *options.average);
