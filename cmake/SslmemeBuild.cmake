@@ -16,6 +16,10 @@ endif()
 add_library(sslmeme_own INTERFACE)
 target_compile_options(sslmeme_own INTERFACE -fPIC -Wall -Wextra -Wpedantic -Wshadow
   $<$<BOOL:${SSLMEME_WERROR}>:-Werror> $<$<BOOL:${SSLMEME_CCACHE}>:-fpch-preprocess>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
+  # g++ 13 believes that torch::autograd::Function::apply() copies bytes beyond a vector of one.
+  target_compile_options(sslmeme_own INTERFACE -Wno-array-bounds)
+endif()
 if(SSLMEME_SANITIZE)
   # g++ 12 sees uninitialised optionals in LibTorch's headers once the address sanitizer changes its inlining.
   target_compile_options(sslmeme_own INTERFACE -fsanitize=${SSLMEME_SANITIZE} -fno-omit-frame-pointer -Wno-maybe-uninitialized)
