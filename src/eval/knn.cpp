@@ -6,6 +6,7 @@
 #include "eval/evaluation_scope.hpp"
 #include "eval/finite_rows.hpp"
 
+#include <c10/core/ScalarType.h>
 #include <fmt/format.h>
 
 #include <vector>
@@ -52,6 +53,12 @@ Tensor knn_classify(const Embeddings& known, const Tensor& queries, const KnnOpt
   }
   if (labels.min().item<std::int64_t>() < 0)
     throw InvalidArgument("knn_classify: a known sample has no label: give it a dataset with labels");
+  if (queries.scalar_type() != known.features.scalar_type())
+    throw InvalidArgument(fmt::format("knn_classify: known features are {}, queries {}; both must be of one type",
+                                      c10::toString(known.features.scalar_type()),
+                                      c10::toString(queries.scalar_type())));
+  detail::require_finite_rows(known.features, "the known features");
+  detail::require_finite_rows(queries, "the queries");
   constexpr std::int64_t chunk = 1024;
   const auto classes = labels.max().item<std::int64_t>() + 1, k = std::min(options.k, labels.size(0));
   const auto unit = l2_normalize(known.features).t();
@@ -68,6 +75,8 @@ Tensor knn_classify(const Embeddings& known, const Tensor& queries, const KnnOpt
 }
 
 double knn_accuracy(const Embeddings& known, const Embeddings& queries, const KnnOptions& options) {
+  if (queries.labels.numel() == 0 || queries.labels.min().item<std::int64_t>() < 0)
+    throw InvalidArgument("knn_accuracy: a query has no label, or there is none: give it a dataset with labels");
   return (knn_classify(known, queries.features, options) == queries.labels).to(torch::kDouble).mean().item<double>();
 }
 

@@ -35,11 +35,12 @@ using sm::test::Tolerance;
 namespace {
 
 /// Skips the case without a device; with one, convolutions are computed in fp32, not in TF32, and the same way each
-/// time.
+/// time. What they are compared with is LibTorch's plain code for the processor, without oneDNN.
 void need_cuda() {
   if (!torch::cuda::is_available()) SKIP("no CUDA device");
   at::globalContext().setAllowTF32CuDNN(false);
   at::globalContext().setDeterministicCuDNN(true);
+  at::globalContext().setUserEnabledMkldnn(false);
 }
 
 Inputs copies(const Inputs& inputs, const torch::Device& device) {
@@ -99,36 +100,44 @@ sm::TextEncoder words() {
                           {.vocabulary_size = 10, .max_tokens = 8, .width = 24, .depth = 1, .dropout = 0.0});
 }
 
-/// The losses of a short training.
+/// The mean loss of each epoch of a short training, without epochs of which every step was skipped.
 template <class M>
 std::vector<double> losses_of(const M& method, const sm::Views& views, const std::string& device,
-                              sm::Precision precision, std::int64_t accumulate = 1) {
+                              sm::Precision precision, std::int64_t accumulate = 1, std::int64_t epochs = 3) {
   sm::DataLoader loader{Shades{}, views, {.batch_size = 16, .seed = 5, .tokenizer = tokenizer(), .max_tokens = 8}};
   sm::Trainer trainer{method,
-                      {.epochs = 3,
+                      {.epochs = epochs,
                        .accumulate = accumulate,
                        .optimizer = sm::AdamW{.lr = 2e-3},
                        .precision = precision,
                        .clip_norm = 1,
                        .device = device}};
   std::vector<double> losses;
-  for (const auto& epoch : trainer.fit(loader).history) losses.push_back(epoch.loss);
+  for (const auto& epoch : trainer.fit(loader).history) {
+    if (!std::isnan(epoch.loss)) losses.push_back(epoch.loss);
+  }
   return losses;
 }
 
-/// `make` builds the method anew. In fp32 both devices go the same way; in half precision the device goes nearly so.
+/// `make` builds the method anew. In fp32 both devices go the same way; in bfloat16 the device goes nearly so. In fp16
+/// it begins later: until the scale has come down to one at which no gradient overflows, steps are skipped.
 template <class Make>
 void check_training(Make make, const sm::Views& views, std::int64_t accumulate = 1) {
   using enum sm::Precision;
   const auto here = losses_of(make(), views, "cpu", fp32, accumulate);
-  for (const auto& [precision, tolerance] : {std::pair{fp32, 2e-3}, std::pair{bf16, 0.1}, std::pair{fp16, 0.1}}) {
+  for (const auto& [precision, tolerance] : {std::pair{fp32, 2e-3}, std::pair{bf16, 0.1}}) {
     const auto there = losses_of(make(), views, "cuda", precision, accumulate);
+    REQUIRE(there.size() == here.size());
     CHECK(there.back() < there.front());
     for (std::size_t i = 0; i < here.size(); ++i) {
       INFO("precision " << static_cast<int>(precision) << ", epoch " << i << ": " << there[i] << ", here " << here[i]);
       CHECK(std::abs(there[i] - here[i]) <= tolerance * std::abs(here[i]) + 1e-3);
     }
   }
+  const auto there = losses_of(make(), views, "cuda", fp16, accumulate, 8);
+  REQUIRE(there.size() >= 3);
+  CHECK(std::abs(there.front() - here.front()) <= 0.2 * std::abs(here.front()));
+  CHECK(there.back() < there.front());
 }
 
 }  // namespace

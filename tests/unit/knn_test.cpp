@@ -75,6 +75,16 @@ TEST_CASE("A vote that cannot be taken is refused") {
   refused("temperature is 0", [&] { return sm::knn_classify(known, known.features, {.temperature = 0}); });
   refused("a known sample has no label",
           [&] { return sm::knn_classify(made(known.features, torch::tensor({0, 1, -1, 0})), known.features); });
+  refused("both must be of one type", [&] { return sm::knn_classify(known, torch::randn({2, 3}, torch::kDouble)); });
+  const auto broken = known.features.clone();
+  broken[2][1] = NAN;
+  refused("row 2 of the queries is not finite", [&] { return sm::knn_classify(known, broken); });
+  refused("row 2 of the known features is not finite",
+          [&] { return sm::knn_classify(made(broken, known.labels), known.features); });
+  refused("a query has no label",
+          [&] { return sm::knn_accuracy(known, made(known.features, torch::tensor({0, 1, -1, 0}))); });
+  refused("or there is none",
+          [&] { return sm::knn_accuracy(known, made(torch::empty({0, 3}), torch::empty({0}, torch::kLong))); });
 }
 
 TEST_CASE("Embeddings are the encoder's features in the dataset's order") {

@@ -32,7 +32,8 @@ struct KnnOptions {
 /// are not positive, shapes that do not fit, and known samples without label.
 Tensor knn_classify(const Embeddings& known, const Tensor& queries, const KnnOptions& options = {});
 
-/// The share of `queries` that get their own label, in [0, 1].
+/// The share of `queries` that get their own label, in [0, 1]. Throws as knn_classify(), and InvalidArgument for no
+/// query or one without a label.
 double knn_accuracy(const Embeddings& known, const Embeddings& queries, const KnnOptions& options = {});
 
 }  // namespace sslmeme
