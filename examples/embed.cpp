@@ -121,13 +121,9 @@ bool of_pictures(const Arguments& a) {
 void check_out(const Arguments& a) {
   const std::filesystem::path out{a.out}, weights{a.weights};
   std::error_code error;
-  if (std::filesystem::is_directory(out, error))
-    throw sm::InvalidArgument(fmt::format("--out {} is a folder: give the name of a file", a.out));
   if (std::filesystem::equivalent(out, weights, error))
     throw sm::InvalidArgument(fmt::format("--out {} is the file of the weights: give another", a.out));
-  if (!a.overwrite && std::filesystem::exists(out, error))
-    throw sm::InvalidArgument(
-        fmt::format("{} is there already: give --overwrite to replace it, or another --out", a.out));
+  check_new_file(out, a.overwrite);
 }
 
 /// What is embedded: one row each, in this order.

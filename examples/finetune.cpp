@@ -133,7 +133,7 @@ int main(int argc, char** argv) {
     } else {
       examples::train(classifier, a, loader, "finetune", vocabulary, forget, stop);
     }
-    const auto results = measure_run(classifier, splits, preparation, a.out);
+    const auto results = measure_run(classifier, splits, preparation, a.out, {a.split, a.from});
     sm::save_scorer(a.out, classifier, train_split, tokenizer,
                     {a.size, a.max_tokens, results.threshold, results.temperature},
                     {.max_memes = a.bank, .seed = a.seed, .workers = a.workers});

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   app.footer("Example:\n  plot_run runs/cass");
   return examples::run_program(app, argc, argv, [&] {
     const fs::path path = out.empty() ? fs::path{run} / "report.html" : fs::path{out};
+    if (!out.empty()) examples::check_output_file(path);
     sm::write_report(path, report_of(run));
     std::cout << path.string() << '\n';
   });

@@ -55,6 +55,7 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     if (a.runs.empty() && a.report.tables.empty())
       throw sm::InvalidArgument("nothing to report: give run directories, or --tables");
+    check_output_file(a.out);
     if (a.quick) {
       a.report.reasons = false;
       a.report.map_memes = 0;

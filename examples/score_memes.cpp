@@ -11,7 +11,7 @@
 
 #include <filesystem>
 #include <iostream>
-#include <limits>
+#include <optional>
 
 namespace {
 
@@ -25,7 +25,7 @@ struct Arguments : DataArguments {
   sm::ExplainOptions explain;
   std::int64_t batch = 32;
   int workers = 2;
-  double threshold = std::numeric_limits<double>::quiet_NaN();
+  std::optional<double> threshold;
   bool ocr = false, why = false, bf16 = false, overwrite = false;
 };
 
@@ -44,7 +44,8 @@ void add_options(CLI::App& app, Arguments& a) {
       ->needs(why)
       ->capture_default_str();
   app.add_option("--nearest", a.scorer.nearest, "labelled memes told with each verdict")->capture_default_str();
-  app.add_option("--threshold", a.threshold, "harmful from this probability on; without it as tuned on dev");
+  app.add_option("--threshold", a.threshold, "harmful from this probability on; without it as tuned on dev")
+      ->check(CLI::Range(0.0, 1.0));
   app.add_option("--batch", a.batch, "memes a batch")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--workers", a.workers, "threads that read memes")->capture_default_str();
   app.add_option("--device", a.scorer.device, "cpu, cuda, cuda:1")->capture_default_str();
@@ -54,15 +55,6 @@ void add_options(CLI::App& app, Arguments& a) {
       "Memes that cannot be read are listed with the reason in OUT.unreadable.jsonl; the exit code is then 3.\n\n"
       "Example:\n  score_memes --model runs/judge --data memes --split test_seen --out scores.jsonl\n"
       "  score_memes --model runs/judge --images downloads --ocr --out scores.jsonl");
-}
-
-void check_out(const Arguments& a) {
-  std::error_code error;
-  if (std::filesystem::is_directory(a.out, error))
-    throw sm::InvalidArgument(fmt::format("--out {} is a folder: give the name of a file", a.out));
-  if (!a.overwrite && std::filesystem::exists(a.out, error))
-    throw sm::InvalidArgument(
-        fmt::format("{} is there already: give --overwrite to replace it, or another --out", a.out));
 }
 
 /// What --data or --images names.
@@ -97,8 +89,8 @@ int main(int argc, char** argv) {
   add_options(app, a);
   Scored scored;
   const int code = run_program(app, argc, argv, [&] {
-    check_out(a);
-    if (a.threshold == a.threshold) a.scorer.threshold = a.threshold;
+    check_new_file(a.out, a.overwrite);
+    a.scorer.threshold = a.threshold;
     a.scorer.precision = a.bf16 ? sm::Precision::bf16 : sm::Precision::fp32;
     const sm::MemeScorer scorer{a.model, a.scorer};
     const sm::SignalWatch watch;

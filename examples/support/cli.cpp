@@ -91,6 +91,24 @@ constexpr int exit_interrupted = 75;
 
 }  // namespace
 
+void check_output_file(const std::filesystem::path& out) {
+  std::error_code error;
+  if (std::filesystem::is_directory(out, error))
+    throw sm::InvalidArgument(fmt::format("--out {} is a folder: give the name of a file", out.string()));
+  const auto folder = std::filesystem::absolute(out).parent_path();
+  if (!std::filesystem::is_directory(folder, error))
+    throw sm::InvalidArgument(fmt::format("--out {}: there is no folder {}", out.string(), folder.string()));
+}
+
+void check_new_file(const std::filesystem::path& out, bool overwrite) {
+  check_output_file(out);
+  std::error_code error;
+  if (!overwrite && std::filesystem::exists(out, error)) {
+    throw sm::InvalidArgument(
+        fmt::format("{} is there already: give --overwrite to replace it, or another --out", out.string()));
+  }
+}
+
 int run_program(CLI::App& app, int argc, char** argv, const std::function<void()>& body) {
   sm::keep_freed_memory();
   try {

@@ -10,6 +10,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,6 +25,11 @@ struct Interrupted {};
 /// Parses the command line and runs `body`. An error becomes one line on stderr and exit code 1; a wrong command
 /// line 2; Interrupted 75, which sysexits.h calls "try again".
 int run_program(CLI::App& app, int argc, char** argv, const std::function<void()>& body);
+
+/// Throws InvalidArgument for an --out that is a folder or lies in none, before work is done for it.
+void check_output_file(const std::filesystem::path& out);
+/// The same, and for a file that is there already unless `overwrite`.
+void check_new_file(const std::filesystem::path& out, bool overwrite);
 
 /// An encoder on the command line: NAME or NAME:key=value,key=value with the keys of ImageEncoderOptions or
 /// TextEncoderOptions, e.g. vit_tiny_patch16_224:patch_size=8,width=96,depth=4, or grad_checkpointing=1, or

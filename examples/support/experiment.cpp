@@ -71,6 +71,8 @@ ordered_json json_of(const RunResults& results) {
   if (!results.temperature_note.empty()) json["temperature_note"] = results.temperature_note;
   json["size"] = results.size;
   json["max_tokens"] = results.max_tokens;
+  json["train"] = results.origin.train;
+  if (!results.origin.from.empty()) json["from"] = results.origin.from;
   json["data"] = {{"data", data.data},
                   {"layout", data.layout},
                   {"columns",
@@ -85,6 +87,7 @@ ordered_json json_of(const RunResults& results) {
 
 RunResults results_of(const nlohmann::json& json) {
   RunResults results;
+  results.origin = {json.value("train", "train"), json.value("from", "")};
   json.at("test").get_to(results.test);
   json.at("dev").get_to(results.dev);
   json.at("threshold").get_to(results.threshold);
@@ -174,18 +177,21 @@ bool can_be_measured(const sm::Predictions& predictions) {
 }
 
 RunResults measure_run(sm::Supervised& classifier, const MeasuredSplits& splits, const Preparation& preparation,
-                       const fs::path& run) {
+                       const fs::path& run, const Origin& origin) {
   std::vector<sm::Predictions> predictions;
   for (const auto& split : splits.all) {
     auto loader = evaluation_loader(split.data, preparation);
     predictions.push_back(sm::predict(classifier, loader));
   }
-  RunResults results{.data = splits.where,
+  RunResults results{.origin = origin,
+                     .data = splits.where,
                      .dev = splits.dev,
                      .test = splits.test,
                      .size = preparation.size,
                      .max_tokens = preparation.max_tokens};
-  results.data.data = fs::absolute(results.data.data).lexically_normal().string();
+  const auto absolute = [](std::string& path) { path = fs::absolute(path).lexically_normal().string(); };
+  absolute(results.data.data);
+  if (!origin.from.empty()) absolute(results.origin.from);
   fit_temperature(predictions.front(), results);
   const sm::TemperatureScaling scaling{.temperature = results.temperature};
   for (auto& of_split : predictions) of_split.scores = scaling.apply(of_split.logits);

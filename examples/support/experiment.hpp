@@ -52,8 +52,15 @@ struct SplitFigures {
   std::optional<sm::Evaluation> evaluation = {};  ///< none where labels or a class are missing
 };
 
+/// What a classifier learned from.
+struct Origin {
+  std::string train = "train";  ///< split
+  std::string from = {};        ///< run directory of the pre-training of its encoders; empty: fresh, or files
+};
+
 /// What RUN/results.json holds.
 struct RunResults {
+  Origin origin = {};
   DataArguments data = {};  ///< its folder as an absolute path
   std::string dev, test;
   int size = 224;
@@ -70,7 +77,7 @@ struct RunResults {
 /// Predicts on all splits, fits threshold and temperature on dev alone, and writes RUN/predictions/SPLIT.jsonl, lines
 /// {"id", "label", "logit", "score"} with calibrated scores, and then RUN/results.json.
 RunResults measure_run(sm::Supervised& classifier, const MeasuredSplits& splits, const Preparation& preparation,
-                       const std::filesystem::path& run);
+                       const std::filesystem::path& run, const Origin& origin);
 
 /// Callback that removes what an earlier training in the run directory measured, votes and scorer included: figures
 /// never stand beside weights that they are not of.

@@ -41,14 +41,19 @@ sm::PictureMap towards(sm::PictureMap occlusion, bool harmful) {
   return occlusion;
 }
 
+/// Occlusion as weight; each relative to the word that has most of it.
 std::vector<sm::ShadedWord> shaded(const std::vector<sm::WordWeight>& words) {
   std::vector<sm::ShadedWord> shades;
-  double most = 0;
+  double weight = 0, attention = 0;
   for (const auto& word : words) {
-    shades.push_back({word.word, word.occlusion.value_or(word.attention.value_or(0))});
-    most = std::max(most, std::abs(shades.back().weight));
+    shades.push_back({word.word, word.occlusion.value_or(0), word.attention});
+    weight = std::max(weight, std::abs(shades.back().weight));
+    attention = std::max(attention, word.attention.value_or(0));
   }
-  for (auto& shade : shades) shade.weight = most > 0 ? shade.weight / most : 0;
+  for (auto& shade : shades) {
+    if (weight > 0) shade.weight /= weight;
+    if (shade.attention && attention > 0) *shade.attention /= attention;
+  }
   return shades;
 }
 
@@ -91,13 +96,15 @@ std::vector<std::size_t> worst_first(const sm::Predictions& predictions, std::ve
 Reasons::Reasons(const JudgedRun& run) : scorer_{run.path, {.nearest = 0}} {}
 
 void Reasons::explain(sm::ScoredMeme& meme, const sm::Sample& sample) const {
-  // Occluding a picture costs a pass of the encoder a cell; where there is attention, one cell will do.
-  auto why = sm::explain(scorer_, sample.picture, sample.text, {.grid = 1});
-  if (why.picture_attention) {
-    meme.heat = heat_of(*why.picture_attention);
-  } else if (scorer_.reads_pictures()) {
-    why = sm::explain(scorer_, sample.picture, sample.text, {});
-    meme.heat = heat_of(towards(std::move(*why.picture_occlusion), why.verdict.harmful));
+  auto why = sm::explain(scorer_, sample.picture, sample.text, {});
+  if (scorer_.reads_pictures()) {
+    auto occlusion = heat_of(towards(std::move(*why.picture_occlusion), why.verdict.harmful));
+    if (why.picture_attention) {
+      meme.heat = heat_of(*why.picture_attention);
+      meme.outline = std::move(occlusion);
+    } else {
+      meme.heat = std::move(occlusion);
+    }
   }
   if (scorer_.reads_words()) meme.words = shaded(why.words);
   meme.without_words = why.verdict.without_words;
@@ -126,10 +133,14 @@ sm::Gallery mistakes_of(const JudgedRun& run, const MemesById& memes, std::size_
     const bool pictures = reasons->scorer().reads_pictures(), words = reasons->scorer().reads_words();
     if (pictures)
       gallery.caption +=
-          " Bright and tinted: where the picture encoder's attention lies (rollout), or for one without attention what "
-          "speaks for its answer (occlusion).";
+          " Bright and tinted: where the picture encoder's attention lies (rollout); outlined: cells that speak most "
+          "for "
+          "its answer, found by making each grey (occlusion). For an encoder without attention occlusion is tinted.";
     if (words)
-      gallery.caption += " Words underlined speak for harmful, words overlined for harmless (each left out in turn).";
+      gallery.caption +=
+          " Words underlined speak for harmful, words overlined for harmless (each left out in turn); dots under a "
+          "word "
+          "are as dark as it is looked at.";
   }
   return gallery;
 }

@@ -106,17 +106,6 @@ void erase_seeds(json& value) {
   }
 }
 
-/// What runs of one model have in common.
-std::string identity(const JudgedRun& run) {
-  auto config = run.config;
-  erase_seeds(config);
-  config["trainer"].erase("threads");
-  config["trainer"].erase("device");
-  config.erase("versions");
-  const auto& r = run.results;
-  return json{config, r.size, r.max_tokens, r.test, r.dev, r.data.data, r.data.layout}.dump();
-}
-
 std::string without_number(std::string name) {
   const auto end = name.find_last_not_of("0123456789");
   if (end == std::string::npos || end + 1 == name.size()) return name;
@@ -128,6 +117,18 @@ std::string numberless(const fs::path& path) {
   fs::path stem;
   for (const auto& part : fs::absolute(path).lexically_normal()) stem /= without_number(part.string());
   return stem.string();
+}
+
+/// What runs of one model have in common. Each may start from a pre-training of its own seed.
+std::string identity(const JudgedRun& run) {
+  auto config = run.config;
+  erase_seeds(config);
+  config["trainer"].erase("threads");
+  config["trainer"].erase("device");
+  config.erase("versions");
+  const auto& r = run.results;
+  const auto from = r.origin.from.empty() ? "" : numberless(r.origin.from);
+  return json{config, r.size, r.max_tokens, r.test, r.dev, r.data.data, r.data.layout, r.origin.train, from}.dump();
 }
 
 std::string last_part(const fs::path& directory) {
@@ -149,7 +150,7 @@ bool seeds_differ(const JudgedModel& model) {
 std::size_t median_run(const JudgedModel& model) {
   std::vector<std::pair<double, std::size_t>> order;
   for (std::size_t i = 0; i < model.runs.size(); ++i)
-    order.emplace_back(sm::auroc(model.runs[i].test.scores, model.runs[i].test.labels), i);
+    order.emplace_back(sm::auroc(model.runs[i].test.logits, model.runs[i].test.labels), i);
   std::ranges::sort(order);
   return order[(order.size() - 1) / 2].second;
 }
@@ -217,8 +218,10 @@ ReportedRuns read_runs(const std::vector<std::string>& arguments) {
     if (!name.empty()) given.insert(name);
     const auto [place, is_new] =
         places.emplace(std::pair{name.empty() ? numberless(path) : "=" + name, same}, runs.models.size());
-    if (is_new) runs.models.push_back({name.empty() ? name_without_seed(path) : name, {}});
-    runs.models[place->second].runs.push_back(std::move(run));
+    if (is_new) runs.models.push_back({name.empty() ? last_part(path) : name, {}});
+    auto& model = runs.models[place->second];
+    if (name.empty() && !model.runs.empty()) model.name = name_without_seed(path);
+    model.runs.push_back(std::move(run));
   }
 
   std::vector<JudgedModel> models;

@@ -26,8 +26,9 @@ using nlohmann::json;
 constexpr std::int64_t bins = 15;           // of calibration, in table and diagrams
 constexpr std::size_t smooth_points = 120;  // of a loss curve beside others
 
+/// Of logits: two sure probabilities may both be 1.
 double auroc_of(const JudgedRun& run) {
-  return sm::auroc(run.test.scores, run.test.labels);
+  return sm::auroc(run.test.logits, run.test.labels);
 }
 
 sm::Confusion confusion_of(const JudgedRun& run) {
@@ -57,12 +58,12 @@ std::vector<std::string> further_splits(const JudgedModel& model) {
 sm::ReportRow row_of(const JudgedModel& model) {
   sm::ReportRow row{.model = model.name, .auroc = over_seeds(model.runs, auroc_of)};
   if (model.runs.size() == 1 && has_variance(model.shown()))
-    row.auroc_interval = sm::delong_interval(model.shown().test.scores, model.shown().test.labels).interval;
+    row.auroc_interval = sm::delong_interval(model.shown().test.logits, model.shown().test.labels).interval;
   const auto add = [&](const char* key, const char* title, auto figure, bool lower = false) {
     row.extra.push_back({key, title, over_seeds(model.runs, figure), lower});
   };
   add("average_precision", "Average precision",
-      [](const JudgedRun& run) { return sm::average_precision(run.test.scores, run.test.labels); });
+      [](const JudgedRun& run) { return sm::average_precision(run.test.logits, run.test.labels); });
   add("accuracy_tuned", "Accuracy, tuned", [](const JudgedRun& run) { return confusion_of(run).accuracy(); });
   add("f1_tuned", "F1, tuned", [](const JudgedRun& run) { return confusion_of(run).f1(); });
   add(
@@ -86,7 +87,7 @@ void add_curves(sm::Report& report, const JudgedModel& model, const RunReportOpt
                          .band = sm::roc_band(scores, labels, band)});
   report.precision_recalls.push_back({.name = model.name,
                                       .curve = sm::precision_recall_curve(scores, labels),
-                                      .average_precision = sm::average_precision(scores, labels),
+                                      .average_precision = sm::average_precision(logits, labels),
                                       .harmful = harmful,
                                       .band = sm::precision_recall_band(scores, labels, band)});
   const auto& results = model.shown().results;
@@ -128,7 +129,7 @@ void add_tests(sm::Report& report, const std::vector<JudgedModel>& models) {
   std::vector<std::vector<double>> scores;
   for (const auto& model : models) {
     names.push_back(model.name);
-    scores.push_back(model.shown().test.scores);
+    scores.push_back(model.shown().test.logits);
   }
   report.tests = sm::pairwise_tests(std::move(names), scores, models.front().shown().test.labels);
 }
@@ -279,6 +280,11 @@ std::map<std::string, std::string> settings_of(const JudgedRun& run) {
   flatten(run.config, "", flat);
   flat["picture size"] = std::to_string(run.results.size);
   flat["longest text, tokens"] = std::to_string(run.results.max_tokens);
+  flat["trained on"] = run.results.origin.train;
+  flat["pre-trained by"] = run.results.origin.from.empty() ? "nothing" : run.results.origin.from;
+  flat["tuned on"] = run.results.dev;
+  flat["measured on"] = run.results.test;
+  flat["data"] = run.results.data.data;
   return flat;
 }
 
@@ -287,7 +293,9 @@ void add_differences(sm::Report& report, const std::vector<JudgedModel>& models)
   if (models.size() < 2) return;
   sm::ReportTable table{.id = "figure-settings",
                         .title = "Settings in which the models differ",
-                        .caption = "From their config.json; what all have in common is left out, and seeds are.",
+                        .caption =
+                            "From their config.json and results.json; what all have in common is left out, and seeds "
+                            "are.",
                         .columns = {"Setting"},
                         .section = "What differs"};
   std::vector<std::map<std::string, std::string>> all;
@@ -318,7 +326,8 @@ void add_highlights(sm::Report& report, const std::vector<JudgedModel>& models) 
   const auto row = row_of(best);
   const auto note = row.auroc_interval ? fmt::format("95 % interval {:.3f} – {:.3f}", row.auroc_interval->low,
                                                      row.auroc_interval->high)
-                                       : fmt::format("± {:.3f} over {}", row.auroc.deviation, seeds_text(best));
+                    : row.auroc.n > 1  ? fmt::format("± {:.3f} over {}", row.auroc.deviation, seeds_text(best))
+                                       : "";
   const auto confusion = confusion_of(best.shown());
   const auto& labels = best.shown().test.labels;
   report.highlights = {
@@ -336,13 +345,16 @@ void add_highlights(sm::Report& report, const std::vector<JudgedModel>& models) 
 
 void add_models(sm::Report& report, const std::vector<JudgedModel>& models, const RunReportOptions& options) {
   const auto& first = models.front().shown();
-  add_highlights(report, models);
-  if (same_memes(models)) report.notes.push_back(fmt::format("Measured on {}.", data_note(first)));
+  report.comparable = same_memes(models);
+  if (report.comparable) add_highlights(report, models);
+  if (report.comparable) report.notes.push_back(fmt::format("Measured on {}.", data_note(first)));
+  std::set<std::string> tuned_on;
+  for (const auto& model : models) tuned_on.insert(model.shown().results.dev);
   report.notes.push_back(
       fmt::format("AUROC is pooled over the split, ties count half. Thresholds and temperatures come from {} alone; "
                   "accuracy and F1 "
                   "are at that threshold, ECE (expected calibration error, {} bins) is after the temperature.",
-                  first.results.dev, bins));
+                  fmt::join(tuned_on, ", "), bins));
   if (std::ranges::any_of(models, [](const JudgedModel& model) { return model.runs.size() > 1; }))
     report.notes.emplace_back(
         "A model with several seeds is one row; its curves, tests and memes are those of its run of median AUROC.");

@@ -35,7 +35,8 @@ Predictions predict(Supervised& classifier, DataLoader& loader) {
 
 Evaluation evaluate(const Predictions& test, const Predictions& dev) {
   const auto threshold = best_threshold(dev.scores, dev.labels);
-  return {auroc(test.scores, test.labels), accuracy(test.scores, test.labels, 0.5),
+  const auto& order = test.logits.empty() ? test.scores : test.logits;  // two sure scores may both be 1
+  return {auroc(order, test.labels), accuracy(test.scores, test.labels, 0.5),
           accuracy(test.scores, test.labels, threshold), threshold};
 }
 

@@ -58,7 +58,7 @@ std::vector<Section> sections_of(const Report& report) {
     if (!figures.empty()) sections.push_back({std::move(id), std::move(title), std::move(figures)});
   };
   add("results", "Results",
-      (report.rows.empty() ? "" : detail::table_figure(report.rows)) +
+      (report.rows.empty() ? "" : detail::table_figure(report.rows, report.comparable)) +
           (report.tests.pairs.empty() ? "" : detail::tests_figure(report.tests)));
   add("curves", "Curves",
       in_panels((report.rocs.empty() ? "" : detail::roc_figure(report.rocs)) +

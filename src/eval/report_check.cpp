@@ -88,18 +88,21 @@ void check_meme(const ScoredMeme& meme) {
   for (const auto& score : {meme.without_words, meme.without_picture}) {
     if (score) check_judged(meme.id, meme.label, *score);
   }
-  const auto& heat = meme.heat;
   const auto within = [](double low) { return [low](double value) { return value >= low && value <= 1; }; };
-  if (heat.height < 0 || heat.width < 0 ||
-      heat.values.size() != static_cast<std::size_t>(heat.height) * static_cast<std::size_t>(heat.width) ||
-      !std::ranges::all_of(heat.values, within(0))) {
+  for (const auto& map : {meme.heat, meme.outline}) {
+    if (map.height >= 0 && map.width >= 0 &&
+        map.values.size() == static_cast<std::size_t>(map.height) * static_cast<std::size_t>(map.width) &&
+        std::ranges::all_of(map.values, within(0)))
+      continue;
     throw InvalidArgument{
         fmt::format("the heat map of meme {} has {} values for {} × {} cells; give one within [0, 1] "
                     "for each",
-                    meme.id, heat.values.size(), heat.height, heat.width)};
+                    meme.id, map.values.size(), map.height, map.width)};
   }
   if (!std::ranges::all_of(meme.words, within(-1), &ShadedWord::weight))
     throw InvalidArgument{fmt::format("a word of meme {} has a weight outside [-1, 1]", meme.id)};
+  if (!std::ranges::all_of(meme.words, within(0), [](const auto& word) { return word.attention.value_or(0); }))
+    throw InvalidArgument{fmt::format("a word of meme {} has an attention outside [0, 1]", meme.id)};
 }
 
 void check_disagreements(const Disagreements& all) {

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <span>
 #include <tuple>
+#include <utility>
 
 namespace sslmeme::detail {
 namespace {
@@ -50,28 +51,51 @@ std::string heat_layer(const HeatMap& heat, std::string_view css, double stronge
   return svg + "</g>";
 }
 
+/// A frame around each cell that counts for a half or more.
+std::string outline_layer(const HeatMap& map) {
+  std::string path;
+  for (int row = 0; row < map.height; ++row) {
+    for (int column = 0; column < map.width; ++column) {
+      if (map.values[static_cast<std::size_t>(row * map.width + column)] >= 0.5)
+        path += fmt::format("M{} {}h1v1h-1z", column, row);
+    }
+  }
+  if (path.empty()) return {};
+  return fmt::format(
+      R"(<svg class="heat" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true"><path class="outline" vector-effect="non-scaling-stroke" d="{}"/></svg>)",
+      map.width, map.height, path);
+}
+
+std::string tinted_layer(const HeatMap& heat) {
+  return fmt::format(
+      R"(<svg class="heat" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true">{}{}</svg>)", heat.width,
+      heat.height, heat_layer(heat, "dark", 0.4, true), heat_layer(heat, "hot", 0.55, false));
+}
+
 /// The picture under its heat map: dark where nothing lies, tinted where much does. The frame has the picture's shape,
 /// so that both cover the same.
 std::string heated_picture(const ScoredMeme& meme, const std::string& encoded) {
   const auto picture = decode_image(std::as_bytes(std::span{encoded}));
-  return fmt::format(
-      R"(<div class="frame {}" style="aspect-ratio:{}/{}">{}<svg class="heat" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true">{}{}</svg></div>)",
-      picture.width >= picture.height ? "wide" : "tall", picture.width, picture.height,
-      picture_element(encoded, meme.picture, meme.id), meme.heat.width, meme.heat.height,
-      heat_layer(meme.heat, "dark", 0.4, true), heat_layer(meme.heat, "hot", 0.55, false));
+  return fmt::format(R"(<div class="frame {}" style="aspect-ratio:{}/{}">{}{}{}</div>)",
+                     picture.width >= picture.height ? "wide" : "tall", picture.width, picture.height,
+                     picture_element(encoded, meme.picture, meme.id),
+                     meme.heat.values.empty() ? "" : tinted_layer(meme.heat), outline_layer(meme.outline));
 }
 
 std::string words_of(const std::string& text) {
   return text.empty() ? "<em>(no words)</em>" : escape_html(text);
 }
 
-/// Each word behind a wash as strong as its weight.
+/// Each word behind a wash as strong as its weight, dotted as strongly as it is looked at.
 std::string shaded_words(const std::vector<ShadedWord>& words) {
   std::string html;
   for (const auto& word : words) {
-    html += fmt::format(R"(<span class="{}" style="--w:{:.0f}%" title="weight {:+.2f}">{}</span> )",
-                        word.weight >= 0 ? "for" : "against", 45 * std::min(1.0, std::abs(word.weight)), word.weight,
-                        escape_html(word.text));
+    const auto attention = word.attention ? std::pair{fmt::format(";--a:{:.0f}%", 100 * *word.attention),
+                                                      fmt::format(", attention {:.2f}", *word.attention)}
+                                          : std::pair<std::string, std::string>{};
+    html += fmt::format(R"(<span class="{}" style="--w:{:.0f}%{}" title="weight {:+.2f}{}">{}</span> )",
+                        word.weight >= 0 ? "for" : "against", 45 * std::min(1.0, std::abs(word.weight)),
+                        attention.first, word.weight, attention.second, escape_html(word.text));
   }
   return html;
 }
@@ -87,6 +111,10 @@ std::string without(const ScoredMeme& meme) {
   return html + "</dl>";
 }
 
+bool has_map(const ScoredMeme& meme) {
+  return !meme.heat.values.empty() || !meme.outline.values.empty();
+}
+
 std::string meme_card(const ScoredMeme& meme, double threshold) {
   const bool held = meme.score >= threshold;
   const bool right = held == (meme.label == 1);
@@ -99,7 +127,7 @@ std::string meme_card(const ScoredMeme& meme, double threshold) {
       R"(score {:.3f} <span>id {}</span></div>{}<p class="verdict">{}</p></li>)"
       "\n",
       right ? "right" : "wrong",
-      meme.heat.values.empty() ? picture_element(encoded, meme.picture, meme.id) : heated_picture(meme, encoded),
+      has_map(meme) ? heated_picture(meme, encoded) : picture_element(encoded, meme.picture, meme.id),
       meme.words.empty() ? words_of(meme.text) : shaded_words(meme.words), percent(meme.score), percent(threshold),
       meme.score, meme.id, without(meme), verdict);
 }
@@ -123,7 +151,7 @@ std::string gallery_figure(const Gallery& gallery) {
   });
   const auto wrong = std::ranges::count_if(
       memes, [&](const auto& meme) { return (meme.score >= gallery.threshold) != (meme.label == 1); });
-  const bool heated = std::ranges::any_of(memes, [](const auto& meme) { return !meme.heat.values.empty(); });
+  const bool heated = std::ranges::any_of(memes, has_map);
   auto html = fmt::format("<figure id=\"{}\">\n<figcaption><h3>{}</h3><p>{}", gallery.id, escape_html(gallery.title),
                           escape_html(gallery.caption));
   html += fmt::format(

@@ -26,7 +26,7 @@ const Summary* find_extra(const ReportRow& row, const std::string& key);
 bool has_accuracy(std::span<const ReportRow> rows);
 
 std::string highlights(std::span<const Highlight> highlights);
-std::string table_figure(std::span<const ReportRow> rows);
+std::string table_figure(std::span<const ReportRow> rows, bool comparable);
 std::string tests_figure(const PairwiseTests& tests);
 std::string roc_figure(std::span<const RocSeries> rocs);
 std::string precision_recall_figure(std::span<const PrecisionRecallSeries> series);

@@ -138,10 +138,11 @@ input[type="range"] { width: 100%; height: 1.6rem; margin: 0; accent-color: var(
 .heat { transition: opacity .2s; }
 .heat g { filter: blur(.35px); }
 .heat .dark { fill: #000; } .heat .hot { fill: #ff5a1f; }
+.heat .outline { fill: none; stroke: #fff; stroke-width: 2px; filter: drop-shadow(0 0 1.5px #000); }
 .heat-switch { accent-color: var(--accent); margin: 0 .5rem 1rem 0; vertical-align: -.08em; }
 .heat-switch:not(:checked) ~ .memes .heat, .frame:hover .heat { opacity: 0; }
 .meme .words { margin: 0; padding: .75rem .85rem .3rem; line-height: 1.5; font-size: .9688rem; flex: 1; }
-.words .for, .words .against { border-radius: 3px; padding: .05em .15em; margin: 0 -.05em; }
+.words .for, .words .against { border-radius: 3px; padding: .05em .15em; margin: 0 -.05em; text-decoration: underline dotted color-mix(in srgb, var(--ink) var(--a, 0%), transparent) 2px; text-underline-offset: .3em; }
 .words .for { background: color-mix(in srgb, var(--s1) var(--w), transparent); box-shadow: inset 0 -2px color-mix(in srgb, var(--s1) var(--w), transparent); }
 .words .against { background: color-mix(in srgb, var(--s0) var(--w), transparent); box-shadow: inset 0 2px color-mix(in srgb, var(--s0) var(--w), transparent); }
 .meme .verdict { margin: 0; padding: .45rem .85rem; font-size: .8125rem; line-height: 1.35; }

@@ -93,17 +93,19 @@ std::string highlights(std::span<const Highlight> highlights) {
   return html + "</dl>\n";
 }
 
-std::string table_figure(std::span<const ReportRow> rows) {
+std::string table_figure(std::span<const ReportRow> rows, bool comparable) {
   const auto columns = extra_columns(rows);
   const bool accuracy = has_accuracy(rows);
   const bool intervals = std::ranges::any_of(rows, [](const auto& row) { return row.auroc_interval.has_value(); });
   std::string html = fmt::format(
       "<figure id=\"figure-table\">\n<figcaption><h3>Every model in figures</h3><p>Mean ± standard deviation over "
-      "seeds{}; the best of each column is bold.</p>"
+      "seeds{}{}.</p>"
       "<p class=\"spark\">The bar starts at 0.5, where guessing ends up; the dot is the AUROC and its whisker {}.</p>"
       "</figcaption>\n<div class=\"scroll\" role=\"region\" aria-label=\"Results table\" tabindex=\"0\"><table>\n"
       "<thead><tr>{}{}<td class=\"spark\"></td>{}",
       intervals ? ", or for a single seed the 95 % interval of its AUROC" : "",
+      comparable ? "; the best of each column is bold"
+                 : "; rows were measured on different memes, so that none of them is the best",
       intervals ? "that interval, or one deviation" : "one deviation", head("Model"), head("AUROC"),
       accuracy ? head("Accuracy") : "");
   for (const auto& column : columns) html += head(column.title);
@@ -116,11 +118,11 @@ std::string table_figure(std::span<const ReportRow> rows) {
     best.emplace_back(rows, column.lower_is_better, [&](const ReportRow& row) { return find_extra(row, column.key); });
   for (const auto& row : rows) {
     html += fmt::format("<tr><th scope=\"row\">{}</th>{}<td class=\"spark\">{}</td>{}", escape_html(row.model),
-                        cell(row.auroc, best_auroc(row.auroc), row.auroc_interval), spark(row),
-                        accuracy ? cell(row.accuracy, best_accuracy(row.accuracy)) : "");
+                        cell(row.auroc, comparable && best_auroc(row.auroc), row.auroc_interval), spark(row),
+                        accuracy ? cell(row.accuracy, comparable && best_accuracy(row.accuracy)) : "");
     for (std::size_t i = 0; i < columns.size(); ++i) {
       const auto* value = find_extra(row, columns[i].key);
-      html += value != nullptr ? cell(*value, best[i](*value)) : cell({}, false);
+      html += value != nullptr ? cell(*value, comparable && best[i](*value)) : cell({}, false);
     }
     html += fmt::format("<td>{}</td></tr>\n", row.auroc.n);
   }

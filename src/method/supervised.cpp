@@ -56,7 +56,10 @@ std::string Supervised::describe() const {
                           {"norm", f.norm == FusionNorm::batch ? "batch" : "l2"},
                           {"dim", f.dim},
                           {"hidden", f.hidden},
-                          {"layers", f.layers}}},
+                          {"layers", f.layers},
+                          {"map_dropout", f.map_dropout},
+                          {"fusion_dropout", f.fusion_dropout},
+                          {"layer_dropout", f.layer_dropout}}},
                         {"train_encoders", options_.train_encoders}}
       .dump();
 }
@@ -75,6 +78,10 @@ Supervised supervised_from_json(std::string_view json, const BackboneRegistry& r
     f.at("dim").get_to(options.fusion.dim);
     f.at("hidden").get_to(options.fusion.hidden);
     f.at("layers").get_to(options.fusion.layers);
+    const auto rate = [&f](const char* name, double& value) { value = f.value(name, value); };
+    rate("map_dropout", options.fusion.map_dropout);
+    rate("fusion_dropout", options.fusion.fusion_dropout);
+    rate("layer_dropout", options.fusion.layer_dropout);
     const auto &image = j.at("image"), &text = j.at("text");
     return {image.is_null() ? nullptr : image_encoder_from_json(image.dump(), registry),
             text.is_null() ? nullptr : text_encoder_from_json(text.dump(), registry), options};

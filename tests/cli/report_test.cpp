@@ -106,6 +106,10 @@ TEST_CASE("report shows its runs, and refuses those that it cannot show") {
   CHECK(count(html, "alert(1)") > 0);
   CHECK(count(html, "class=\"heat\"") > 0);  // attention of the ViT, occlusion of the ResNet
   CHECK(count(html, "picture alone") > 0);
+  CHECK(count(html, "class=\"outline\"") > 0);  // occlusion, beside the attention of the ViT
+  CHECK(count(html, ", attention 1.00\">") > 0);
+  CHECK(count(html, ">pre-trained by<") == 1);
+  CHECK_THAT(html, ContainsSubstring(runs.path("clip")) && ContainsSubstring(">nothing<"));
 
   SECTION("seeds of a model are one row, whose figures are those of results.json") {
     const auto auroc = [&](const std::string& name) {
@@ -154,7 +158,8 @@ TEST_CASE("report shows its runs, and refuses those that it cannot show") {
     std::ofstream{file} << text;
     require_success(outcome);
     CHECK_THAT(bytes_of(other), ContainsSubstring("Models were measured on different memes") &&
-                                    !ContainsSubstring("id=\"figure-tests") &&
+                                    ContainsSubstring("none of them is the best") &&
+                                    !ContainsSubstring("id=\"figure-tests") && !ContainsSubstring("Best AUROC") &&
                                     !ContainsSubstring("id=\"figure-disagreements"));
   }
   SECTION("what cannot be shown gets one line, and the former file stays") {

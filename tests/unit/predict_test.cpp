@@ -76,3 +76,10 @@ TEST_CASE("a loader that puts other samples in the place of unreadable ones does
 
 }  // namespace
 }  // namespace sslmeme
+
+TEST_CASE("AUROC is that of the logits, which keep their order where probabilities are 1") {
+  const sslmeme::Predictions sure{{1, 1, 0.5, 0.2}, {1, 0, 1, 0}, {1, 2, 3, 4}, {50, 40, 0, -1.4}};
+  CHECK(sslmeme::evaluate(sure, sure).auroc == 0.75);  // one of four pairs the wrong way round; of scores 0.625
+  const sslmeme::Predictions without{sure.scores, sure.labels, sure.ids};
+  CHECK(sslmeme::evaluate(without, without).auroc == 0.625);
+}

@@ -101,7 +101,8 @@ sm::Report sample(const TemporaryFolder& folder) {
   auto& explained = report.galleries[0].memes[2];
   explained.picture = sm::encode_png(sm::Image{4, 2});
   explained.heat = {1, 2, {0, 1}};
-  explained.words = {{"bad", 1}, {"day", -0.5}};
+  explained.outline = {2, 2, {0, 0.5, 0.4, 1}};
+  explained.words = {{"bad", 1, 0.5}, {"day", -0.5}};
   explained.without_words = 0.25;
   explained.without_picture = 0.625;
   report.maps = {{"figure-map", "Map", "Near is alike.", {{0, 0, 0, false, "here"}, {1, 2, 1, true, "there"}}}};
@@ -180,7 +181,11 @@ TEST_CASE("A report holds all its parts in one well-formed file") {
     CHECK_THAT(html, ContainsSubstring("viewBox=\"0 0 2 1\""));
     CHECK_THAT(html, ContainsSubstring("<g class=\"dark\"><path fill-opacity=\"0.40\" d=\"M0 0h1v1h-1z\"/></g>"));
     CHECK_THAT(html, ContainsSubstring("<g class=\"hot\"><path fill-opacity=\"0.55\" d=\"M1 0h1v1h-1z\"/></g>"));
-    CHECK_THAT(html, ContainsSubstring("<span class=\"for\" style=\"--w:45%\" title=\"weight +1.00\">bad</span>"));
+    CHECK_THAT(html,
+               ContainsSubstring(
+                   "<span class=\"for\" style=\"--w:45%;--a:50%\" title=\"weight +1.00, attention 0.50\">bad</span>"));
+    CHECK_THAT(html, ContainsSubstring("viewBox=\"0 0 2 2\""));
+    CHECK_THAT(html, ContainsSubstring("non-scaling-stroke\" d=\"M1 0h1v1h-1zM1 1h1v1h-1z\"/>"));
     CHECK_THAT(html, ContainsSubstring("<span class=\"against\" style=\"--w:22%\" title=\"weight -0.50\">day</span>"));
     CHECK_THAT(html, ContainsSubstring("<dt>picture alone</dt><dd>0.250</dd>"));
     CHECK_THAT(html, ContainsSubstring("<dt>words alone</dt><dd>0.625</dd>"));
@@ -338,6 +343,12 @@ TEST_CASE("A report that cannot be written is not begun") {
     report = fresh;
     report.galleries[0].memes[2].words[0].weight = NAN;
     refused(static_cast<sm::InvalidArgument*>(nullptr), "a word of meme 3");
+    report = fresh;
+    report.galleries[0].memes[2].words[0].attention = -0.1;
+    refused(static_cast<sm::InvalidArgument*>(nullptr), "a word of meme 3 has an attention");
+    report = fresh;
+    report.galleries[0].memes[2].outline.values.pop_back();
+    refused(static_cast<sm::InvalidArgument*>(nullptr), "the heat map of meme 3 has 3 values for 2 × 2 cells");
     report = fresh;
     report.galleries[0].memes[2].without_words = -0.1;
     refused(static_cast<sm::InvalidArgument*>(nullptr), "meme 3 has label 1 and score -0.1");

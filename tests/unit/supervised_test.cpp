@@ -152,10 +152,17 @@ TEST_CASE("Every sample needs a label of 0 or 1") {
 
 TEST_CASE("Supervised describes itself") {
   const auto json = nlohmann::json::parse(
-      sm::Supervised{resnet(), nullptr, {.fusion = {.kind = sm::FusionKind::cross, .dim = 9}}}.describe());
+      sm::Supervised{resnet(), nullptr, {.fusion = {.kind = sm::FusionKind::cross, .dim = 9, .map_dropout = 0.2}}}
+          .describe());
   CHECK(json.at("method") == "supervised");
   CHECK(json.at("image").at("name") == "resnet18");
   CHECK(json.at("text").is_null());
   CHECK(json.at("fusion").at("kind") == "cross");
   CHECK(json.at("fusion").at("dim") == 9);
+  CHECK(json.at("fusion").at("map_dropout") == 0.2);
+  CHECK(nlohmann::json::parse(sm::supervised_from_json(json.dump()).describe()) == json);
+  auto older = json;  // without rates: the defaults
+  for (const auto* rate : {"map_dropout", "fusion_dropout", "layer_dropout"}) older.at("fusion").erase(rate);
+  const auto read = nlohmann::json::parse(sm::supervised_from_json(older.dump()).describe());
+  CHECK(read.at("fusion").at("map_dropout") == sm::FusionOptions{}.map_dropout);
 }

@@ -46,6 +46,7 @@ struct Report {
   std::vector<Highlight> highlights{};
   std::vector<std::string> notes{};  ///< paragraphs under the heading: data, caveats
   std::vector<ReportRow> rows{};
+  bool comparable = true;  ///< the rows were measured on the same samples: the best of each column is marked
   PairwiseTests tests{};
   std::vector<RocSeries> rocs{};
   std::vector<PrecisionRecallSeries> precision_recalls{};

@@ -126,7 +126,8 @@ struct HeatMap {
 /// A word and how much it counts.
 struct ShadedWord {
   std::string text{};
-  double weight = 0;  ///< within [−1, 1]: towards harmful above 0, towards harmless below; attention is not negative
+  double weight = 0;                  ///< within [−1, 1]: towards harmful above 0, towards harmless below
+  std::optional<double> attention{};  ///< within [0, 1]: how much the encoder looks at it
 };
 
 struct ScoredMeme {
@@ -135,7 +136,8 @@ struct ScoredMeme {
   std::int64_t label = 0;  ///< 1 harmful, 0 not
   double score = 0;        ///< within [0, 1]: how probably harmful the model holds it
   std::int64_t id = 0;
-  HeatMap heat{};                           ///< laid over the picture
+  HeatMap heat{};                           ///< laid over the picture: where the encoder looks, say
+  HeatMap outline{};                        ///< a second map: its cells from a half on are outlined
   std::vector<ShadedWord> words{};          ///< shown, shaded, instead of `text` where there are any
   std::optional<double> without_words{};    ///< the score that the picture alone gets
   std::optional<double> without_picture{};  ///< the score that the words alone get

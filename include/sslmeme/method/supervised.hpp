@@ -52,8 +52,8 @@ class Supervised {
 
 static_assert(Method<Supervised>);
 
-/// The same architecture again from Supervised::describe(), with fresh weights; dropout rates, which the description
-/// leaves out, are the defaults. Throws DataError for other JSON.
+/// The same architecture again from Supervised::describe(), with fresh weights; dropout rates that it does not have are
+/// the defaults. Throws DataError for other JSON.
 Supervised supervised_from_json(std::string_view json, const BackboneRegistry& registry = BackboneRegistry::built_in());
 
 }  // namespace sslmeme
