@@ -53,8 +53,14 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     prepare(options, resume, overwrite);
     if (!std::filesystem::exists(options.out / "memes")) {
-      std::cerr << "making " << memes.train << " memes\n";
+      memes.unlabelled = memes.train;
+      std::cerr << "making " << memes.train << " labelled and as many unlabelled memes\n";
       sm::make_memes(std::filesystem::absolute(options.out / "memes"), memes);
+    }
+    if (!std::filesystem::exists(options.out / "memes" / "unlabelled.jsonl")) {
+      throw sm::InvalidArgument(
+          fmt::format("{} is of a demo that had no unlabelled memes: --overwrite it, or choose another --out",
+                      options.out.string()));
     }
     const auto began = std::chrono::steady_clock::now();
     const auto demo = demo_experiment(options);

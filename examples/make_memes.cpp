@@ -49,11 +49,14 @@ int main(int argc, char** argv) {
   auto emoji_font = options.emoji_font.string(), names = options.emoji_names.string(),
        letters = options.caption_font.string();
   app.add_option("OUT", out, "folder to make")->required();
-  app.add_option("--count", options.train, "memes in train; every count is a multiple of four");
+  app.add_option("--count", options.train, "memes in train; this and the next four are multiples of four");
   app.add_option("--dev", options.dev_seen, "memes in dev_seen");
   app.add_option("--test", options.test_seen, "memes in test_seen");
   app.add_option("--dev-unseen", options.dev_unseen, "memes in dev_unseen");
   app.add_option("--test-unseen", options.test_unseen, "memes in test_unseen");
+  app.add_option("--unlabelled", options.unlabelled,
+                 "memes as they are found, any number, without labels, to pre-train on");
+  app.add_option("--harmful-share", options.harmful_share, "share of the unlabelled ones that is harmful, 0 to 1");
   app.add_option("--size", options.size, "edge of the pictures in pixels");
   app.add_option("--seed", options.seed, "the same seed and options give the same bytes");
   app.add_option("--label-noise", options.label_noise, "share of train's labels to flip, 0 to 1");

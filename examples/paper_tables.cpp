@@ -4,10 +4,12 @@
 
 #include "made_memes/made_memes.hpp"
 #include "support/cli.hpp"
+#include "support/experiment.hpp"
 #include "support/paper_plan.hpp"
 #include "support/paper_results.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -25,7 +27,7 @@ namespace fs = std::filesystem;
 struct Arguments {
   PaperOptions paper;
   DataArguments data;
-  std::string out, train = "train", dev = "dev_seen", test = "test_seen", device = "cpu", vocabulary;
+  std::string out, train = "train", dev = "dev_seen", test = "test_seen", pool, device = "cpu", vocabulary;
   int seeds = 0, jobs = 0;
   bool bf16 = false, overwrite = false, list = false;
   bool made = false;  ///< the memes are made here
@@ -41,8 +43,9 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--train", a.train, "split to learn from")->capture_default_str();
   app.add_option("--dev", a.dev, "split to tune thresholds on")->capture_default_str();
   app.add_option("--test", a.test, "split to measure")->capture_default_str();
-  app.add_option("--only", a.paper.only,
-                 "only rows whose keys begin so, e.g. table3,labels-clip; see --list. results.json then has these")
+  app.add_option("--unlabelled", a.pool,
+                 "split to pre-train on, without its labels [--train; of memes made here: unlabelled]");
+  app.add_option("--only", a.paper.only, "run only rows whose keys begin so, e.g. table3,labels-clip; see --list")
       ->delimiter(',');
   app.add_flag("--list", a.list, "print the keys of all rows and end");
   app.add_flag("--beyond", a.paper.beyond, "also fusion heads, equal compute and what collapses");
@@ -75,7 +78,7 @@ std::string fingerprint(const Arguments& a) {
              {"layout", a.data.layout},
              {"columns", {a.data.columns.id, a.data.columns.picture, a.data.columns.text, a.data.columns.label}},
              {"label_names", a.data.label_names},
-             {"splits", {a.train, a.dev, a.test}},
+             {"splits", {a.train, a.dev, a.test, a.pool}},
              {"device", a.device},
              {"bf16", a.bf16},
              {"weights", {a.paper.cnn_weights, a.paper.vit_weights, a.paper.text_weights}},
@@ -99,6 +102,7 @@ void choose_data(Arguments& a) {
   a.data.data = (fs::absolute(a.out) / "memes").string();
   a.data.layout = "memes";
   a.made = true;
+  if (a.pool.empty()) a.pool = "unlabelled";
 }
 
 void make_own_memes(const Arguments& a) {
@@ -111,6 +115,7 @@ void make_own_memes(const Arguments& a) {
                                .test_seen = std::min(train / 2, 800),
                                .dev_unseen = some,
                                .test_unseen = some,
+                               .unlabelled = train,
                                .size = 64});
 }
 
@@ -127,14 +132,8 @@ void check_plan(const Arguments& a) {
   }
 }
 
-/// Throws for options that cannot work, before anything is written or deleted.
-void check_options(const Arguments& a) {
-  paper_plan(a.paper);
-  if (a.made) return;
-  for (const auto& split : {a.train, a.dev, a.test}) a.data.open(split);
-}
-
-PaperPlan plan_of(Arguments& a) {
+/// Tells the plan how many labels there are.
+void count_labels(Arguments& a) {
   const auto train = a.data.open(a.train);
   std::array<std::int64_t, 2> of_class{};
   for (std::size_t i = 0; i < train.size(); ++i) {
@@ -143,6 +142,58 @@ PaperPlan plan_of(Arguments& a) {
   }
   a.paper.memes = static_cast<std::int64_t>(train.size());
   a.paper.most_labels = 2 * std::min(of_class[0], of_class[1]);
+}
+
+/// The same of memes that are still to be made.
+void foresee_labels(Arguments& a) {
+  a.paper.memes = a.paper.most_labels = made_memes_of(a.paper.scale);
+}
+
+void check_made_splits(const Arguments& a) {
+  static constexpr std::array made{"train", "dev_seen", "test_seen", "dev_unseen", "test_unseen", "unlabelled"};
+  for (const auto& [option, split] : {std::pair{"--train", a.train}, std::pair{"--dev", a.dev},
+                                      std::pair{"--test", a.test}, std::pair{"--unlabelled", a.pool}}) {
+    const bool labels_wanted = option != std::string{"--unlabelled"};
+    if (std::ranges::find(made, split) == made.end() || (labels_wanted && split == "unlabelled")) {
+      throw sm::InvalidArgument(fmt::format("{} {}: memes made here have no such split{}; they have {}", option, split,
+                                            labels_wanted ? " with labels" : "", fmt::join(made, ", ")));
+    }
+  }
+}
+
+void require_file(const char* option, const std::string& file) {
+  if (!file.empty() && !fs::is_regular_file(file))
+    throw sm::InvalidArgument(fmt::format("{} {}: there is no such file", option, file));
+}
+
+bool lies_in(const fs::path& inner, const fs::path& outer) {
+  const auto a = fs::weakly_canonical(inner), b = fs::weakly_canonical(outer);
+  return std::ranges::mismatch(b, a).in1 == b.end();
+}
+
+/// Throws for options that cannot work, before anything is written or deleted.
+void check_options(Arguments& a) {
+  if (a.made) {
+    check_made_splits(a);
+    foresee_labels(a);
+  } else {
+    count_labels(a);
+    open_splits(a.data, a.dev, a.test);
+    if (!a.pool.empty()) a.data.open(a.pool);
+    if (a.overwrite && lies_in(a.data.data, a.out)) {
+      throw sm::InvalidArgument(fmt::format(
+          "--overwrite would delete --data {}, which lies in --out {}: choose another --out", a.data.data, a.out));
+    }
+  }
+  require_file("--cnn-weights", a.paper.cnn_weights);
+  require_file("--vit-weights", a.paper.vit_weights);
+  require_file("--text-weights", a.paper.text_weights);
+  require_file("--vocab", a.vocabulary);
+  paper_plan(a.paper);
+}
+
+PaperPlan plan_of(Arguments& a) {
+  count_labels(a);
   auto plan = paper_plan(a.paper);
   plan.seeds = a.seeds > 0 ? a.seeds : a.paper.scale == "tiny" ? 1 : a.paper.scale == "small" ? 2 : 3;
   const bool on_cpu = a.device == "cpu";
@@ -153,6 +204,7 @@ PaperPlan plan_of(Arguments& a) {
   e.train = a.train;
   e.dev = a.dev;
   e.test = a.test;
+  e.pool = a.pool;
   e.vocabulary = a.vocabulary;
   e.device = a.device;
   e.precision = a.bf16 ? sm::Precision::bf16 : sm::Precision::fp32;
@@ -161,6 +213,30 @@ PaperPlan plan_of(Arguments& a) {
   e.workers = on_cpu ? 1 : std::max(1, cores() / a.jobs - 1);
   e.checkpoints = large;
   return plan;
+}
+
+/// How long the runs took that filled the folder so far.
+double seconds_before(const fs::path& results) {
+  if (!fs::exists(results)) return 0;
+  const auto json = nlohmann::json::parse(sm::read_file(results), nullptr, /*allow_exceptions=*/false);
+  return json.is_object() ? json.value("seconds", 0.0) : 0;
+}
+
+/// Names the rows that some of the seeds have, and not all.
+std::string seeds_missing(const PaperPlan& whole, const PaperPlan& complete) {
+  const auto measured = keys_of(complete);
+  std::vector<std::string> keys;
+  for (const auto& key : keys_of(whole)) {
+    if (std::ranges::find(measured, key) != measured.end()) continue;
+    for (int seed = 0; seed < whole.seeds; ++seed) {
+      if (!fs::exists(fit_folder(whole.experiment, seed, key) / "scorer.json")) continue;
+      keys.push_back(key);
+      break;
+    }
+  }
+  if (keys.empty()) return {};
+  return fmt::format("Left out, since not all {} seeds of them are there (--only runs them): {}\n", whole.seeds,
+                     fmt::join(keys, " "));
 }
 
 }  // namespace
@@ -172,6 +248,7 @@ int main(int argc, char** argv) {
 
   return run_program(app, argc, argv, [&] {
     if (a.list) {
+      if (a.data.data.empty() && made_memes_of(a.paper.scale) > 0) foresee_labels(a);
       for (const auto& key : keys_of(paper_plan(a.paper))) std::cout << key << '\n';
       return;
     }
@@ -181,14 +258,22 @@ int main(int argc, char** argv) {
     prepare_folder(a);
     check_plan(a);
     make_own_memes(a);
-    const auto plan = plan_of(a);
+    auto plan = plan_of(a);
     const auto began = std::chrono::steady_clock::now();
     run_seed_processes(
         plan.seeds, [&](int seed, SeedProgress& progress) { run_seed(plan.experiment, seed, progress); }, a.jobs);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
     const auto results = fs::path{a.out} / "results.json";
+    const auto total = seconds.count() + seconds_before(results);
+    // Rows of earlier runs in the folder stay in its tables.
+    a.paper.only.clear();
+    a.paper.beyond = true;
+    const auto whole = plan_of(a);
+    plan = complete_part(whole);
     const auto figures = read_figures(plan);
-    sm::write_atomically(results, paper_json(plan, figures, a.paper.scale, seconds.count()));
-    std::cout << paper_text(plan, figures) << fmt::format("{:.0f} s; figures: {}\n", seconds.count(), results.string());
+    sm::write_atomically(results, paper_json(plan, figures, a.paper.scale, total));
+    std::cout << paper_text(plan, figures) << seeds_missing(whole, plan)
+              << fmt::format("{:.0f} s, {:.0f} s with earlier runs; figures: {}\n", seconds.count(), total,
+                             results.string());
   });
 }

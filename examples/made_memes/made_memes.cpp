@@ -60,22 +60,26 @@ void check(const MakeMemesOptions& options) {
     throw InvalidArgument(fmt::format("{} threads cannot work: give 1 or more, or 0 for one a core", options.threads));
   if (options.classes < 0 || (options.classes > 0 && options.classes < 3))
     throw InvalidArgument(fmt::format("{} pictures of each emoji: give 3 or more, or 0 for none", options.classes));
+  if (!(options.harmful_share >= 0 && options.harmful_share <= 1)) {
+    throw InvalidArgument(fmt::format("{} is no share of the unlabelled memes: give 0 to 1", options.harmful_share));
+  }
 }
 
-void add_split(Work& work, Split split, const MakeMemesOptions& options) {
-  const auto plan =
-      plan_split(split, count_of(split, options), options.seed, split == Split::train ? options.label_noise : 0);
-  MadeFile file{.name = fmt::format("{}.jsonl", split_name(split)), .lines = static_cast<int>(plan.size())};
+/// A file of memes; without `labels` nobody reads off it what is harmful.
+void add_memes(Work& work, std::string_view name, const std::vector<PlannedMeme>& plan, bool labels,
+               std::uint64_t seed) {
+  MadeFile file{.name = fmt::format("{}.jsonl", name), .lines = static_cast<int>(plan.size())};
   std::set<char32_t> pictures;
   std::set<std::string_view> captions;
   auto& lines = work.files[file.name];
   for (const auto& meme : plan) {
     const auto id = work.jobs.size() + 1;
-    Job job{meme.emoji(), fmt::format("img/{:05}.png", id), meme.text(), derive_seed({options.seed, 3, id})};
-    lines +=
-        nlohmann::ordered_json{{"id", id}, {"img", job.picture}, {"label", meme.label}, {"text", job.text}}.dump() +
-        '\n';
-    file.harmful += meme.label;
+    Job job{meme.emoji(), fmt::format("img/{:05}.png", id), meme.text(), derive_seed({seed, 3, id})};
+    nlohmann::ordered_json line{{"id", id}, {"img", job.picture}};
+    if (labels) line["label"] = meme.label;
+    line["text"] = job.text;
+    lines += line.dump() + '\n';
+    if (labels) file.harmful += meme.label;
     pictures.insert(job.emoji);
     captions.insert(job.text);
     work.jobs.push_back(std::move(job));
@@ -153,10 +157,17 @@ Made with: seed {}, {} x {} pixels, label noise {} (train only), captions {}.
   text += fmt::format(R"(
 How: {} topics, each with {} pictures of a good and {} of a bad pole and {} captions that affirm ("this is you on the track") and {}
 that deny ("you will never run like this"). Label 1 = affirmed bad or denied good. Before label noise, every picture and every
-caption is labelled 1 exactly as often as 0 in every split. dev_seen and test_seen hold known pictures and captions in pairs that
+caption is labelled 1 exactly as often as 0 in each of these splits. dev_seen and test_seen hold known pictures and captions in pairs that
 train does not have; dev_unseen and test_unseen hold pictures and captions that train does not have.
 )",
                       families().size(), pictures_a_pole, pictures_a_pole, captions_a_kind, captions_a_kind);
+  if (options.unlabelled > 0) {
+    text += fmt::format(R"(
+unlabelled.jsonl: memes as they are found, to pre-train on: pairs of train, of which a share of {} would be labelled 1. Neither the
+picture nor the caption alone tells which; the labelled splits are chosen, as benchmarks are, so that harmful and harmless are as many.
+)",
+                        options.harmful_share);
+  }
   if (options.pairs) {
     text += fmt::format(R"(
 pairs.jsonl: one picture of every emoji of Unicode's list that is a single code point, with its name, the pictures of the unseen splits
@@ -243,7 +254,15 @@ MakeMemesReport make_memes(const std::filesystem::path& out, const MakeMemesOpti
                            const MakeMemesProgress& progress) {
   check(options);
   Work work;
-  for (const auto split : all_splits) add_split(work, split, options);
+  for (const auto split : all_splits) {
+    const auto noise = split == Split::train ? options.label_noise : 0;
+    add_memes(work, split_name(split), plan_split(split, count_of(split, options), options.seed, noise), true,
+              options.seed);
+  }
+  if (options.unlabelled != 0) {
+    add_memes(work, "unlabelled", plan_pool(options.unlabelled, options.harmful_share, options.seed), false,
+              options.seed);
+  }
   EmojiFont font{options.emoji_font};
   if (options.pairs) add_pairs(work, font, read_emoji_names(options.emoji_names), options.seed);
   if (options.classes > 0) add_classes(work, options.classes, options.seed);

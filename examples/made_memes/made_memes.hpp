@@ -21,6 +21,8 @@ struct MakeMemesOptions {
   int test_seen = 800;         ///< the same, in pairs that neither has
   int dev_unseen = 200;        ///< held-out pictures and captions
   int test_unseen = 400;       ///< held-out pictures and captions, not those captions
+  int unlabelled = 0;          ///< memes as they are found, without labels, to pre-train on; of train's pairs
+  double harmful_share = 0.1;  ///< of the unlabelled ones; 0 to 1
   int size = 128;              ///< edge of the square pictures in pixels, 16 to 4096
   std::uint64_t seed = 1;      ///< the same seed and options give the same bytes
   double label_noise = 0;      ///< share of train's labels that are flipped, 0 to 1
@@ -54,8 +56,8 @@ struct MakeMemesReport {
 using MakeMemesProgress = std::function<void(int done, int total)>;
 
 /// Writes OUT/img/NNNNN.png, OUT/train.jsonl, dev_seen.jsonl, test_seen.jsonl, dev_unseen.jsonl, test_unseen.jsonl
-/// (with pairs also OUT/pairs/NNNNN.png and pairs.jsonl; with classes also OUT/emoji/train/EMOJI/NNN.png and
-/// emoji/test, EMOJI a code point: the layout of ImageFolder) and OUT/README.md.
+/// (with unlabelled also unlabelled.jsonl, with pairs OUT/pairs/NNNNN.png and pairs.jsonl; with classes also
+/// OUT/emoji/train/EMOJI/NNN.png and emoji/test, EMOJI a code point: the layout of ImageFolder) and OUT/README.md.
 ///
 /// Everything is written into a folder beside OUT, which takes its name at the end: on an exception OUT is as it was.
 /// Throws InvalidArgument for options that cannot work; IoError if OUT is a file, is not empty (unless `overwrite` is

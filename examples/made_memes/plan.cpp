@@ -70,6 +70,15 @@ std::vector<Four> held_out_fours(Split split) {
   return fours;
 }
 
+PlannedMeme meme_of(const Four& four, Pole pole, Kind kind) {
+  return {four.family,
+          pole,
+          pole == Pole::good ? four.good : four.bad,
+          kind,
+          kind == Kind::affirm ? four.affirm : four.deny,
+          harmful(pole, kind)};
+}
+
 void flip_labels(std::vector<PlannedMeme>& memes, double share, Rng& rng) {
   std::vector<std::size_t> order(memes.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -100,16 +109,32 @@ std::vector<PlannedMeme> plan_split(Split split, int count, std::uint64_t seed, 
   std::vector<PlannedMeme> memes;
   memes.reserve(static_cast<std::size_t>(count));
   for (std::size_t i = 0; std::cmp_less(memes.size(), count); ++i) {
-    const auto& four = fours[i % fours.size()];
     for (const auto pole : {Pole::good, Pole::bad}) {
-      for (const auto kind : {Kind::affirm, Kind::deny}) {
-        memes.push_back({four.family, pole, pole == Pole::good ? four.good : four.bad, kind,
-                         kind == Kind::affirm ? four.affirm : four.deny, harmful(pole, kind)});
-      }
+      for (const auto kind : {Kind::affirm, Kind::deny}) memes.push_back(meme_of(fours[i % fours.size()], pole, kind));
     }
   }
   rng.shuffle(std::span{memes});
   flip_labels(memes, label_noise, rng);
+  return memes;
+}
+
+std::vector<PlannedMeme> plan_pool(int count, double harmful_share, std::uint64_t seed) {
+  if (count <= 0) throw InvalidArgument(fmt::format("{} unlabelled memes: give a positive number", count));
+  if (!(harmful_share >= 0 && harmful_share <= 1)) {
+    throw InvalidArgument(fmt::format("{} is no share of the unlabelled memes: give 0 to 1", harmful_share));
+  }
+  const auto fours = known_fours(Split::train, seed);
+  const auto mean = std::llround(harmful_share * count);
+  Rng rng{derive_seed({seed, 6})};
+  std::vector<PlannedMeme> memes;
+  memes.reserve(static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    const auto& four = fours[rng.below(fours.size())];
+    const auto pole = rng.below(2) == 0 ? Pole::good : Pole::bad;
+    const bool affirmed = (pole == Pole::bad) == (i < mean);
+    memes.push_back(meme_of(four, pole, affirmed ? Kind::affirm : Kind::deny));
+  }
+  rng.shuffle(std::span{memes});
   return memes;
 }
 

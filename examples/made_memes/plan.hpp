@@ -46,4 +46,11 @@ struct PlannedMeme {
 /// positive multiple of four or `label_noise` is not in [0, 1].
 std::vector<PlannedMeme> plan_split(Split split, int count, std::uint64_t seed, double label_noise = 0);
 
+/// `count` memes as they are found before anybody chose or labelled them, in random order: the pairs of train, of which
+/// `harmful_share` (rounded to a whole number) are harmful. Of the memes with any picture, and of those with any
+/// caption, the same share is expected to be harmful, so one of them alone still tells nothing, but what is usual
+/// beside a picture is now the harmless caption. Throws InvalidArgument if `count` is not positive or `harmful_share`
+/// is not in [0, 1].
+std::vector<PlannedMeme> plan_pool(int count, double harmful_share, std::uint64_t seed);
+
 }  // namespace sslmeme

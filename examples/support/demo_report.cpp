@@ -80,6 +80,8 @@ Experiment demo_experiment(const DemoOptions& options) {
   demo.out = options.out;
   demo.data.data = (options.out / "memes").string();
   demo.data.layout = "memes";
+  demo.pool = "unlabelled";
+  demo.clip_projection = sm::ProjectionKind::mlp;
   demo.also = {"test_unseen"};
   demo.cnn = "resnet18:width=16,depth=1";
   demo.vit = "vit_tiny_patch16_224:patch_size=8,width=96,depth=2";
@@ -125,7 +127,8 @@ sm::Report demo_report(const Experiment& demo, int seeds, double seconds) {
       "dev_seen. test_unseen holds "
       "pictures and paraphrases that training never saw; small networks without outside knowledge are expected near "
       "0.5 there.",
-      "CLIP and CASS-MM were pre-trained on the training memes without their labels, then fine-tuned like the "
+      "CLIP and CASS-MM were pre-trained on as many memes without labels, one in ten of them harmful, then fine-tuned "
+      "like the "
       "supervised rows, for the same number of epochs. Figures of the table are over all seeds; ROC curves and judged "
       "memes are those of seed 0."};
   for (const auto& fit : demo.classifiers) {

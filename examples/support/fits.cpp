@@ -2,6 +2,7 @@
 
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/random.hpp>
+#include <sslmeme/eval/meme_scorer.hpp>
 #include <sslmeme/method/dino.hpp>
 #include <sslmeme/method/recipes.hpp>
 #include <sslmeme/train/checkpoint.hpp>
@@ -53,6 +54,7 @@ class SeedRun {
         number_{seed},
         progress_{progress},
         train_{experiment.data.open(experiment.train)},
+        pool_{experiment.pool.empty() ? train_ : experiment.data.open(experiment.pool)},
         splits_{open_splits(experiment.data, experiment.dev, experiment.test, experiment.also)} {
     at::set_num_threads(experiment.threads);
     tokenizer_ = experiment.vocabulary.empty()
@@ -69,7 +71,7 @@ class SeedRun {
     }
     for (const auto& fit : experiment_.classifiers) {
       progress_.begin_fit(fit.title);
-      if (!fs::exists(folder(fit.key) / "results.json")) finetune(fit);
+      if (!fs::exists(folder(fit.key) / "scorer.json")) finetune(fit);  // written last
       ++progress_.fits_done;
     }
   }
@@ -119,14 +121,15 @@ class SeedRun {
 
   void pretrain(const PretrainFit& fit) {
     const auto options = trainer(fit.epochs, fit.key);
-    const auto batches = [&](sm::Views views) { return loader(train_, std::move(views), experiment_.batch); };
+    const auto batches = [&](sm::Views views) { return loader(pool_, std::move(views), experiment_.batch); };
     const auto cnn = [&] { return picture_encoder(PictureEncoder::cnn, fit.size); };
     const auto vit = [&] { return picture_encoder(PictureEncoder::vit, fit.size); };
     const auto gentle = sm::train_views({.size = fit.size});
     switch (fit.method) {
       case Pretraining::clip:
-        return train(sm::clip(picture_encoder(fit.encoder, fit.size), text_encoder(), {.seed = seed_}), options,
-                     batches(gentle));
+        return train(sm::clip(picture_encoder(fit.encoder, fit.size), text_encoder(),
+                              {.projection = experiment_.clip_projection, .seed = seed_}),
+                     options, batches(gentle));
       case Pretraining::cass:
         return train(sm::cass(cnn(), vit(), {.seed = seed_}), options, batches(sm::cass_views({.size = fit.size})));
       case Pretraining::cass_mm:
@@ -153,7 +156,7 @@ class SeedRun {
     // 96 of 224 pixels as published, and a whole number of the patches of any ViT here.
     const auto local_size = std::max(1, fit.size * 3 / 7 / 16) * 16;
     train(sm::dino(picture_encoder(fit.encoder, fit.size), dino), options,
-          loader(train_,
+          loader(pool_,
                  sm::dino_views({.global_size = fit.size, .local_size = local_size, .locals = experiment_.dino_locals}),
                  experiment_.batch));
   }
@@ -173,7 +176,11 @@ class SeedRun {
     } else {
       train(classifier, trainer(epochs, fit.key), std::move(batches));
     }
-    measure_run(classifier, splits_, preparation, folder(fit.key));
+    const auto results = measure_run(classifier, splits_, preparation, folder(fit.key),
+                                     {experiment_.train, fit.from.empty() ? "" : folder(fit.from).string()});
+    sm::save_scorer(folder(fit.key), classifier, data, tokenizer_,
+                    {fit.size, experiment_.max_tokens, results.threshold, results.temperature},
+                    {.max_memes = experiment_.bank, .seed = seed_, .workers = experiment_.workers});
   }
 
   sm::Supervised make_classifier(const FinetuneFit& fit) const {
@@ -216,7 +223,7 @@ class SeedRun {
   std::uint64_t seed_;  ///< number_, for options
   int number_;
   SeedProgress& progress_;
-  sm::AnyDataset train_;
+  sm::AnyDataset train_, pool_;
   MeasuredSplits splits_;
   std::shared_ptr<const sm::WordPiece> tokenizer_;
 };

@@ -4,6 +4,7 @@
 
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/nn/fusion.hpp>
+#include <sslmeme/nn/heads.hpp>
 
 #include "support/data.hpp"
 #include "support/seed_processes.hpp"
@@ -49,17 +50,20 @@ struct Experiment {
   std::filesystem::path out;  ///< a folder for each seed lies in it, one for each fit in that
   DataArguments data = {};
   std::string train = "train", dev = "dev_seen", test = "test_seen";
+  std::string pool = {};               ///< split to pre-train on, labels or not; empty: `train`
   std::vector<std::string> also = {};  ///< further splits to measure
   std::string cnn, vit, text;          ///< encoders, as on the command line: NAME:key=value,…
   std::string vocabulary = {};         ///< WordPiece vocab.txt; empty: one is trained on the texts of `train`
   std::int64_t batch = 32, max_tokens = 24, fusion_dim = 128;
   double lr = 8e-4, weight_decay = 0.05;
   std::int64_t least_steps = 0;  ///< a classifier with few labels is trained for so many steps, whatever its epochs
+  sm::ProjectionKind clip_projection = sm::ProjectionKind::linear;  ///< mlp learns faster from fresh encoders
   std::int64_t dino_prototypes = 65536, dino_hidden = 2048;
   int dino_locals = 8;
   std::string device = "cpu";
   sm::Precision precision = sm::Precision::fp32;
   int threads = 1, workers = 1;  ///< of one seed's process
+  std::int64_t bank = 200;       ///< training memes that a classifier keeps for score_memes to compare with
   bool checkpoints = false;      ///< each epoch; an unfinished fit then goes on where it was
   std::vector<PretrainFit> pretrainings = {};
   std::vector<FinetuneFit> classifiers = {};

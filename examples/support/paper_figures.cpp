@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <map>
 #include <string>
 
 namespace examples {
@@ -64,6 +65,14 @@ sm::LossChart label_efficiency(const ordered_json& points) {
   return chart;
 }
 
+/// What a part of a loss compares: "CNN – words" of "cnn-text".
+std::string spelled_out(const std::string& part) {
+  if (part == "cnn-vit") return "CNN – transformer";
+  if (part == "cnn-text") return "CNN – words";
+  if (part == "vit-text") return "transformer – words";
+  return part == "image-text" ? "picture – words" : part;
+}
+
 /// Losses of each pre-training, one value an epoch.
 sm::LossChart losses_of(const std::string& name, const ordered_json& parts, int number) {
   sm::LossChart chart{.id = fmt::format("figure-paper-losses-{}", number),
@@ -71,7 +80,7 @@ sm::LossChart losses_of(const std::string& name, const ordered_json& parts, int 
                       .caption = "Mean loss of each part at every epoch.",
                       .section = "Losses of the pre-trainings"};
   for (const auto& [part, values] : parts.items()) {
-    sm::LossCurve curve{.name = part};
+    sm::LossCurve curve{.name = spelled_out(part)};
     for (const auto& value : values) {
       curve.epoch.push_back(static_cast<double>(curve.epoch.size() + 1));
       curve.value.push_back(value.get<double>());
@@ -99,8 +108,10 @@ sm::ReportTable collapse_of(const ordered_json& lines) {
 
 void add(sm::Report& report, const ordered_json& results) {
   const auto caption =
-      fmt::format("{} of {}, scale {}. {}.", results.value("split", "The test split"), results.value("data", "?"),
-                  results.value("scale", "?"), results.value("threshold", "mean ± deviation over seeds"));
+      fmt::format("{} of {}, scale {}. {}. Labels of {}; pre-trained on {}, without labels.",
+                  results.value("split", "The test split"), results.value("data", "?"), results.value("scale", "?"),
+                  results.value("threshold", "mean ± deviation over seeds"), results.value("train", "train"),
+                  results.value("unlabelled", "train"));
   int number = 0;
   for (const auto& table : results.value("tables", ordered_json::array()))
     report.tables.push_back(table_of(table, caption, ++number));
@@ -108,7 +119,12 @@ void add(sm::Report& report, const ordered_json& results) {
     report.charts.push_back(label_efficiency(points));
   number = 0;
   const auto losses = results.value("losses", ordered_json::object());
-  for (const auto& [name, parts] : losses.items()) report.charts.push_back(losses_of(name, parts, ++number));
+  std::map<std::string, std::string> titles;
+  for (const auto& fit : results.value("pretrainings", ordered_json::array()))
+    titles[fit.at("fit").get<std::string>()] =
+        fmt::format("{} ({})", fit.at("title").get<std::string>(), fit.at("fit").get<std::string>());
+  for (const auto& [name, parts] : losses.items())
+    report.charts.push_back(losses_of(titles.contains(name) ? titles[name] : name, parts, ++number));
   if (const auto lines = results.value("collapse", ordered_json::array()); !lines.empty())
     report.tables.push_back(collapse_of(lines));
 }

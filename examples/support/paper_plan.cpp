@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <set>
 
 namespace examples {
@@ -50,7 +51,7 @@ constexpr Scale small{3000,
                       "minilm_l6:width=96,depth=2,dropout=0",
                       4,
                       3,
-                      9,
+                      18,
                       13,
                       32,
                       24,
@@ -70,6 +71,18 @@ const Scale& scale_of(const std::string& name) {
   throw sm::InvalidArgument(fmt::format("no scale is called \"{}\": use tiny, small or paper", name));
 }
 
+/// Leaves out the rows, points and classifiers whose key is not to be kept.
+template <class Keep>
+void keep_rows(PaperPlan& plan, Keep keep) {
+  for (auto& table : plan.tables) std::erase_if(table.rows, [&](const auto& row) { return !keep(row.classifier); });
+  // A table shows rows of others beside its own, not alone.
+  std::erase_if(plan.tables, [](const PaperTable& table) {
+    return std::ranges::none_of(table.rows, [&](const auto& row) { return row.classifier.starts_with(table.key); });
+  });
+  std::erase_if(plan.label_points, [&](const auto& point) { return !keep(point.classifier); });
+  std::erase_if(plan.experiment.classifiers, [&](const auto& fit) { return !keep(fit.key); });
+}
+
 /// Builds a plan; rows and pre-trainings are added once each.
 class Planner {
  public:
@@ -86,6 +99,7 @@ class Planner {
     e.max_tokens = scale_.max_tokens;
     e.lr = scale_.lr;
     e.least_steps = scale_.least_steps;
+    if (&scale_ != &paper) e.clip_projection = sm::ProjectionKind::mlp;
     e.dino_prototypes = scale_.prototypes;
     e.dino_hidden = scale_.dino_hidden;
     e.dino_locals = scale_.locals;
@@ -234,38 +248,55 @@ class Planner {
                             Start{"dino", "DINO", dino(vit, large()), ""},
                             Start{"cass_mm", "CASS-MM", cass_mm(), "table3-cass_mm-vit"}};
     for (const auto& start : starts) {
+      const auto curve = fmt::format("labels-{}", start.name);
       const auto title = [&](std::int64_t n) { return fmt::format("{}, {} labels", start.title, n); };
       for (const std::int64_t n : {50, 200, 1000}) {
         if (n >= options_.memes || n > options_.most_labels) continue;
         plan_.label_points.push_back(
-            {start.title, n, memes(fmt::format("labels-{}-{}", start.name, n), title(n), vit, start.from, n)});
+            {curve, start.title, n, memes(fmt::format("{}-{}", curve, n), title(n), vit, start.from, n)});
       }
       const auto all = start.with_all.empty()
-                           ? memes(fmt::format("labels-{}-all", start.name), title(options_.memes), vit, start.from)
+                           ? memes(fmt::format("{}-all", curve), title(options_.memes), vit, start.from)
                            : start.with_all;
-      plan_.label_points.push_back({start.title, options_.memes, all});
+      plan_.label_points.push_back({curve, start.title, options_.memes, all});
     }
   }
 
-  /// Every head on frozen encoders, and one trained by retrieval too, from every pre-training that reads words.
+  /// Every head, and one trained by retrieval too, on encoders that are fine-tuned with it, fresh or from every
+  /// pre-training that reads words, and on frozen ones.
   void fusion_heads() {
-    PaperTable table{"fusion", "Fusion heads on frozen encoders", {}};
-    const auto row = [&](bool from_clip, const std::string& name, const char* kind, bool guided) {
-      const auto title = fmt::format("{}, {}", from_clip ? "CLIP" : "CASS-MM", name);
-      const auto key = fmt::format("fusion-{}-{}", from_clip ? "clip" : "cass_mm", guided ? "rgcl" : kind);
+    struct Start {
+      const char *name, *title;
+      std::string from;
+      const char* tuned_align;  ///< the row of another table that is the same
+    };
+    const std::array starts{Start{"clip", "CLIP", clip(), "table3-clip"},
+                            Start{"cass_mm", "CASS-MM", cass_mm(), "table3-cass_mm-vit"},
+                            Start{"none", "no pre-training", "", "controls-both-vit"}};
+    PaperTable table{"fusion", "Fusion heads by pre-training (ViT and words)", {}};
+    const auto row = [&](const Start& start, bool frozen, const std::string& name, const char* kind, bool guided) {
+      const auto title = fmt::format("{}, {}: {}", start.title, frozen ? "frozen" : "fine-tuned", name);
+      if (!frozen && !guided && std::string_view{kind} == "align") {
+        table.rows.push_back({title, start.tuned_align});
+        return;
+      }
+      const auto key = fmt::format("fusion-{}-{}{}", start.name, guided ? "rgcl" : kind, frozen ? "" : "-tuned");
       table.rows.push_back({title, classifier({.key = key,
                                                .title = title,
                                                .picture = vit,
-                                               .from = from_clip ? clip() : cass_mm(),
+                                               .from = start.from,
                                                .fusion = sm::fusion_kind(kind),
-                                               .frozen_encoders = true,
+                                               .frozen_encoders = frozen,
                                                .retrieval_guided = guided,
                                                .size = large(),
                                                .epochs = scale_.finetune_epochs})});
     };
-    for (const bool from_clip : {true, false}) {
-      for (const auto* const kind : {"concat", "align", "cross", "cmaf"}) row(from_clip, kind, kind, false);
-      row(from_clip, "align and RGCL", "align", true);
+    for (const bool frozen : {true, false}) {
+      for (const auto& start : starts) {
+        if (frozen && start.from.empty()) continue;  // nothing was learned that could be kept
+        for (const auto* const kind : {"concat", "align", "cross", "cmaf"}) row(start, frozen, kind, kind, false);
+        row(start, frozen, "align and RGCL", "align", true);
+      }
     }
     plan_.tables.push_back(std::move(table));
   }
@@ -287,27 +318,51 @@ class Planner {
     plan_.tables.push_back(std::move(table));
   }
 
+  /// The classifiers that one word of `only` names.
+  std::set<std::string> keys_named(const std::string& begin) const {
+    std::set<std::string> named;
+    for (const auto& key : keys_of(plan_)) {
+      if (key.starts_with(begin)) named.insert(key);
+    }
+    for (const auto& table : plan_.tables) {
+      if (table.key != begin) continue;
+      for (const auto& row : table.rows) named.insert(row.classifier);
+    }
+    for (const auto& point : plan_.label_points) {
+      if (point.key.starts_with(begin)) named.insert(point.classifier);
+    }
+    return named;
+  }
+
+  [[noreturn]] void refuse(const std::string& begin) const {
+    if (!options_.beyond) {
+      auto more = options_;
+      more.only.clear();
+      more.beyond = true;
+      for (const auto& key : keys_of(Planner{more}.plan())) {
+        if (key.starts_with(begin))
+          throw sm::InvalidArgument(fmt::format("the rows of \"{}\" are there with --beyond alone", begin));
+      }
+    }
+    throw sm::InvalidArgument(
+        fmt::format("no row begins with \"{}\"; the rows: {}", begin, fmt::join(keys_of(plan_), " ")));
+  }
+
   static Published published_figures(const std::array<double, 4>& p) { return {{p[0], p[1], 2}, {p[2], p[3], 2}}; }
 
   /// Leaves out what --only does not name, and pre-trainings that nothing starts from.
   PaperPlan keep_wanted() {
-    const auto wanted = [&](const std::string& key) {
-      return options_.only.empty() ||
-             std::ranges::any_of(options_.only, [&](const auto& begin) { return key.starts_with(begin); });
-    };
+    if (options_.only.empty()) return plan_;
+    std::set<std::string> wanted;
     for (const auto& begin : options_.only) {
-      if (std::ranges::none_of(keys_of(plan_), [&](const auto& key) { return key.starts_with(begin); }))
-        throw sm::InvalidArgument(
-            fmt::format("no row begins with \"{}\"; the rows: {}", begin, fmt::join(keys_of(plan_), " ")));
+      const auto named = keys_named(begin);
+      if (named.empty()) refuse(begin);
+      wanted.insert(named.begin(), named.end());
     }
-    auto& [experiment, tables, points, seeds] = plan_;
-    for (auto& table : tables) std::erase_if(table.rows, [&](const auto& row) { return !wanted(row.classifier); });
-    std::erase_if(tables, [](const auto& table) { return table.rows.empty(); });
-    std::erase_if(points, [&](const auto& point) { return !wanted(point.classifier); });
-    std::erase_if(experiment.classifiers, [&](const auto& fit) { return !wanted(fit.key); });
+    keep_rows(plan_, [&](const std::string& key) { return wanted.contains(key); });
     std::set<std::string> needed;
-    for (const auto& fit : experiment.classifiers) needed.insert(fit.from);
-    std::erase_if(experiment.pretrainings, [&](const auto& fit) { return !needed.contains(fit.key); });
+    for (const auto& fit : plan_.experiment.classifiers) needed.insert(fit.from);
+    std::erase_if(plan_.experiment.pretrainings, [&](const auto& fit) { return !needed.contains(fit.key); });
     return plan_;
   }
 
@@ -324,6 +379,19 @@ int made_memes_of(const std::string& scale) {
 
 PaperPlan paper_plan(const PaperOptions& options) {
   return Planner{options}.plan();
+}
+
+PaperPlan complete_part(PaperPlan plan) {
+  const auto every_seed_left = [&plan](const std::string& key, const char* file) {
+    for (int seed = 0; seed < plan.seeds; ++seed) {
+      if (!std::filesystem::exists(fit_folder(plan.experiment, seed, key) / file)) return false;
+    }
+    return true;
+  };
+  keep_rows(plan, [&](const std::string& key) { return every_seed_left(key, "scorer.json"); });
+  std::erase_if(plan.experiment.pretrainings,
+                [&](const auto& fit) { return !every_seed_left(fit.key, "model.safetensors"); });
+  return plan;
 }
 
 std::vector<std::string> keys_of(const PaperPlan& plan) {

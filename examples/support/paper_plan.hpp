@@ -30,6 +30,7 @@ struct PaperTable {
 
 /// A point of the label-efficiency curves.
 struct LabelPoint {
+  std::string key;          ///< of its curve: "labels-clip"
   std::string pretraining;  ///< "none", "CLIP", …
   std::int64_t labels;
   std::string classifier;
@@ -43,9 +44,11 @@ struct PaperPlan {
 };
 
 struct PaperOptions {
-  std::string scale = "small";         ///< tiny, small or paper
-  std::vector<std::string> only = {};  ///< beginnings of classifiers' keys; empty: all
-  bool beyond = false;                 ///< also what the paper does not have: fusion heads, equal compute, collapse
+  std::string scale = "small";  ///< tiny, small or paper
+  /// Beginnings of classifiers' keys, and keys of tables and curves, whose rows may have keys of other tables; empty:
+  /// all.
+  std::vector<std::string> only = {};
+  bool beyond = false;  ///< also what the paper does not have: fusion heads, equal compute, collapse
   /// Of the training split, once it is open: its memes, and twice those of the rarer class, since half of each class
   /// are taken. Until then no number of labels is too many.
   std::int64_t memes = std::numeric_limits<std::int64_t>::max(), most_labels = memes;
@@ -58,6 +61,9 @@ int made_memes_of(const std::string& scale);
 /// All fits of a scale; paths, device and seeds are left to the caller. Throws InvalidArgument for `only` that no
 /// classifier's key begins with.
 PaperPlan paper_plan(const PaperOptions& options);
+
+/// What is complete on disk for every seed: rows and points with figures, pre-trainings with weights.
+PaperPlan complete_part(PaperPlan plan);
 
 /// The keys of all classifiers.
 std::vector<std::string> keys_of(const PaperPlan& plan);

@@ -1,12 +1,17 @@
 #include "support/paper_results.hpp"
 
+#include <sslmeme/core/files.hpp>
+
 #include "support/run_curves.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <filesystem>
 #include <limits>
+#include <sstream>
 #include <vector>
 
 namespace examples {
@@ -37,6 +42,7 @@ ordered_json json_of(const PaperPlan& plan, const PaperFigures& all, const Paper
   put(json, "accuracy", figures.accuracy);
   put(json, "tuned_accuracy", figures.extra.front().value);
   json["seeds"] = figures.auroc.n;
+  json["split"] = plan.experiment.test;
   if (row.published) {
     auto& published = json["published"] = ordered_json::object();
     put(published, "auroc", row.published->auroc);
@@ -97,34 +103,60 @@ std::string label_table(const PaperPlan& plan, const PaperFigures& figures) {
   return text;
 }
 
-/// collapse_of() all pre-trainings, for people.
+/// collapse_of() all pre-trainings, and what they cost, for people.
 std::string collapse_table(const PaperPlan& plan, const PaperFigures& figures) {
   std::string text;
   for (const auto& fit : plan.experiment.pretrainings) {
     for (const auto& line : collapse_of(fit, figures.pretrainings.at(fit.key))) {
-      text += fmt::format("{:<26}{:<10}{:>10.3f}{:>10.1f}\n", fit.key, line.at("node").get<std::string>(),
-                          line.at("std").get<double>(), line.at("effective_rank").get<double>());
+      text += fmt::format("{:<28}{:<9}{:>8.3f}{:>8.1f}{:>9.0f} s\n", fit.key, line.at("node").get<std::string>(),
+                          line.at("std").get<double>(), line.at("effective_rank").get<double>(),
+                          figures.seconds.at(fit.key));
     }
   }
   return text.empty() ? text
                       : "Features at the end of pre-training (seed 0): deviation (1 spread, 0 collapsed), effective "
-                        "rank\n" +
+                        "rank; time it took\n" +
                             text;
 }
+
+/// What is measured, and from what: it holds for every row.
+std::string heading(const Experiment& e) {
+  return fmt::format(
+      "AUROC and accuracy on {} of {}; accuracy at 0.5, and at the threshold that is best on {}. Labels of {}; "
+      "pre-trained on {}, without labels.\n",
+      e.test, e.data.data, e.dev, e.train, e.pool.empty() ? e.train : e.pool);
+}
+
+/// The sum over all steps, from what they logged.
+double training_seconds(const std::filesystem::path& run, std::int64_t batch) {
+  double seconds = 0;
+  std::istringstream lines{sm::read_file(run / "log.jsonl")};
+  for (std::string line; std::getline(lines, line);) {
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (const auto rate = json.is_object() ? json.value("samples_per_second", 0.0) : 0.0; rate > 0)
+      seconds += static_cast<double>(batch) / rate;
+  }
+  return seconds;
+}
+
+constexpr std::size_t rows_of_table3 = 3;
 
 /// How far the worst row of both modalities is from the best of one.
 std::string margin(const PaperPlan& plan, const PaperFigures& figures) {
   double one = -std::numeric_limits<double>::infinity(), both = -one;
+  std::size_t multimodal = 0;
   for (const auto& table : plan.tables) {
     for (const auto& row : table.rows) {
       const auto fit = std::ranges::find(plan.experiment.classifiers, row.classifier, &FinetuneFit::key);
       const auto mean = figures.classifiers.at(row.classifier).auroc.mean;
       const bool unimodal = !fit->words || fit->picture == PictureEncoder::none;
       if (unimodal) one = std::max(one, mean);
-      if (table.key == "table3") both = std::min(both, mean);
+      if (table.key != "table3") continue;
+      both = std::min(both, mean);
+      ++multimodal;
     }
   }
-  if (!std::isfinite(one) || !std::isfinite(both)) return {};
+  if (!std::isfinite(one) || multimodal < rows_of_table3) return {};
   return fmt::format("the worst row of table 3 is {:.3f} AUROC above the best of one modality\n", both - one);
 }
 
@@ -135,12 +167,16 @@ PaperFigures read_figures(const PaperPlan& plan) {
   PaperFigures figures;
   for (const auto& fit : e.classifiers)
     figures.classifiers.emplace(fit.key, report_row(fit.title, results_of(e, plan.seeds, fit.key)));
-  for (const auto& fit : e.pretrainings) figures.pretrainings.emplace(fit.key, histories_of(e, plan.seeds, fit.key));
+  for (const auto& fit : e.pretrainings) {
+    figures.pretrainings.emplace(fit.key, histories_of(e, plan.seeds, fit.key));
+    for (int seed = 0; seed < plan.seeds; ++seed)
+      figures.seconds[fit.key] += training_seconds(fit_folder(e, seed, fit.key), e.batch) / plan.seeds;
+  }
   return figures;
 }
 
 std::string paper_text(const PaperPlan& plan, const PaperFigures& figures) {
-  std::string text;
+  auto text = heading(plan.experiment);
   for (const auto& table : plan.tables) {
     std::vector<sm::ReportRow> rows;
     for (const auto& row : table.rows) rows.push_back(terminal_row(figures, row));
@@ -154,6 +190,8 @@ std::string paper_json(const PaperPlan& plan, const PaperFigures& figures, const
   const auto& e = plan.experiment;
   ordered_json json{{"scale", scale},
                     {"data", e.data.data},
+                    {"train", e.train},
+                    {"unlabelled", e.pool.empty() ? e.train : e.pool},
                     {"split", e.test},
                     {"dev", e.dev},
                     {"threshold", "accuracy at 0.5, tuned_accuracy at the threshold that is best on dev"},
@@ -161,6 +199,7 @@ std::string paper_json(const PaperPlan& plan, const PaperFigures& figures, const
                     {"encoders", {{"cnn", e.cnn}, {"vit", e.vit}, {"text", e.text}}},
                     {"tables", ordered_json::array()},
                     {"label_efficiency", ordered_json::array()},
+                    {"pretrainings", ordered_json::array()},
                     {"losses", ordered_json::object()},
                     {"collapse", ordered_json::array()}};
   for (const auto& table : plan.tables) {
@@ -177,6 +216,8 @@ std::string paper_json(const PaperPlan& plan, const PaperFigures& figures, const
   }
   for (const auto& fit : e.pretrainings) {
     const auto& histories = figures.pretrainings.at(fit.key);
+    json["pretrainings"].push_back(
+        {{"fit", fit.key}, {"title", fit.title}, {"epochs", fit.epochs}, {"seconds", figures.seconds.at(fit.key)}});
     json["losses"][fit.key] = losses_of(histories);
     for (auto& line : collapse_of(fit, histories)) json["collapse"].push_back(std::move(line));
   }

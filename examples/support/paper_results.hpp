@@ -13,6 +13,7 @@ namespace examples {
 struct PaperFigures {
   std::map<std::string, sm::ReportRow> classifiers;  ///< by key, as report_row() makes them
   std::map<std::string, Histories> pretrainings;     ///< by key
+  std::map<std::string, double> seconds;             ///< a pre-training took, the mean over seeds, by key
 };
 
 /// Throws as results_of() and histories_of() do.
@@ -21,10 +22,11 @@ PaperFigures read_figures(const PaperPlan& plan);
 /// All tables and the label-efficiency points, for people.
 std::string paper_text(const PaperPlan& plan, const PaperFigures& figures);
 
-/// {"scale", "data", "split", "dev", "seeds", "tables": [{"key", "title", "rows": [{"title", "classifier",
-/// "auroc_mean", "auroc_std", "accuracy_mean", "accuracy_std", "tuned_accuracy_mean", …, "published": {…}, "runs":
-/// […]}]}], "label_efficiency": [{"pretraining", "labels", "auroc_mean", "auroc_std", "seeds"}], "losses": {…},
-/// "collapse": […], "seconds"}.
+/// {"scale", "data", "train", "unlabelled", "split", "dev", "seeds", "tables": [{"key", "title", "rows": [{"title",
+/// "classifier", "auroc_mean", "auroc_std", "accuracy_mean", "accuracy_std", "tuned_accuracy_mean", …, "published":
+/// {…}, "runs": […]}]}], "label_efficiency": [{"pretraining", "labels", "auroc_mean", "auroc_std", "seeds"}],
+/// "pretrainings":
+/// [{"fit", "title", "epochs", "seconds"}], "losses": {…}, "collapse": […], "seconds"}.
 std::string paper_json(const PaperPlan& plan, const PaperFigures& figures, const std::string& scale, double seconds);
 
 }  // namespace examples

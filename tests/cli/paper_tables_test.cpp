@@ -62,7 +62,12 @@ TEST_CASE("paper_tables measures rows, goes on where it was, and takes no other 
   INFO(more.output);
   REQUIRE(more.code == 0);
   CHECK(fs::last_write_time(fit / "model.safetensors") == when);
-  CHECK(sslmeme::test::json_of(fs::path{out} / "results.json").at("tables").at(0).at("rows") == rows);
+  const auto both = sslmeme::test::json_of(fs::path{out} / "results.json");
+  REQUIRE(both.at("tables").size() == 2);
+  CHECK(both.at("tables").at(0).at("rows") == rows);
+  CHECK(both.at("tables").at(1).at("rows").at(0).at("classifier") == "controls-words");
+  CHECK(both.at("label_efficiency") == results.at("label_efficiency"));  // not asked for again, still there
+  CHECK(both.at("losses").contains("pretrain-clip"));
 
   fs::remove_all(fit);  // as if it had been interrupted there
   REQUIRE(tables(" --only table3-cass_mm-vit").code == 0);
@@ -70,8 +75,59 @@ TEST_CASE("paper_tables measures rows, goes on where it was, and takes no other 
 
   check_one_line(tables(" --bf16 --only table3-cass_mm"), "paper_tables", "holds rows of other options");
   check_one_line(tables(" --only table4"), "paper_tables", "no row begins with \"table4\"");
+  check_one_line(tables(" --only fusion"), "paper_tables", "are there with --beyond alone");
+  check_one_line(tables(" --only labels-clip-200"), "paper_tables", "no row begins with");  // of 160 memes
+  CHECK_THAT(run("paper_tables", "--scale tiny --list").output,
+             ContainsSubstring("labels-clip-50") && !ContainsSubstring("labels-clip-200"));
   check_one_line(run("paper_tables", "--scale paper --out " + out + "2"), "paper_tables", "needs --data");
   CHECK_FALSE(fs::exists(out + "2"));
   check_one_line(run("paper_tables", "--scale tiny --out " + folder.path.string()), "paper_tables",
                  "was not made by paper_tables");
+  for (const auto* wrong : {"--test nope", "--dev unlabelled", "--vocab nowhere.txt"})
+    check_one_line(run("paper_tables", "--scale tiny --out " + out + "3 " + wrong), "paper_tables", wrong);
+  CHECK_FALSE(fs::exists(out + "3"));
+  check_one_line(run("paper_tables", "--scale tiny --overwrite --data " + out + "/memes --out " + out), "paper_tables",
+                 "--overwrite would delete --data");
+  CHECK(bytes_of(fit / "predictions/test_seen.jsonl") == predictions);
+}
+
+TEST_CASE("paper_tables trains every method and head, and report shows what came out") {
+  const sslmeme::test::TemporaryFolder folder;
+  const auto out = (folder.path / "tables").string();
+  const auto outcome =
+      run("paper_tables", "--scale tiny --beyond --out " + out +
+                              " --only table1-cass-32,table2-dino-48,fusion-clip-rgcl,compute,labels-none");
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  CHECK_THAT(outcome.output, ContainsSubstring("AUROC and accuracy on test_seen of ") &&
+                                 ContainsSubstring("Labels of train; pre-trained on unlabelled") &&
+                                 !ContainsSubstring("the worst row of table 3"));  // not all rows are there
+  const auto results = sslmeme::test::json_of(fs::path{out} / "results.json");
+  CHECK(results.at("unlabelled") == "unlabelled");
+  std::set<std::string> keys, fits;
+  for (const auto& table : results.at("tables")) {
+    for (const auto& row : table.at("rows")) keys.insert(row.at("classifier"));
+  }
+  CHECK((keys == std::set<std::string>{"table1-cass-32", "table2-dino-48", "fusion-clip-rgcl", "compute-clip",
+                                       "table3-cass_mm-vit", "compute-cass_mm_reference", "controls-both-vit",
+                                       "fusion-clip-rgcl-tuned"}));
+  for (const auto& fit : results.at("pretrainings")) {
+    fits.insert(fit.at("fit"));
+    CHECK(fit.at("seconds") > 0);
+  }
+  CHECK((fits == std::set<std::string>{"pretrain-cass-32", "pretrain-dino-vit-48", "pretrain-clip",
+                                       "pretrain-clip-longer", "pretrain-cass_mm", "pretrain-cass_mm_reference"}));
+  CHECK(fs::exists(fs::path{out} / "seed-0/compute-clip/scorer.json"));
+
+  const auto page = (folder.path / "tables.html").string();
+  REQUIRE(run("report", "--tables " + out + "/results.json --out " + page).code == 0);
+  CHECK_THAT(bytes_of(page), ContainsSubstring("id=\"figure-label-efficiency") &&
+                                 ContainsSubstring("CASS-MM (pretrain-cass_mm)") &&
+                                 ContainsSubstring("CNN – transformer") && ContainsSubstring("transformer – words") &&
+                                 ContainsSubstring("id=\"figure-collapse"));
+  const auto in_browser = sslmeme::test::run_command(SSLMEME_SCRIPTS "/check_report " + page +
+                                                     " --expect figure-label-efficiency --expect figure-paper-1 "
+                                                     "--expect figure-paper-losses-1 --expect figure-collapse");
+  INFO(in_browser.output);
+  CHECK((in_browser.code == 0 || in_browser.code == 77));  // 77: no Chromium here
 }

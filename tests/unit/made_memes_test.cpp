@@ -9,6 +9,8 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <array>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -184,12 +186,46 @@ TEST_CASE("made memes: label noise flips the share that was asked for") {
   CHECK(flipped == std::lround(noise * 1000));
 }
 
+TEST_CASE("made memes: what is found unlabelled is mostly harmless, and one modality still tells nothing") {
+  const std::uint64_t seed = GENERATE(1, 2);
+  const double share = GENERATE(0.0, 0.1, 0.5);
+  const int count = 20000;
+  const auto pool = sm::plan_pool(count, share, seed);
+  REQUIRE(std::cmp_equal(pool.size(), count));
+  const auto train = set_of(sm::plan_split(Split::train, 4000, seed), pair_of);
+  std::map<char32_t, std::array<int, 2>> by_picture;
+  std::map<std::string_view, std::array<int, 2>> by_caption;
+  int harmful = 0;
+  for (const auto& meme : pool) {
+    REQUIRE(meme.label == sm::harmful(meme.pole, meme.kind));
+    REQUIRE(train.contains(pair_of(meme)));
+    harmful += meme.label;
+    ++by_picture[meme.emoji()][static_cast<std::size_t>(meme.label)];
+    ++by_caption[meme.text()][static_cast<std::size_t>(meme.label)];
+  }
+  CHECK(harmful == std::lround(share * count));
+  // Draws are independent: the harmful ones of a picture stay within five of their deviations, at most.
+  const auto as_likely = [&](const auto& counts) {
+    return std::ranges::all_of(counts, [&](const auto& item) {
+      const auto [harmless, mean] = item.second;
+      const double n = harmless + mean;
+      return n > 50 && std::abs(mean - share * n) <= 2.5 * std::sqrt(n);
+    });
+  };
+  CHECK(as_likely(by_picture));
+  CHECK(as_likely(by_caption));
+  CHECK(by_picture.size() == set_of(sm::plan_split(Split::train, 4000, seed), picture_of).size());
+}
+
 TEST_CASE("made memes: wrong options are refused") {
   CHECK_THROWS_MATCHES(sm::plan_split(Split::train, 10, 1), sm::InvalidArgument,
                        MessageMatches(ContainsSubstring("10 memes for train") && ContainsSubstring("12")));
   CHECK_THROWS_AS(sm::plan_split(Split::train, 0, 1), sm::InvalidArgument);
   CHECK_THROWS_AS(sm::plan_split(Split::train, 4, 1, 1.5), sm::InvalidArgument);
   CHECK_THROWS_AS(sm::plan_split(Split::train, 4, 1, std::nan("")), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::plan_pool(-4, 0.1, 1), sm::InvalidArgument);
+  CHECK_THROWS_MATCHES(sm::plan_pool(4, 1.1, 1), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("1.1 is no share")));
   const TemporaryFolder folder;
   auto options = small();
   options.size = 8;
@@ -301,6 +337,28 @@ TEST_CASE("made memes: pairs of pictures and names") {
   CHECK(names.contains("red apple"));
   CHECK(names.contains("red heart"));  // U+2764 U+FE0F
   CHECK(sm::read_image(folder / "memes" / lines.front().at("img").get<std::string>()).width == 16);
+}
+
+TEST_CASE("made memes: unlabelled memes leave all other files as they were") {
+  const TemporaryFolder folder;
+  auto options = small();
+  sm::make_memes(folder / "without", options);
+  options.unlabelled = 30;
+  const auto report = sm::make_memes(folder / "with", options);
+  CHECK(report.files.back().name == "unlabelled.jsonl");
+  CHECK(report.files.back().lines == 30);
+  const auto lines = json_lines_of(folder / "with" / "unlabelled.jsonl");
+  REQUIRE(lines.size() == 30);
+  for (const auto& line : lines) {
+    CHECK_FALSE(line.contains("label"));
+    CHECK(fs::exists(folder / "with" / line.at("img").get<std::string>()));
+  }
+  auto with = all_files_of(folder / "with");
+  for (const auto& [name, bytes] : all_files_of(folder / "without")) {
+    INFO(name);
+    CHECK((name == "README.md" || with.at(name) == bytes));
+  }
+  CHECK_THAT(with.at("README.md"), ContainsSubstring("a share of 0.1 would be labelled 1"));
 }
 
 TEST_CASE("made memes: pictures of each emoji, a folder each") {
