@@ -193,7 +193,6 @@ void check_options(Arguments& a) {
 }
 
 PaperPlan plan_of(Arguments& a) {
-  count_labels(a);
   auto plan = paper_plan(a.paper);
   plan.seeds = a.seeds > 0 ? a.seeds : a.paper.scale == "tiny" ? 1 : a.paper.scale == "small" ? 2 : 3;
   const bool on_cpu = a.device == "cpu";
@@ -258,6 +257,7 @@ int main(int argc, char** argv) {
     prepare_folder(a);
     check_plan(a);
     make_own_memes(a);
+    if (a.made) count_labels(a);
     auto plan = plan_of(a);
     const auto began = std::chrono::steady_clock::now();
     run_seed_processes(

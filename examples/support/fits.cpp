@@ -54,7 +54,7 @@ class SeedRun {
         number_{seed},
         progress_{progress},
         train_{experiment.data.open(experiment.train)},
-        pool_{experiment.pool.empty() ? train_ : experiment.data.open(experiment.pool)},
+        pool_{experiment.data.open(experiment.pretraining_split())},
         splits_{open_splits(experiment.data, experiment.dev, experiment.test, experiment.also)} {
     at::set_num_threads(experiment.threads);
     tokenizer_ = experiment.vocabulary.empty()

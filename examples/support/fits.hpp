@@ -67,6 +67,9 @@ struct Experiment {
   bool checkpoints = false;      ///< each epoch; an unfinished fit then goes on where it was
   std::vector<PretrainFit> pretrainings = {};
   std::vector<FinetuneFit> classifiers = {};
+
+  /// The split that is pre-trained on.
+  const std::string& pretraining_split() const { return pool.empty() ? train : pool; }
 };
 
 /// The folder of one fit.

@@ -124,7 +124,7 @@ std::string heading(const Experiment& e) {
   return fmt::format(
       "AUROC and accuracy on {} of {}; accuracy at 0.5, and at the threshold that is best on {}. Labels of {}; "
       "pre-trained on {}, without labels.\n",
-      e.test, e.data.data, e.dev, e.train, e.pool.empty() ? e.train : e.pool);
+      e.test, e.data.data, e.dev, e.train, e.pretraining_split());
 }
 
 /// The sum over all steps, from what they logged.
@@ -191,7 +191,7 @@ std::string paper_json(const PaperPlan& plan, const PaperFigures& figures, const
   ordered_json json{{"scale", scale},
                     {"data", e.data.data},
                     {"train", e.train},
-                    {"unlabelled", e.pool.empty() ? e.train : e.pool},
+                    {"unlabelled", e.pretraining_split()},
                     {"split", e.test},
                     {"dev", e.dev},
                     {"threshold", "accuracy at 0.5, tuned_accuracy at the threshold that is best on dev"},

@@ -25,8 +25,7 @@ std::string paper_text(const PaperPlan& plan, const PaperFigures& figures);
 /// {"scale", "data", "train", "unlabelled", "split", "dev", "seeds", "tables": [{"key", "title", "rows": [{"title",
 /// "classifier", "auroc_mean", "auroc_std", "accuracy_mean", "accuracy_std", "tuned_accuracy_mean", …, "published":
 /// {…}, "runs": […]}]}], "label_efficiency": [{"pretraining", "labels", "auroc_mean", "auroc_std", "seeds"}],
-/// "pretrainings":
-/// [{"fit", "title", "epochs", "seconds"}], "losses": {…}, "collapse": […], "seconds"}.
+/// "pretrainings": [{"fit", "title", "epochs", "seconds"}], "losses": {…}, "collapse": […], "seconds"}.
 std::string paper_json(const PaperPlan& plan, const PaperFigures& figures, const std::string& scale, double seconds);
 
 }  // namespace examples

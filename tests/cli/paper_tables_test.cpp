@@ -119,6 +119,14 @@ TEST_CASE("paper_tables trains every method and head, and report shows what came
                                        "pretrain-clip-longer", "pretrain-cass_mm", "pretrain-cass_mm_reference"}));
   CHECK(fs::exists(fs::path{out} / "seed-0/compute-clip/scorer.json"));
 
+  // It is the unlabelled memes that were pre-trained on: from others, with the same seed, come other weights.
+  const auto other = (folder.path / "other").string();
+  REQUIRE(run("paper_tables", "--scale tiny --unlabelled train --only labels-clip-50 --out " + other).code == 0);
+  const auto clip = [](const std::string& tables) {
+    return bytes_of(fs::path{tables} / "seed-0/pretrain-clip/model.safetensors");
+  };
+  CHECK((clip(other) != clip(out)));
+
   const auto page = (folder.path / "tables.html").string();
   REQUIRE(run("report", "--tables " + out + "/results.json --out " + page).code == 0);
   CHECK_THAT(bytes_of(page), ContainsSubstring("id=\"figure-label-efficiency") &&
