@@ -93,9 +93,9 @@ TEST_CASE("WordPiece makes words of every code point as BertTokenizer does") {
       {"with_accents", {.strip_accents = false}},
       {"chinese_in_words", {.tokenize_chinese_chars = false}}};
   for (const auto& [name, rules] : settings) {
-    const auto line = [&rules = rules](const std::string& text) {
+    const auto line = [&own = rules](const std::string& text) {
       std::string words;
-      sm::detail::for_each_word(text, rules, [&](std::string_view word) {
+      sm::detail::for_each_word(text, own, [&](std::string_view word) {
         if (!words.empty()) words += '\0';
         words += word;
       });
