@@ -33,4 +33,15 @@ inline std::map<std::string, Tensor> by_name(const torch::nn::Module& module) {
   return by_name(state_of(module));
 }
 
+/// The gradient of the sum of squares of `features` by each parameter of `module` that it comes from.
+inline std::map<std::string, Tensor> gradients_of(torch::nn::Module& module, const Tensor& features) {
+  module.zero_grad();
+  features.square().sum().backward();
+  std::map<std::string, Tensor> found;
+  for (const auto& parameter : module.named_parameters()) {
+    if (parameter->grad().defined()) found.emplace(parameter.key(), parameter->grad().clone());
+  }
+  return found;
+}
+
 }  // namespace sslmeme::test

@@ -98,8 +98,9 @@ for name, block, width in (("resnet_basic", resnet.BasicBlock, 6), ("resnet_bott
 model = randomise(vision_transformer.VisionTransformer(img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, num_classes=5))
 images = torch.randn(3, 3, 32, 32)
 kept = {}
-model.blocks.register_forward_hook(lambda module, given, out: kept.update(given=given[0], out=out))
-golden = {"input": images, "logits": model(images), "blocks_in": kept["given"], "blocks_out": kept["out"]}
+model.blocks[0].register_forward_hook(lambda module, given, out: kept.update(first=out))
+model.blocks.register_forward_hook(lambda module, given, out: kept.update(last=out))
+golden = {"input": images, "logits": model(images), "first_block": kept["first"], "blocks_out": kept["last"]}
 features = model.forward_head(model.forward_features(images), pre_logits=True)
 golden |= {"features": features} | gradients(model, features, ["patch_embed.proj.weight", "norm.weight"])
 save("vit", model, golden, made_by)

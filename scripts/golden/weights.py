@@ -46,6 +46,13 @@ def hugging_face_vit():
         image_size=32, patch_size=8, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96, num_labels=5))
 
 
+def hugging_face_resnet(kind):
+    """As our ResNets of blocks {1, 2, 1, 1} and width 3."""
+    expansion = 4 if kind == "bottleneck" else 1
+    return transformers.ResNetForImageClassification(transformers.ResNetConfig(
+        embedding_size=3, hidden_sizes=[3 * expansion << stage for stage in range(4)], depths=[1, 2, 1, 1], layer_type=kind, num_labels=5))
+
+
 def hugging_face_clip():
     text = dict(vocab_size=60, hidden_size=16, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=10,
                 projection_dim=12, bos_token_id=58, eos_token_id=59, pad_token_id=0)
@@ -55,6 +62,11 @@ def hugging_face_clip():
 
 def open_clip_options():
     return 12, dict(image_size=32, patch_size=8, layers=2, width=24, head_width=8), dict(context_length=10, vocab_size=60, layers=2, width=16, heads=2)
+
+
+def open_clip_resnet():
+    width, _, text = open_clip_options()
+    return CLIP(width, dict(image_size=32, layers=[1, 1, 1, 1], width=2, head_width=16), text)
 
 
 def bert_config():
@@ -79,6 +91,10 @@ def image_features(model, images):
         return model.vit(images).last_hidden_state[:, 0]
     if isinstance(model, transformers.ViTModel):
         return model(images).last_hidden_state[:, 0]
+    if isinstance(model, transformers.ResNetForImageClassification):
+        return model.resnet(images).pooler_output.flatten(1)
+    if isinstance(model, transformers.ResNetModel):
+        return model(images).pooler_output.flatten(1)
     if isinstance(model, transformers.CLIPModel):
         return model.visual_projection(model.vision_model(images).pooler_output)
     return model.encode_image(images)
@@ -131,7 +147,15 @@ def check():
     same("hugging_face_vit", image_features(from_pretrained(model, written / "hugging_face_vit.safetensors"), images), expected["torchvision"])
     bare = transformers.ViTModel(model.config, add_pooling_layer=False)
     same("hugging_face_vit_bare", image_features(from_pretrained(bare, written / "hugging_face_vit_bare.safetensors"), images), expected["torchvision"])
+    for kind in ("basic", "bottleneck"):
+        name = f"hugging_face_resnet_{kind}"
+        model = from_pretrained(hugging_face_resnet(kind), written / f"{name}.safetensors")
+        same(name, image_features(model, images), expected[name])
+        same(f"{name}, logits", model(images).logits, expected[f"{name}/logits"])
+        bare = transformers.ResNetModel(model.config)
+        same(f"{name}_bare", image_features(from_pretrained(bare, written / f"{name}_bare.safetensors"), images), expected[name])
     for name, model in (("open_clip", strict(CLIP(*open_clip_options()), "open_clip")),
+                        ("open_clip_resnet", strict(open_clip_resnet(), "open_clip_resnet")),
                         ("hugging_face_clip", from_pretrained(hugging_face_clip(), written / "hugging_face_clip.safetensors"))):
         same(f"{name}, pictures", image_features(model, images), expected[f"{name}/images"])
         same(f"{name}, texts", text_features(model, expected["clip_tokens"], None), expected[f"{name}/texts"])
@@ -151,7 +175,7 @@ def randomise(model):
                 continue
             if tensor.dim() > 1:
                 tensor.normal_(0, 1.5 / (tensor[0].numel() ** 0.5))
-            elif name.endswith("weight"):
+            elif name.endswith(("weight", "running_var")):
                 tensor.uniform_(0.5, 1.5)
             else:
                 tensor.normal_(0, 0.3)
@@ -167,6 +191,20 @@ def save_by_transformers(name, model):
     with tempfile.TemporaryDirectory() as place:
         model.save_pretrained(place)
         save(name, load_file(pathlib.Path(place) / "model.safetensors"))
+
+
+def make_resnets(images, tokens):
+    """ResNets of transformers and open_clip, and what they make of the inputs."""
+    torch.manual_seed(18)
+    expected = {}
+    for kind in ("basic", "bottleneck"):
+        name, model = f"hugging_face_resnet_{kind}", randomise(hugging_face_resnet(kind))
+        expected |= {name: image_features(model, images), f"{name}/logits": model(images).logits}
+        save_by_transformers(name, model)
+    model = randomise(open_clip_resnet())
+    expected |= {"open_clip_resnet/images": image_features(model, images), "open_clip_resnet/texts": text_features(model, tokens, None)}
+    save("open_clip_resnet", model.state_dict())
+    return expected
 
 
 def make():
@@ -230,6 +268,8 @@ def make():
     with tempfile.TemporaryDirectory() as place:
         torch.save(checkpoint, f"{place}/checkpoint.pth")
         subprocess.run([sys.executable, root / "scripts/convert_weights.py", f"{place}/checkpoint.pth", folder / "weights_dino.safetensors"], check=True)
+
+    expected |= make_resnets(images, expected["clip_tokens"])
 
     # The types that scripts/golden/backbones.py does not have.
     types = {"U16": torch.uint16, "U32": torch.uint32, "U64": torch.uint64, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}

@@ -31,8 +31,8 @@ void from_json(const nlohmann::json& j, Pooling& pooling) {
 }
 // An option that a description lacks, since it is older, has its default.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ImageEncoderOptions, image_size, patch_size, width, depth, num_classes,
-                                                seed, dynamic_img_size, pooling, drop_rate, proj_drop_rate,
-                                                attn_drop_rate, drop_path_rate, patch_drop_rate)
+                                                seed, dynamic_img_size, pooling, norm_eps, drop_rate, pos_drop_rate,
+                                                proj_drop_rate, attn_drop_rate, drop_path_rate, patch_drop_rate)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TextEncoderOptions, vocabulary_size, max_tokens, width, depth, dropout,
                                                 attention_dropout, pooling, seed)
 

@@ -24,7 +24,7 @@ class Output : public torch::nn::Module {
   }
 
  private:
-  torch::nn::Linear dense_;
+  detail::Linear dense_;
   torch::nn::LayerNorm norm_;
   double dropout_;
 };
@@ -37,14 +37,14 @@ class SelfAttention : public torch::nn::Module {
         key_{register_module("key", linear(options.width, options.width))},
         value_{register_module("value", linear(options.width, options.width))} {}
 
-  Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
-    return detail::self_attention(query_->forward(x), key_->forward(x), value_->forward(x), options_, bias,
-                                  is_training(), weights);
+  Tensor forward(const Tensor& x, const detail::LayerRequest& request) {
+    return detail::self_attention(query_->forward(request.asked(x)), key_->forward(x), value_->forward(x), options_,
+                                  is_training(), request);
   }
 
  private:
   BertOptions options_;
-  torch::nn::Linear query_, key_, value_;
+  detail::Linear query_, key_, value_;
 };
 
 class AttentionBlock : public torch::nn::Module {
@@ -53,8 +53,8 @@ class AttentionBlock : public torch::nn::Module {
       : self_{register_module("self", std::make_shared<SelfAttention>(options))},
         output_{register_module("output", std::make_shared<Output>(options.width, options.width, options.dropout))} {}
 
-  Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
-    return output_->forward(self_->forward(x, bias, weights), x);
+  Tensor forward(const Tensor& x, const detail::LayerRequest& request) {
+    return output_->forward(self_->forward(x, request), request.asked(x));
   }
 
  private:
@@ -68,7 +68,7 @@ class Intermediate : public torch::nn::Module {
   Tensor forward(const Tensor& x) { return torch::gelu(dense_->forward(x)); }
 
  private:
-  torch::nn::Linear dense_;
+  detail::Linear dense_;
 };
 
 class Layer : public torch::nn::Module {
@@ -80,8 +80,8 @@ class Layer : public torch::nn::Module {
         output_{
             register_module("output", std::make_shared<Output>(options.mlp_width, options.width, options.dropout))} {}
 
-  Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
-    const auto y = attention_->forward(x, bias, weights);
+  Tensor forward(const Tensor& x, const detail::LayerRequest& request) {
+    const auto y = attention_->forward(x, request);
     return output_->forward(intermediate_->forward(y), y);
   }
 
@@ -99,8 +99,8 @@ class Bert final : public detail::BertLike {
         encoder_{register_module("encoder", std::make_shared<detail::BertLayers<Layer>>(options))} {}
 
  private:
-  Tensor hidden(const Tensor& tokens, const Tensor& bias, std::vector<Tensor>* attention) override {
-    return encoder_->forward(embeddings_->forward(tokens), bias, grad_checkpointing(), attention);
+  Tensor hidden(const Tensor& tokens, const detail::LayersRequest& request) override {
+    return encoder_->forward(embeddings_->forward(tokens), request);
   }
 
   std::shared_ptr<detail::BertEmbeddings> embeddings_;

@@ -18,7 +18,9 @@ void refuse_options_of_timm(const ImageEncoderOptions& o) {
   refuse(o.num_classes != 0, "classifier",
          "leave ImageEncoderOptions::num_classes at 0 and put a head on the features");
   refuse(o.dynamic_img_size, "dynamic_img_size", "give the size of the pictures as image_size");
+  refuse(o.norm_eps.has_value(), "norm_eps", "leave it unset, their layer norms have 1e-5");
   refuse(o.drop_rate != 0, "drop_rate", "leave it at 0");
+  refuse(o.pos_drop_rate != 0, "pos_drop_rate", "leave it at 0");
   refuse(o.proj_drop_rate != 0, "proj_drop_rate", "leave it at 0");
   refuse(o.attn_drop_rate != 0, "attn_drop_rate", "leave it at 0");
   refuse(o.drop_path_rate != 0, "drop_path_rate", "leave it at 0");

@@ -1,14 +1,10 @@
 #include "nn/clip_layers.hpp"
 
-#include <sslmeme/core/error.hpp>
-#include <sslmeme/nn/activation_checkpoint.hpp>
-
-#include "nn/layers.hpp"
-
 #include <fmt/format.h>
 #include <torch/nn/init.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/linear.h>
+#include <sslmeme/core/error.hpp>
 
 #include <cmath>
 
@@ -29,20 +25,14 @@ class ClipAttention : public torch::nn::Module {
         causal_{causal},
         in_proj_weight_{register_parameter("in_proj_weight", torch::empty({3 * width, width}))},
         in_proj_bias_{register_parameter("in_proj_bias", torch::zeros({3 * width}))},
-        out_proj_{register_module("out_proj", torch::nn::Linear(width, width))} {
+        out_proj_{register_module("out_proj", Linear(width, width))} {
     torch::nn::init::xavier_uniform_(in_proj_weight_);
     torch::nn::init::zeros_(out_proj_->bias);
   }
 
-  Tensor forward(const Tensor& x, Tensor* weights) {
-    const auto n = x.size(0), length = x.size(1), width = x.size(2);
-    const auto qkv = torch::linear(x, in_proj_weight_, in_proj_bias_)
-                         .reshape({n, length, 3, heads_, width / heads_})
-                         .permute({2, 0, 3, 1, 4})
-                         .unbind();
-    const auto mixed =
-        attention(qkv[0], qkv[1], qkv[2], {.causal = causal_, .training = is_training(), .weights = weights});
-    return out_proj_->forward(mixed.transpose(1, 2).reshape({n, length, width}));
+  Tensor forward(const Tensor& x, const LayerRequest& request) {
+    return out_proj_->forward(packed_self_attention(x, in_proj_weight_, in_proj_bias_, heads_,
+                                                    {.causal = causal_, .training = is_training()}, request));
   }
 
   void init_normal(double in_std, double out_std) {
@@ -54,15 +44,15 @@ class ClipAttention : public torch::nn::Module {
   std::int64_t heads_;
   bool causal_;
   Tensor in_proj_weight_, in_proj_bias_;
-  torch::nn::Linear out_proj_;
+  Linear out_proj_;
 };
 
 class ClipMlp : public torch::nn::Module {
  public:
   ClipMlp(std::int64_t width, bool quick)
       : quick_{quick},
-        c_fc_{register_module("c_fc", torch::nn::Linear(width, 4 * width))},
-        c_proj_{register_module("c_proj", torch::nn::Linear(4 * width, width))} {}
+        c_fc_{register_module("c_fc", Linear(width, 4 * width))},
+        c_proj_{register_module("c_proj", Linear(4 * width, width))} {}
 
   Tensor forward(const Tensor& x) {
     const auto hidden = c_fc_->forward(x);
@@ -76,7 +66,7 @@ class ClipMlp : public torch::nn::Module {
 
  private:
   bool quick_;
-  torch::nn::Linear c_fc_, c_proj_;
+  Linear c_fc_, c_proj_;
 };
 
 }  // namespace
@@ -90,8 +80,9 @@ class ClipBlock : public torch::nn::Module {
         ln_2_{register_module("ln_2", clip_norm(o.width))},
         mlp_{register_module("mlp", std::make_shared<ClipMlp>(o.width, o.quick_gelu))} {}
 
-  Tensor forward(const Tensor& x, Tensor* attention) {
-    const auto y = residual(x, attn_->forward(ln_1_->forward(x), attention));
+  Tensor forward(const Tensor& x, const LayerRequest& request) {
+    const auto branch = attn_->forward(ln_1_->forward(x), request);
+    const auto y = residual(request.asked(x), branch);
     return residual(y, mlp_->forward(ln_2_->forward(y)));
   }
 
@@ -115,17 +106,8 @@ ClipTransformer::ClipTransformer(const ClipTransformerOptions& options) : width_
   }
 }
 
-Tensor ClipTransformer::forward(Tensor x, bool checkpoint, std::vector<Tensor>* attention) {
-  for (const auto& block : blocks_) {
-    if (attention != nullptr) {
-      x = block->forward(x, &attention->emplace_back());
-    } else if (checkpoint) {
-      x = checkpointed(*block, [block](const Tensor& y) { return block->forward(y, nullptr); }, x);
-    } else {
-      x = block->forward(x, nullptr);
-    }
-  }
-  return x;
+Tensor ClipTransformer::forward(const Tensor& x, const LayersRequest& request) {
+  return run_layers(blocks_, x, request);
 }
 
 void ClipTransformer::init_as_text() {

@@ -1,6 +1,8 @@
 // The transformer that CLIP's two towers share, with open_clip's parameter names.
 #pragma once
 
+#include "nn/layers.hpp"
+
 #include <sslmeme/core/tensor.hpp>
 
 #include <torch/nn/module.h>
@@ -26,8 +28,8 @@ class ClipTransformer : public torch::nn::Module {
  public:
   explicit ClipTransformer(const ClipTransformerOptions& options);
 
-  /// x: (N, L, width). `attention`, where given, takes the maps of every layer; then blocks are not checkpointed.
-  Tensor forward(Tensor x, bool checkpoint, std::vector<Tensor>* attention);
+  /// x: (N, L, width)
+  Tensor forward(const Tensor& x, const LayersRequest& request);
 
   /// Draws the weights again with the deviations of open_clip's text tower (GPT-2's, falling with depth in projections
   /// onto the residual stream).

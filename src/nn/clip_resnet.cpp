@@ -84,14 +84,14 @@ class AttentionPool : public torch::nn::Module {
   }
 
  private:
-  torch::nn::Linear projection(const char* name, std::int64_t in, std::int64_t out) {
-    auto layer = register_module(name, torch::nn::Linear(in, out));
+  detail::Linear projection(const char* name, std::int64_t in, std::int64_t out) {
+    auto layer = register_module(name, detail::Linear(in, out));
     torch::nn::init::normal_(layer->weight, 0, 1 / std::sqrt(static_cast<double>(in)));
     return layer;
   }
 
   std::int64_t heads_;
-  torch::nn::Linear k_proj_, q_proj_, v_proj_, c_proj_;
+  detail::Linear k_proj_, q_proj_, v_proj_, c_proj_;
   Tensor positional_embedding_;
 };
 

@@ -50,18 +50,19 @@ class ClipText final : public TextBackbone, public TextPooling {
 
   Encoded encode(const Tensor& tokens, const Tensor& mask, const EncodeRequest& request) override {
     detail::check_token_shapes(tokens, mask, options_.max_tokens);
-    const auto ends = tokens.argmax(1);
-    const auto longest = longest_of(tokens, ends);
-    const auto length = request.tokens || request.attention ? tokens.size(1) : longest;
+    const detail::OneToken end{tokens.argmax(1)};
+    const auto longest = longest_of(tokens, end.index);
+    const bool all = request.tokens || request.attention;
+    const auto length = all ? tokens.size(1) : longest;
     Encoded encoded;
+    detail::LayersRequest layers{.checkpoint = grad_checkpointing()};
+    if (request.attention) layers.attention = &encoded.attention;
+    if (!all) layers.only = end;
     const auto x = transformer_->forward(
-        token_embedding_->forward(tokens.narrow(1, 0, length)) + positional_embedding_.narrow(0, 0, length),
-        grad_checkpointing(), request.attention ? &encoded.attention : nullptr);
-    const auto rows = ends + length * torch::arange(tokens.size(0), ends.options());
-    const auto at_ends = [&](const Tensor& y) { return y.flatten(0, 1).index_select(0, rows); };
+        token_embedding_->forward(tokens.narrow(1, 0, length)) + positional_embedding_.narrow(0, 0, length), layers);
     if (request.tokens) encoded.tokens = ln_final_->forward(x);
-    const auto pooled = request.tokens ? at_ends(encoded.tokens) : ln_final_->forward(at_ends(x));
-    encoded.features = torch::matmul(pooled, text_projection_);
+    const auto pooled = request.tokens ? end.of(encoded.tokens) : ln_final_->forward(all ? end.of(x) : x);
+    encoded.features = torch::matmul(pooled.squeeze(1), text_projection_);
     return encoded;
   }
 

@@ -65,10 +65,12 @@ class ClipVit final : public ImageBackbone, public PicturePooling {
              positional_embedding_.to(type);
     if (is_training() && options_.patch_drop_rate > 0) x = drop_patches(x, options_.patch_drop_rate);
     Encoded encoded;
-    // Back to its own type as open_clip's LayerNorm does: autocast on a GPU norms in fp32.
-    x = transformer_->forward(ln_pre_->forward(x).to(type), grad_checkpointing(),
-                              request.attention ? &encoded.attention : nullptr);
     const bool first = options_.pooling == Pooling::first;
+    detail::LayersRequest layers{.checkpoint = grad_checkpointing()};
+    if (request.attention) layers.attention = &encoded.attention;
+    if (!request.attention && !request.tokens && first) layers.only = detail::OneToken{};
+    // Back to its own type as open_clip's LayerNorm does: autocast on a GPU norms in fp32.
+    x = transformer_->forward(ln_pre_->forward(x).to(type), layers);
     const auto normed = ln_post_->forward(first && !request.tokens ? x.narrow(1, 0, 1) : x);
     const auto pooled = first ? normed.select(1, 0) : normed.narrow(1, 1, normed.size(1) - 1).mean(1);
     encoded.features = torch::matmul(pooled, proj_);

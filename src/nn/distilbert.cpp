@@ -20,14 +20,14 @@ class Attention : public torch::nn::Module {
         value_{register_module("v_lin", linear(options.width, options.width))},
         out_{register_module("out_lin", linear(options.width, options.width))} {}
 
-  Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
-    return out_->forward(detail::self_attention(query_->forward(x), key_->forward(x), value_->forward(x), options_,
-                                                bias, is_training(), weights));
+  Tensor forward(const Tensor& x, const detail::LayerRequest& request) {
+    return out_->forward(detail::self_attention(query_->forward(request.asked(x)), key_->forward(x), value_->forward(x),
+                                                options_, is_training(), request));
   }
 
  private:
   BertOptions options_;
-  torch::nn::Linear query_, key_, value_, out_;
+  detail::Linear query_, key_, value_, out_;
 };
 
 class Mlp : public torch::nn::Module {
@@ -43,7 +43,7 @@ class Mlp : public torch::nn::Module {
 
  private:
   double dropout_;
-  torch::nn::Linear first_, second_;
+  detail::Linear first_, second_;
 };
 
 class Block : public torch::nn::Module {
@@ -54,8 +54,9 @@ class Block : public torch::nn::Module {
         mlp_{register_module("ffn", std::make_shared<Mlp>(options))},
         norm_{register_module("output_layer_norm", detail::layer_norm(options.width, detail::bert_norm_eps))} {}
 
-  Tensor forward(const Tensor& x, const Tensor& bias, Tensor* weights) {
-    const auto y = attention_norm_->forward(detail::residual(x, attention_->forward(x, bias, weights)));
+  Tensor forward(const Tensor& x, const detail::LayerRequest& request) {
+    const auto branch = attention_->forward(x, request);
+    const auto y = attention_norm_->forward(detail::residual(request.asked(x), branch));
     return norm_->forward(detail::residual(y, mlp_->forward(y)));
   }
 
@@ -74,8 +75,8 @@ class DistilBert final : public detail::BertLike {
         transformer_{register_module("transformer", std::make_shared<detail::BertLayers<Block>>(options))} {}
 
  private:
-  Tensor hidden(const Tensor& tokens, const Tensor& bias, std::vector<Tensor>* attention) override {
-    return transformer_->forward(embeddings_->forward(tokens), bias, grad_checkpointing(), attention);
+  Tensor hidden(const Tensor& tokens, const detail::LayersRequest& request) override {
+    return transformer_->forward(embeddings_->forward(tokens), request);
   }
 
   std::shared_ptr<detail::BertEmbeddings> embeddings_;

@@ -9,17 +9,19 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <optional>
 #include <ranges>
 #include <string_view>
-#include <utility>
+#include <system_error>
 
 namespace sslmeme::detail {
 namespace {
 
 using enum WeightFormat;
 
-/// # stands for a number, * at the end for any rest; both mean the same on both sides.
+/// # stands for a number, ^ for one that counts from 1 where # counts from 0, * at the end for any rest. The numbers of
+/// both sides are the same, in the same order.
 struct Rule {
   std::string_view theirs, ours;
   std::size_t part = 0, parts = 1;  ///< theirs is this part of so many of ours
@@ -88,6 +90,17 @@ constexpr auto hugging_face_vit_prefix = std::to_array<std::string_view>({"vit."
 constexpr auto hugging_face_vit_head = std::to_array<Rule>({{"classifier.*", "head.*"}});
 constexpr auto hugging_face_vit_unused = std::to_array<std::string_view>(
     {"pooler.*", "vit.pooler.*", "embeddings.mask_token", "vit.embeddings.mask_token", "decoder.*"});
+
+constexpr auto hugging_face_resnet = std::to_array<Rule>({
+    {"embedder.embedder.convolution.*", "conv1.*"},
+    {"embedder.embedder.normalization.*", "bn1.*"},
+    {"encoder.stages.#.layers.#.layer.#.convolution.*", "layer^.#.conv^.*"},
+    {"encoder.stages.#.layers.#.layer.#.normalization.*", "layer^.#.bn^.*"},
+    {"encoder.stages.#.layers.#.shortcut.convolution.*", "layer^.#.downsample.0.*"},
+    {"encoder.stages.#.layers.#.shortcut.normalization.*", "layer^.#.downsample.1.*"},
+});
+constexpr auto hugging_face_resnet_prefix = std::to_array<std::string_view>({"resnet."});
+constexpr auto hugging_face_resnet_head = std::to_array<Rule>({{"classifier.1.*", "fc.*"}});
 
 constexpr auto hugging_face_clip_blocks = std::to_array<Rule>({
     {"encoder.layers.#.layer_norm1.*", "transformer.resblocks.#.ln_1.*"},
@@ -196,6 +209,12 @@ constexpr auto namings = std::to_array<Naming>({
      .unused = dino_unused},
     {.format = timm, .kind = ModuleKind::resnet, .rules = same_names},
     {.format = torchvision, .kind = ModuleKind::resnet, .rules = same_names},
+    {.format = hugging_face,
+     .kind = ModuleKind::resnet,
+     .rules = hugging_face_resnet,
+     .prefixes = hugging_face_resnet_prefix,
+     .beside = hugging_face_resnet_head,
+     .written_prefix_with_head = "resnet."},
     {.format = dino,
      .kind = ModuleKind::resnet,
      .rules = same_names,
@@ -264,30 +283,43 @@ const Naming& naming_of(WeightFormat format, ModuleKind kind) {
       fmt::join(formats_of(kind) | std::views::transform([](WeightFormat f) { return name_of(f); }), ", ")));
 }
 
+/// The number that `text` begins with, less `first`: none for what is no number, less than that, or spelled with zeros
+/// in front, by which two names would mean one tensor. `text` loses it.
+std::optional<std::size_t> take_number(std::string_view& text, std::size_t first) {
+  std::size_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const auto length = static_cast<std::size_t>(end - text.data());
+  if (error != std::errc{} || (length > 1 && text.front() == '0') || number < first) return {};
+  text.remove_prefix(length);
+  return number - first;
+}
+
+constexpr std::size_t first_of(char place) {
+  return place == '^' ? 1 : 0;
+}
+
 /// `name`, which has the form `from`, in the form `to`.
 std::optional<std::string> renamed(std::string_view name, std::string_view from, std::string_view to) {
-  std::string_view number, rest;
-  while (!from.empty()) {
-    if (from.front() == '*') {
-      rest = std::exchange(name, {});
-      break;
-    }
-    std::size_t length = 1;
-    if (from.front() == '#') {
-      length = std::min(name.find_first_not_of("0123456789"), name.size());
-      if (length == 0) return {};
-      number = name.substr(0, length);
-    } else if (name.empty() || name.front() != from.front()) {
+  std::vector<std::size_t> numbers;
+  for (; !from.empty() && from.front() != '*'; from.remove_prefix(1)) {
+    if (from.front() == '#' || from.front() == '^') {
+      const auto number = take_number(name, first_of(from.front()));
+      if (!number) return {};
+      numbers.push_back(*number);
+    } else if (name.starts_with(from.front())) {
+      name.remove_prefix(1);
+    } else {
       return {};
     }
-    name.remove_prefix(length);
-    from.remove_prefix(1);
   }
-  if (!name.empty()) return {};
+  if (from.empty() && !name.empty()) return {};
   std::string result;
+  auto number = numbers.begin();
   for (const char c : to) {
-    if (c == '#' || c == '*')
-      result += c == '#' ? number : rest;
+    if (c == '#' || c == '^')
+      result += std::to_string(*number++ + first_of(c));
+    else if (c == '*')
+      result += name;
     else
       result += c;
   }

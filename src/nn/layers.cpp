@@ -38,6 +38,51 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   return torch::matmul(torch::dropout(weights, options.dropout, options.dropout > 0), v);
 }
 
+Tensor OneToken::of(const Tensor& x) const {
+  if (!index.defined()) return x.narrow(1, 0, 1);
+  const auto rows = index + x.size(1) * torch::arange(x.size(0), index.options());
+  return x.flatten(0, 1).index_select(0, rows).unsqueeze(1);
+}
+
+Tensor OneToken::causal_bias(const Tensor& x) const {
+  const auto place = torch::arange(x.size(1), torch::dtype(torch::kLong).device(x.device()));
+  const auto later = index.defined() ? place > index.unsqueeze(1) : (place > 0).unsqueeze(0);
+  return torch::zeros(later.sizes(), x.options().dtype(torch::kFloat))
+      .masked_fill_(later, -std::numeric_limits<double>::infinity())
+      .unsqueeze(1)
+      .unsqueeze(1);
+}
+
+Tensor packed_self_attention(const Tensor& x, const Tensor& in_weight, const Tensor& in_bias, std::int64_t heads,
+                             AttentionOptions options, const LayerRequest& request) {
+  const auto n = x.size(0), width = x.size(2);
+  const auto project = [&](const Tensor& tokens, std::int64_t from, std::int64_t count) {
+    const auto all = count == 3;
+    const auto weight = all ? in_weight : in_weight.narrow(0, from * width, count * width);
+    const auto bias = all ? in_bias : in_bias.narrow(0, from * width, count * width);
+    return torch::linear(tokens, weight, bias)
+        .reshape({n, tokens.size(1), count, heads, width / heads})
+        .permute({2, 0, 3, 1, 4})
+        .unbind();
+  };
+  options.bias = request.bias;
+  options.weights = request.weights;
+  Tensor mixed;
+  if (request.only) {
+    if (options.causal) {
+      const auto later = request.only->causal_bias(x);
+      options.bias = options.bias.defined() ? options.bias + later : later;
+      options.causal = false;
+    }
+    const auto q = project(request.only->of(x), 0, 1), kv = project(x, 1, 2);
+    mixed = attention(q[0], kv[0], kv[1], options);
+  } else {
+    const auto qkv = project(x, 0, 3);
+    mixed = attention(qkv[0], qkv[1], qkv[2], options);
+  }
+  return mixed.transpose(1, 2).reshape({n, mixed.size(2), width});
+}
+
 Tensor residual(const Tensor& x, Tensor branch) {
   // With a gradient to take it would cost copies of it: linear() gives a view.
   return branch.scalar_type() == x.scalar_type() && !branch.requires_grad() ? branch.add_(x) : x + branch;
@@ -135,8 +180,8 @@ void init_linear(torch::nn::LinearImpl& linear, double std) {
   if (linear.bias.defined()) linear.bias.zero_();
 }
 
-torch::nn::Linear linear(std::int64_t in, std::int64_t out) {
-  auto layer = torch::nn::Linear(in, out);
+Linear linear(std::int64_t in, std::int64_t out) {
+  auto layer = Linear(in, out);
   init_linear(*layer);
   return layer;
 }

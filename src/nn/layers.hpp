@@ -10,6 +10,8 @@
 #include <torch/nn/modules/normalization.h>
 
 #include <memory>
+#include <optional>
+#include <vector>
 
 namespace sslmeme::detail {
 
@@ -26,6 +28,31 @@ struct AttentionOptions {
 /// weights are asked for. Whether a gradient will be taken cannot decide: activation checkpointing computes the same
 /// once without and once with.
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {});
+
+/// One token of each sample: the one that a model pools. Of its last layer nothing else is needed but keys and values.
+struct OneToken {
+  Tensor index = {};  ///< i64 (N): its place in each sample; undefined: the first
+
+  /// (N, L, D) → (N, 1, D)
+  Tensor of(const Tensor& x) const;
+  /// What keeps it from seeing the tokens behind it: (N or 1, 1, 1, L), as AttentionOptions::bias.
+  Tensor causal_bias(const Tensor& x) const;
+};
+
+/// What a layer of a transformer is asked.
+struct LayerRequest {
+  Tensor bias = {};                   ///< as AttentionOptions::bias
+  std::optional<OneToken> only = {};  ///< gives (N, 1, D): this token of the result alone
+  Tensor* weights = nullptr;          ///< as AttentionOptions::weights
+
+  /// Those of the tokens x (N, L, D) that the result is asked for.
+  Tensor asked(const Tensor& x) const { return only ? only->of(x) : x; }
+};
+
+/// Self-attention of x (N, L, D) by one matrix (3D, D) and one bias (3D) for q, k and v: (N, L, D), heads side by side.
+/// options: bias and weights are `request`'s.
+Tensor packed_self_attention(const Tensor& x, const Tensor& in_weight, const Tensor& in_bias, std::int64_t heads,
+                             AttentionOptions options, const LayerRequest& request);
 
 /// x + branch, in the memory of `branch`, which must be nobody else's, where no gradient will be taken.
 Tensor residual(const Tensor& x, Tensor branch);
@@ -53,11 +80,31 @@ std::int64_t grid_side(std::int64_t tokens);
 /// class token stays (timm's resample_abs_pos_embed, open_clip's resize_pos_embed).
 Tensor resized_positions(const Tensor& positions, std::int64_t rows, std::int64_t columns);
 
-/// block->forward(x), whose activations are computed again for the gradient where `checkpoint` says so.
-template <class Block>
-Tensor run_block(const std::shared_ptr<Block>& block, const Tensor& x, bool checkpoint) {
-  if (!checkpoint) return block->forward(x);
-  return checkpointed(*block, [block](const Tensor& y) { return block->forward(y); }, x);
+/// block->forward(x, rest...), whose activations are computed again for the gradient where `checkpoint` says so.
+template <class Block, class... Rest>
+Tensor run_block(const std::shared_ptr<Block>& block, const Tensor& x, bool checkpoint, const Rest&... rest) {
+  if (!checkpoint) return block->forward(x, rest...);
+  return checkpointed(*block, [block, rest...](const Tensor& y) { return block->forward(y, rest...); }, x);
+}
+
+/// What all layers of a transformer are asked.
+struct LayersRequest {
+  Tensor bias = {};                          ///< as AttentionOptions::bias
+  std::optional<OneToken> only = {};         ///< gives (N, 1, D): this token of the last layer alone
+  bool checkpoint = false;                   ///< as in run_block()
+  std::vector<Tensor>* attention = nullptr;  ///< takes the weights of each layer; then nothing is checkpointed
+};
+
+/// x (N, L, D) through all layers, which have forward(x, LayerRequest).
+template <class Layer>
+Tensor run_layers(const std::vector<std::shared_ptr<Layer>>& layers, Tensor x, const LayersRequest& request) {
+  for (const auto& layer : layers) {
+    LayerRequest mine{.bias = request.bias};
+    if (layer == layers.back()) mine.only = request.only;
+    if (request.attention != nullptr) mine.weights = &request.attention->emplace_back();
+    x = run_block(layer, x, request.checkpoint && request.attention == nullptr, mine);
+  }
+  return x;
 }
 
 /// Throws InvalidArgument unless tokens and mask are (N, L) with 1 <= L <= max_tokens.
@@ -76,11 +123,20 @@ void require_heads(std::int64_t width, std::int64_t heads);
 /// Throws InvalidArgument unless image_size is a multiple of `step`; `what` stands before it: "patch_size " or nothing.
 void require_image_size(std::int64_t image_size, std::int64_t step, const char* what);
 
+/// torch.nn.Linear as Python has it, where the product adds the bias. LibTorch's own C++ module needs a further pass over
+/// the result for it wherever x has three dimensions.
+class LinearImpl : public torch::nn::LinearImpl {
+ public:
+  using torch::nn::LinearImpl::LinearImpl;
+  Tensor forward(const Tensor& x) { return torch::linear(x, weight, bias); }
+};
+TORCH_MODULE(Linear);
+
 /// Weights from a normal of deviation `std` cut at ±2, bias zero: the transformer initialisation of timm and BERT.
 void init_linear(torch::nn::LinearImpl& linear, double std = 0.02);
 
 /// A Linear with bias that starts as init_linear() says.
-torch::nn::Linear linear(std::int64_t in, std::int64_t out);
+Linear linear(std::int64_t in, std::int64_t out);
 
 torch::nn::LayerNorm layer_norm(std::int64_t width, double eps);
 

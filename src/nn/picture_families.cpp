@@ -9,10 +9,9 @@
 namespace sslmeme::detail {
 namespace {
 
-void refuse(bool is_set, const char* option) {
+void refuse(bool is_set, const char* option, const char* lacking = "patches and no attention") {
   if (is_set) {
-    throw InvalidArgument(
-        fmt::format("a ResNet has no patches and no attention: leave ImageEncoderOptions::{} unset", option));
+    throw InvalidArgument(fmt::format("a ResNet has no {}: leave ImageEncoderOptions::{} unset", lacking, option));
   }
 }
 
@@ -26,6 +25,8 @@ BackboneRegistry::ImageMaker resnet_maker(ResNetOptions family) {
     options.drop_rate = o.drop_rate;
     options.drop_path_rate = o.drop_path_rate;
     refuse(o.patch_size != 0, "patch_size");
+    refuse(o.norm_eps.has_value(), "norm_eps", "layer norm");
+    refuse(o.pos_drop_rate != 0, "pos_drop_rate");
     refuse(o.pooling.has_value(), "pooling");
     refuse(o.proj_drop_rate != 0, "proj_drop_rate");
     refuse(o.attn_drop_rate != 0, "attn_drop_rate");
@@ -44,7 +45,9 @@ BackboneRegistry::ImageMaker vit_maker(VitOptions family) {
     options.num_classes = value_or(o.num_classes, 0, "num_classes");
     options.dynamic_img_size = o.dynamic_img_size;
     options.pooling = o.pooling.value_or(family.pooling);
+    options.norm_eps = o.norm_eps.value_or(family.norm_eps);
     options.drop_rate = o.drop_rate;
+    options.pos_drop_rate = o.pos_drop_rate;
     options.patch_drop_rate = o.patch_drop_rate;
     options.proj_drop_rate = o.proj_drop_rate;
     options.attn_drop_rate = o.attn_drop_rate;

@@ -1,7 +1,5 @@
 #include "nn/text_layers.hpp"
 
-#include "nn/layers.hpp"
-
 #include <torch/nn/init.h>
 
 namespace sslmeme::detail {
@@ -41,15 +39,15 @@ Tensor BertEmbeddings::forward(const Tensor& tokens) {
 }
 
 Tensor self_attention(const Tensor& query, const Tensor& key, const Tensor& value, const BertOptions& options,
-                      const Tensor& bias, bool training, Tensor* weights) {
-  const auto n = query.size(0), length = query.size(1), width = query.size(2), heads = options.heads;
-  const auto split = [&](const Tensor& y) { return y.reshape({n, length, heads, width / heads}).transpose(1, 2); };
+                      bool training, const LayerRequest& request) {
+  const auto n = query.size(0), width = query.size(2), heads = options.heads;
+  const auto split = [&](const Tensor& y) { return y.reshape({n, y.size(1), heads, width / heads}).transpose(1, 2); };
   const auto mixed = attention(split(query), split(key), split(value),
-                               {.bias = bias,
+                               {.bias = request.bias,
                                 .dropout = training ? options.attention_dropout.value_or(options.dropout) : 0,
                                 .training = training,
-                                .weights = weights});
-  return mixed.transpose(1, 2).reshape({n, length, width});
+                                .weights = request.weights});
+  return mixed.transpose(1, 2).reshape({n, query.size(1), width});
 }
 
 BertLike::BertLike(const BertOptions& options) : options_{options} {
@@ -83,12 +81,15 @@ Tensor BertLike::token_weights(const Tensor& tokens, const Tensor& mask) const {
 }
 
 Tensor BertLike::forward(const Tensor& tokens, const Tensor& mask) {
-  return pooled(hidden(tokens, padding_bias(tokens, mask), nullptr), mask);
+  return encode(tokens, mask, {}).features;
 }
 
 Encoded BertLike::encode(const Tensor& tokens, const Tensor& mask, const EncodeRequest& request) {
   Encoded encoded;
-  const auto states = hidden(tokens, padding_bias(tokens, mask), request.attention ? &encoded.attention : nullptr);
+  LayersRequest layers{.bias = padding_bias(tokens, mask), .checkpoint = grad_checkpointing()};
+  if (request.attention) layers.attention = &encoded.attention;
+  if (!request.attention && !request.tokens && options_.pooling == Pooling::first) layers.only = OneToken{};
+  const auto states = hidden(tokens, layers);
   encoded.features = pooled(states, mask);
   if (request.tokens) encoded.tokens = states;
   return encoded;

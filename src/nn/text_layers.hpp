@@ -1,9 +1,10 @@
 // What BERT and its kin share.
 #pragma once
 
-#include <sslmeme/nn/activation_checkpoint.hpp>
 #include <sslmeme/nn/bert.hpp>
 #include <sslmeme/nn/token_pooling.hpp>
+
+#include "nn/layers.hpp"
 
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/embedding.h>
@@ -32,11 +33,11 @@ class BertEmbeddings : public torch::nn::Module {
   double dropout_;
 };
 
-/// Multi-head attention of projections of x, each (N, L, width). `weights`: as AttentionOptions::weights, or null.
+/// Multi-head attention of projections of x: query (N, L or 1, width), key and value (N, L, width).
 Tensor self_attention(const Tensor& query, const Tensor& key, const Tensor& value, const BertOptions& options,
-                      const Tensor& bias, bool training, Tensor* weights);
+                      bool training, const LayerRequest& request);
 
-/// All layers, each a module made of the options with forward(x, bias, weights).
+/// All layers, each a module made of the options with forward(x, LayerRequest).
 template <class Layer>
 class BertLayers : public torch::nn::Module {
  public:
@@ -48,19 +49,7 @@ class BertLayers : public torch::nn::Module {
     }
   }
 
-  /// `attention`, where not null, takes the weights of each layer; then nothing is checkpointed.
-  Tensor forward(Tensor x, const Tensor& bias, bool checkpoint, std::vector<Tensor>* attention) {
-    for (const auto& layer : layers_) {
-      if (attention != nullptr) {
-        x = layer->forward(x, bias, &attention->emplace_back());
-      } else if (checkpoint) {
-        x = checkpointed(*layer, [layer, bias](const Tensor& y) { return layer->forward(y, bias, nullptr); }, x);
-      } else {
-        x = layer->forward(x, bias, nullptr);
-      }
-    }
-    return x;
-  }
+  Tensor forward(const Tensor& x, const LayersRequest& request) { return run_layers(layers_, x, request); }
 
  private:
   std::vector<std::shared_ptr<Layer>> layers_;
@@ -82,8 +71,8 @@ class BertLike : public TextBackbone, public TextPooling {
   const BertOptions& options() const { return options_; }
 
  private:
-  /// Tokens (N, L) to the last hidden states (N, L, D). bias: f32 (N, 1, 1, L), undefined where no token is padding.
-  virtual Tensor hidden(const Tensor& tokens, const Tensor& bias, std::vector<Tensor>* attention) = 0;
+  /// Tokens (N, L) to the last hidden states (N, L or 1, D). request.bias is undefined where no token is padding.
+  virtual Tensor hidden(const Tensor& tokens, const LayersRequest& request) = 0;
 
   Tensor padding_bias(const Tensor& tokens, const Tensor& mask) const;
   Tensor pooled(const Tensor& hidden, const Tensor& mask) const;

@@ -6,7 +6,7 @@
 #include "nn/layers.hpp"
 
 #include <fmt/format.h>
-#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
@@ -25,21 +25,17 @@ class Attention : public torch::nn::Module {
         qkv_{register_module("qkv", linear(options.width, 3 * options.width))},
         proj_{register_module("proj", linear(options.width, options.width))} {}
 
-  /// weights: takes the attention weights unless null.
-  Tensor forward(const Tensor& x, Tensor* weights) {
-    const auto n = x.size(0), length = x.size(1), width = x.size(2);
-    const auto qkv = qkv_->forward(x).reshape({n, length, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
+  Tensor forward(const Tensor& x, const detail::LayerRequest& request) {
     const auto mixed =
-        detail::attention(qkv[0], qkv[1], qkv[2],
-                          {.dropout = is_training() ? drop_rate_ : 0, .training = is_training(), .weights = weights});
-    const auto projected = proj_->forward(mixed.transpose(1, 2).reshape({n, length, width}));
-    return torch::dropout(projected, proj_drop_rate_, is_training());
+        detail::packed_self_attention(x, qkv_->weight, qkv_->bias, heads_,
+                                      {.dropout = is_training() ? drop_rate_ : 0, .training = is_training()}, request);
+    return torch::dropout(proj_->forward(mixed), proj_drop_rate_, is_training());
   }
 
  private:
   std::int64_t heads_;
   double drop_rate_, proj_drop_rate_;
-  torch::nn::Linear qkv_, proj_;
+  detail::Linear qkv_, proj_;
 };
 
 class Mlp : public torch::nn::Module {
@@ -56,7 +52,7 @@ class Mlp : public torch::nn::Module {
 
  private:
   double drop_rate_;
-  torch::nn::Linear fc1_, fc2_;
+  detail::Linear fc1_, fc2_;
 };
 
 class Block : public torch::nn::Module {
@@ -68,11 +64,9 @@ class Block : public torch::nn::Module {
         norm2_{register_module("norm2", detail::layer_norm(options.width, options.norm_eps))},
         mlp_{register_module("mlp", std::make_shared<Mlp>(options.width, 4 * options.width, options.proj_drop_rate))} {}
 
-  Tensor forward(const Tensor& x) { return with_weights(x, nullptr); }
-
-  /// forward(x); weights: takes the attention weights unless null.
-  Tensor with_weights(const Tensor& x, Tensor* weights) {
-    const auto y = detail::residual(x, maybe_dropped(attn_->forward(norm1_->forward(x), weights)));
+  Tensor forward(const Tensor& x, const detail::LayerRequest& request) {
+    const auto branch = maybe_dropped(attn_->forward(norm1_->forward(x), request));
+    const auto y = detail::residual(request.asked(x), branch);
     return detail::residual(y, maybe_dropped(mlp_->forward(norm2_->forward(y))));
   }
 
@@ -125,7 +119,7 @@ class VisionTransformer final : public ImageBackbone, public PicturePooling {
     cls_token_ = register_parameter("cls_token", torch::randn({1, 1, options.width}) * 1e-6);
     pos_embed_ = register_parameter("pos_embed", torch::randn({1, 1 + side * side, options.width}) * 0.02);
     patch_embed_ = register_module("patch_embed", std::make_shared<PatchEmbed>(options.patch_size, options.width));
-    const auto blocks = register_module("blocks", torch::nn::Sequential());
+    const auto blocks = register_module("blocks", torch::nn::ModuleList());
     for (std::int64_t i = 0; i < options.depth; ++i) {
       blocks_.push_back(std::make_shared<Block>(options, i));
       blocks->push_back(blocks_.back());
@@ -145,11 +139,14 @@ class VisionTransformer final : public ImageBackbone, public PicturePooling {
   std::int64_t feature_dim() const override { return feature_dim_; }
   std::int64_t image_size() const override { return options_.image_size; }
 
-  Tensor forward(const Tensor& images) override { return pooled(last_block(images, nullptr)); }
+  Tensor forward(const Tensor& images) override { return encode(images, {}).features; }
 
   Encoded encode(const Tensor& images, const EncodeRequest& request) override {
     Encoded result;
-    const auto x = last_block(images, request.attention ? &result.attention : nullptr);
+    detail::LayersRequest layers{.checkpoint = grad_checkpointing()};
+    if (request.attention) layers.attention = &result.attention;
+    if (!request.attention && !request.tokens && pools_one_token()) layers.only = detail::OneToken{};
+    const auto x = detail::run_layers(blocks_, embedded(images), layers);
     result.features = pooled(x);
     if (request.tokens) result.tokens = norm_ ? norm_->forward(x) : x;
     return result;
@@ -167,20 +164,22 @@ class VisionTransformer final : public ImageBackbone, public PicturePooling {
   }
 
  private:
+  /// Whether nothing of the last block is needed but the class token. Dropout within the block draws timm's numbers
+  /// only if it draws them for all tokens.
+  bool pools_one_token() const {
+    const bool drawn = is_training() && (options_.proj_drop_rate > 0 || options_.attn_drop_rate > 0);
+    return options_.pooling == Pooling::first && !drawn;
+  }
+
   std::int64_t grid_side() const { return options_.image_size / options_.patch_size; }
 
-  /// The tokens as the last block leaves them; attention: takes the weights of each block unless null.
-  Tensor last_block(const Tensor& images, std::vector<Tensor>* attention) {
+  /// The tokens that the first block gets.
+  Tensor embedded(const Tensor& images) {
     check_size(images);
     const auto patches = patch_embed_->forward(images);
     const auto tokens = torch::cat({cls_token_.expand({images.size(0), -1, -1}).to(patches.scalar_type()), patches}, 1);
-    auto x = tokens + positions(images.size(2), images.size(3));
-    x = without_some_patches(torch::dropout(x, options_.pos_drop_rate, is_training()));
-    for (const auto& block : blocks_) {
-      x = attention != nullptr ? block->with_weights(x, &attention->emplace_back())
-                               : detail::run_block(block, x, grad_checkpointing());
-    }
-    return x;
+    const auto x = tokens + positions(images.size(2), images.size(3));
+    return without_some_patches(torch::dropout(x, options_.pos_drop_rate, is_training()));
   }
 
   Tensor pooled(const Tensor& x) {
@@ -230,7 +229,7 @@ class VisionTransformer final : public ImageBackbone, public PicturePooling {
   std::shared_ptr<PatchEmbed> patch_embed_;
   std::vector<std::shared_ptr<Block>> blocks_;
   torch::nn::LayerNorm norm_{nullptr}, fc_norm_{nullptr};  ///< one of them: behind the blocks, or behind pooling
-  torch::nn::Linear head_{nullptr};
+  detail::Linear head_{nullptr};
 };
 
 }  // namespace

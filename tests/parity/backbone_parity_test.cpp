@@ -1,4 +1,5 @@
 // Our backbones against timm's and transformers': same names, same numbers (scripts/golden/backbones.py).
+#include <sslmeme/core/precision.hpp>
 #include <sslmeme/nn/bert.hpp>
 #include <sslmeme/nn/resnet.hpp>
 #include <sslmeme/nn/vit.hpp>
@@ -8,6 +9,7 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/normalization.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <nlohmann/json.hpp>
@@ -24,12 +26,19 @@
 namespace sm = sslmeme;
 using sm::Tensor;
 using sm::test::AllCloseTo;
+using sm::test::bf16_error;
 using sm::test::check_gradients;
 using sm::test::fp32_deep;
 using sm::test::fp32_rounding;
 using sm::test::Golden;
+using sm::test::relative_error;
 
 namespace {
+
+/// Tokens are a view of the last feature map: its places lie one behind the other only where channels vary fastest.
+bool runs_channels_last(sm::ImageBackbone& resnet, const Tensor& images) {
+  return resnet.encode(images, {.tokens = true}).tokens.is_contiguous();
+}
 
 void check_resnet(const std::string& name, sm::ResNetOptions options) {
   const Golden golden{name};
@@ -46,6 +55,7 @@ void check_resnet(const std::string& name, sm::ResNetOptions options) {
   CHECK_THAT(classifier->forward(images), AllCloseTo(golden["logits"], fp32_deep));
   CHECK(features->feature_dim() == golden["features"].size(1));
   CHECK(classifier->feature_dim() == 5);
+  CHECK_FALSE(runs_channels_last(*features, images));  // too narrow
 
   const auto children = features->named_children();
   auto x = children["conv1"]->as<torch::nn::Conv2d>()->forward(images);
@@ -84,6 +94,25 @@ void set_by_formula(torch::nn::Module& module) {
   }
 }
 
+/// The encoder that a golden is of, with its weights; it gives features.
+sm::ImageEncoder encoder_of(const std::string& name, const Golden& golden) {
+  if (name == "resnet_channels_last") {
+    auto resnet = sm::make_resnet({.blocks = {1, 2, 1, 1}, .bottleneck = true, .width = 16});
+    set_by_formula(*resnet);
+    return resnet;
+  }
+  const bool is_resnet = name == "resnet_basic", mean = name == "vit_mean";
+  auto encoder = is_resnet ? sm::make_resnet({.blocks = {1, 2, 1, 1}, .width = 6})
+                           : sm::make_vit({.image_size = 32,
+                                           .patch_size = 8,
+                                           .width = mean ? 24 : 48,
+                                           .depth = mean ? 3 : 2,
+                                           .heads = 3,
+                                           .pooling = mean ? sm::Pooling::mean : sm::Pooling::first});
+  golden.load_into(*encoder, is_resnet ? "fc." : "head.");
+  return encoder;
+}
+
 /// Random numbers that LibTorch draws from a seed are those that Python's torch draws, but dropout's without MKL.
 bool draws_as_the_reference() {
   return at::hasMKL();
@@ -119,6 +148,7 @@ TEST_CASE("A ResNet wide enough for channels last is timm's, its rates included"
   const auto encoded = features->encode(images, {.tokens = true});
   CHECK_THAT(encoded.features, AllCloseTo(golden["features"], fp32_deep));
   CHECK_THAT(encoded.tokens, AllCloseTo(golden["tokens"], {1e-4, 1e-5, 1e-6}));  // up to 80, of both signs before ReLU
+  CHECK(runs_channels_last(*features, images));
   CHECK_THAT(classifier->forward(images), AllCloseTo(golden["logits"], fp32_deep));
 
   if (options.drop_rate > 0 && !draws_as_the_reference()) SKIP("this LibTorch draws other random numbers");
@@ -208,12 +238,38 @@ TEST_CASE("A vision transformer is timm's") {
   const auto classifier = sm::make_vit(options);
   golden.load_into(*classifier);
 
-  const auto blocks = features->named_children()["blocks"]->as<torch::nn::Sequential>();
-  CHECK_THAT(blocks->forward(golden["blocks_in"]), AllCloseTo(golden["blocks_out"], fp32_deep));
+  const auto norm = features->named_children()["norm"]->as<torch::nn::LayerNorm>();
+  CHECK_THAT(features->encode(golden["input"], {.tokens = true}).tokens,
+             AllCloseTo(norm->forward(golden["blocks_out"]), fp32_deep));
   CHECK_THAT(classifier->forward(golden["input"]), AllCloseTo(golden["logits"], fp32_deep));
   const auto output = features->forward(golden["input"]);
   CHECK_THAT(output, AllCloseTo(golden["features"], fp32_deep));
   check_gradients(golden, *features, output);
+
+  options.depth = 1;
+  const auto one_block = sm::make_vit(options);
+  golden.load_into(*one_block, "blocks.1.");
+  CHECK_THAT(one_block->encode(golden["input"], {.tokens = true}).tokens,
+             AllCloseTo(norm->forward(golden["first_block"]), fp32_deep));
+}
+
+TEST_CASE("Picture encoders keep timm's numbers in bfloat16") {
+  const std::string name = GENERATE("vit", "vit_mean", "resnet_basic", "resnet_channels_last");
+  INFO(name);
+  const Golden golden{name};
+  const auto encoder = encoder_of(name, golden);
+  encoder->eval();
+  const torch::NoGradGuard no_grad;
+  SECTION("by autocast") {
+    const sm::Autocast autocast{sm::Precision::bf16, torch::kCPU};
+    CHECK(relative_error(encoder->forward(golden["input"]), golden["features"]) < bf16_error);
+  }
+  SECTION("by weights") {
+    encoder->to(torch::kBFloat16);
+    const auto features = encoder->forward(golden["input"].to(torch::kBFloat16));
+    CHECK(features.scalar_type() == torch::kBFloat16);
+    CHECK(relative_error(features, golden["features"]) < bf16_error);
+  }
 }
 
 TEST_CASE("A vision transformer takes other sizes as timm's does") {

@@ -7,6 +7,7 @@
 #include <sslmeme/nn/weights.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
@@ -67,6 +68,23 @@ sm::ImageEncoder small_clip_vit(bool quick_gelu) {
                                       .quick_gelu = quick_gelu});
   vit->eval();
   return vit;
+}
+
+sm::ImageEncoder small_clip_resnet() {
+  const auto resnet =
+      sm::make_clip_resnet({.image_size = 32, .blocks = {1, 1, 1, 1}, .width = 2, .heads = 4, .embed_dim = 12});
+  resnet->eval();
+  return resnet;
+}
+
+/// Of basic blocks or of bottlenecks: the golden file that transformers wrote says which.
+sm::ImageEncoder small_resnet(const std::string& file, std::int64_t num_classes = 0) {
+  const auto resnet = sm::make_resnet({.blocks = {1, 2, 1, 1},
+                                       .bottleneck = file == "hugging_face_resnet_bottleneck",
+                                       .width = 3,
+                                       .num_classes = num_classes});
+  resnet->eval();
+  return resnet;
 }
 
 sm::TextEncoder small_clip_text(bool quick_gelu) {
@@ -162,6 +180,34 @@ TEST_CASE("transformers' ViT is read by the names of the Hub and by those of its
   check_images(*features, "hugging_face_vit_in_memory");
 }
 
+TEST_CASE("transformers' ResNet is read, bare or below its classifier, and written as it was") {
+  const std::string name = GENERATE("hugging_face_resnet_basic", "hugging_face_resnet_bottleneck");
+  INFO(name);
+  const auto classifier = small_resnet(name, 5);
+  const auto report = sm::load_weights(file_of(name), *classifier);
+  CHECK(report.format == WeightFormat::hugging_face);
+  CHECK(report.prefix == "resnet.");
+  check_images(*classifier, name + "/logits");
+  check_round_trip(sm::state_as(*classifier, WeightFormat::hugging_face), name, 0);
+
+  const auto features = small_resnet(name);
+  const auto without = sm::load_weights(file_of(name), *features, sm::without_head());
+  CHECK(without.unknown == std::vector<std::string>{"classifier.1.bias", "classifier.1.weight"});
+  check_images(*features, name);
+
+  const auto bare = sm::state_as(*features, WeightFormat::hugging_face),
+             again = sm::state_as(*classifier, WeightFormat::hugging_face);
+  CHECK(by_name(bare).contains("encoder.stages.1.layers.1.layer.0.convolution.weight"));
+  const auto other = small_resnet(name);
+  CHECK(sm::load_state(*other, bare).format == WeightFormat::hugging_face);
+  CHECK(same_state(*features, *other));
+
+  auto doubled = again;  // 00 is not another way to write 0
+  doubled.emplace_back("resnet.encoder.stages.00.layers.0.layer.0.convolution.weight", doubled.front().second);
+  CHECK_THROWS_MATCHES(sm::load_state(*classifier, doubled), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("unknown: resnet.encoder.stages.00.")));
+}
+
 TEST_CASE("A checkpoint of DINO gives its teacher, and its student when asked") {
   const auto vit = small_vit();
   const auto report = sm::load_weights(file_of("dino"), *vit);
@@ -178,7 +224,7 @@ TEST_CASE("Both towers are read out of a whole model of CLIP, and written as one
   const TemporaryFolder folder;
   const auto check = [&](const std::string& name, WeightFormat format, bool quick_gelu, std::size_t others) {
     INFO(name);
-    const auto images = small_clip_vit(quick_gelu);
+    const auto images = name == "open_clip_resnet" ? small_clip_resnet() : small_clip_vit(quick_gelu);
     const auto texts = small_clip_text(quick_gelu);
     CHECK(sm::load_weights(file_of(name), *images).format == format);
     CHECK(sm::load_weights(file_of(name), *texts).format == format);
@@ -191,6 +237,7 @@ TEST_CASE("Both towers are read out of a whole model of CLIP, and written as one
   };
   check("open_clip", WeightFormat::open_clip, false, 3);  // without OpenAI's three numbers
   check("open_clip_custom_text", WeightFormat::open_clip, false, 0);
+  check("open_clip_resnet", WeightFormat::open_clip, false, 0);
   check("hugging_face_clip", WeightFormat::hugging_face, true, 0);
 }
 
@@ -239,6 +286,7 @@ TEST_CASE("Every kind of module is told from its file, and reads back what it wr
   const auto clip_text = [] { return small_clip_text(false); };
   using enum WeightFormat;
   check(resnet, {timm, torchvision, own}, timm);
+  check(resnet, {hugging_face}, automatic);
   check(vit, {timm, torchvision, hugging_face}, automatic);
   check(clip_resnet, {own, open_clip}, automatic);
   check(clip_vit, {own, open_clip, hugging_face}, automatic);
@@ -319,8 +367,9 @@ TEST_CASE("Writes what scripts/golden/weights.py --check reads", "[.golden]") {
   sm::save_pretrained(file("hugging_face_vit"), *vit, WeightFormat::hugging_face);
   sm::save_pretrained(file("hugging_face_vit_bare"), *headless, WeightFormat::hugging_face);
   for (const auto& [name, format, quick] : {std::tuple{"open_clip", WeightFormat::open_clip, false},
+                                            std::tuple{"open_clip_resnet", WeightFormat::open_clip, false},
                                             std::tuple{"hugging_face_clip", WeightFormat::hugging_face, true}}) {
-    const auto images = small_clip_vit(quick);
+    const auto images = std::string{name} == "open_clip_resnet" ? small_clip_resnet() : small_clip_vit(quick);
     const auto texts = small_clip_text(quick);
     sm::load_weights(file_of(name), *images);
     sm::load_weights(file_of(name), *texts);
@@ -330,6 +379,13 @@ TEST_CASE("Writes what scripts/golden/weights.py --check reads", "[.golden]") {
   resnet->eval();
   sm::save_pretrained(file("resnet"), *resnet, WeightFormat::torchvision);
   sm::write_safetensors(file("resnet_expected"), {{"logits", resnet->forward(expected()["images"])}});
+  for (const std::string name : {"hugging_face_resnet_basic", "hugging_face_resnet_bottleneck"}) {
+    const auto classifier = small_resnet(name, 5), features = small_resnet(name);
+    sm::load_weights(file_of(name), *classifier);
+    sm::load_weights(file_of(name), *features, sm::without_head());
+    sm::save_pretrained(file(name), *classifier, WeightFormat::hugging_face);
+    sm::save_pretrained(file(name + "_bare"), *features, WeightFormat::hugging_face);
+  }
   const auto bert = small_bert(), distilbert = small_distilbert();
   sm::load_weights(file_of("bert"), *bert);
   sm::load_weights(file_of("distilbert"), *distilbert);

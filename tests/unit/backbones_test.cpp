@@ -2,15 +2,20 @@
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/nn/backbone.hpp>
 #include <sslmeme/nn/bert.hpp>
+#include <sslmeme/nn/clip.hpp>
 #include <sslmeme/nn/resnet.hpp>
 #include <sslmeme/nn/vit.hpp>
 #include <sslmeme/nn/weights.hpp>
 
+#include <ATen/record_function.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <functional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "close_to.hpp"
 #include "state.hpp"
@@ -21,6 +26,9 @@ using Catch::Matchers::Message;
 using Catch::Matchers::MessageMatches;
 using sm::Tensor;
 using sm::test::AllCloseTo;
+using sm::test::fp32_gradient;
+using sm::test::fp32_rounding;
+using sm::test::gradients_of;
 using sm::test::same_state;
 
 namespace {
@@ -28,6 +36,68 @@ namespace {
 const sm::ImageEncoderOptions small_vit{.image_size = 16, .patch_size = 8, .width = 24, .depth = 1};
 const sm::ImageEncoderOptions small_resnet{.width = 4, .depth = 1};
 const sm::TextEncoderOptions small_bert{.vocabulary_size = 30, .max_tokens = 8, .width = 24, .depth = 1};
+
+/// A transformer that pools one token, and its features: of that token alone, or with all tokens beside them.
+struct OneTokenPooled {
+  std::string name;
+  std::shared_ptr<sm::Backbone> encoder;
+  std::function<Tensor()> forward;
+  std::function<Tensor()> with_tokens;
+};
+
+std::vector<OneTokenPooled> poolers_of_one_token() {
+  std::vector<OneTokenPooled> found;
+  const auto add_picture = [&](const std::string& name, const sm::ImageEncoder& encoder) {
+    const auto images = torch::randn({3, 3, 16, 16});
+    found.push_back({name, encoder, [encoder, images] { return encoder->forward(images); },
+                     [encoder, images] { return encoder->encode(images, {.tokens = true}).features; }});
+  };
+  const auto add_text = [&](const std::string& name, const sm::TextEncoder& encoder) {
+    auto tokens = torch::randint(1, 29, {3, 8});
+    auto mask = torch::ones({3, 8}, torch::kBool);
+    for (std::int64_t row = 0; row < 3; ++row) {  // of 4, 6 and 8 tokens, the last of them CLIP's end
+      tokens[row][3 + 2 * row] = 29;
+      tokens[row].narrow(0, 4 + 2 * row, 4 - 2 * row).zero_();
+      mask[row].narrow(0, 4 + 2 * row, 4 - 2 * row).fill_(false);
+    }
+    found.push_back({name, encoder, [=] { return encoder->forward(tokens, mask); },
+                     [=] { return encoder->encode(tokens, mask, {.tokens = true}).features; }});
+  };
+  add_picture("ViT",
+              sm::make_vit({.image_size = 16, .patch_size = 4, .width = 24, .depth = 3, .heads = 3, .num_classes = 5}));
+  add_picture(
+      "CLIP's ViT",
+      sm::make_clip_vit({.image_size = 16, .patch_size = 4, .width = 24, .depth = 2, .heads = 3, .embed_dim = 8}));
+  add_text("CLIP's text tower",
+           sm::make_clip_text(
+               {.vocabulary_size = 30, .max_tokens = 8, .width = 24, .depth = 2, .heads = 3, .embed_dim = 8}));
+  const sm::BertOptions bert{.vocabulary_size = 30,
+                             .max_tokens = 8,
+                             .width = 24,
+                             .depth = 2,
+                             .heads = 3,
+                             .mlp_width = 48,
+                             .dropout = 0,
+                             .pooling = sm::Pooling::first};
+  add_text("BERT", sm::make_bert(bert));
+  add_text("DistilBERT", sm::make_distilbert(bert));
+  return found;
+}
+
+/// Rows that linear layers give while `work` runs.
+std::int64_t rows_of_linear_layers(const std::function<Tensor()>& work) {
+  static thread_local std::int64_t rows;
+  rows = 0;
+  const auto count = [](const at::RecordFunction& call, at::ObserverContext*) {
+    if (std::string_view{call.name()} != "aten::linear") return;
+    const auto& result = call.outputs().at(0).toTensor();
+    rows += result.numel() / result.size(-1);
+  };
+  const auto handle = at::addThreadLocalCallback(at::RecordFunctionCallback{nullptr, count}.needsOutputs(true));
+  work();
+  at::removeCallback(handle);
+  return rows;
+}
 
 /// A backbone of a user's own.
 struct MeanColor : sm::ImageBackbone {
@@ -87,6 +157,54 @@ TEST_CASE("minilm_l6 pools by the mean over real tokens, bert_base at the first"
   }
 }
 
+TEST_CASE("A last block computed for the pooled token alone gives the same features and gradients") {
+  torch::manual_seed(3);
+  for (const auto& [name, encoder, forward, with_tokens] : poolers_of_one_token()) {
+    INFO(name);
+    {
+      const torch::NoGradGuard no_grad;
+      for (auto& parameter : encoder->parameters()) parameter.add_(torch::randn_like(parameter) * 0.1);
+      const auto rows = rows_of_linear_layers(forward);
+      CHECK(rows > 0);
+      CHECK(rows < rows_of_linear_layers(with_tokens));
+      const sm::Autocast bf16{sm::Precision::bf16, torch::kCPU};
+      const auto alone = forward().to(torch::kFloat), all = with_tokens().to(torch::kFloat);
+      CHECK(((alone - all).norm() / all.norm()).item<double>() < 2e-2);
+    }
+    for (const bool checkpointing : {false, true}) {
+      CAPTURE(checkpointing);
+      encoder->set_grad_checkpointing(checkpointing);
+      const auto all = with_tokens(), alone = forward();
+      CHECK_THAT(alone, AllCloseTo(all, fp32_rounding));
+      const auto expected = gradients_of(*encoder, all), found = gradients_of(*encoder, alone);
+      REQUIRE(found.size() == expected.size());
+      REQUIRE_FALSE(found.empty());
+      for (const auto& [parameter, gradient] : expected) {
+        INFO(parameter);
+        CHECK_THAT(found.at(parameter), AllCloseTo(gradient, fp32_gradient));
+      }
+    }
+  }
+}
+
+TEST_CASE("A ViT that computes the pooled token alone draws the same random numbers") {
+  sm::VitOptions options{.image_size = 16, .patch_size = 4, .width = 24, .depth = 3, .heads = 3};
+  SECTION("of drop path and patch dropout") {
+    options.drop_path_rate = 0.5;
+    options.patch_drop_rate = 0.4;
+  }
+  SECTION("of dropout in the blocks, for which it computes all tokens") {
+    options.proj_drop_rate = 0.3;
+    options.attn_drop_rate = 0.3;
+  }
+  const auto encoder = sm::make_vit(options);
+  const auto images = torch::randn({4, 3, 16, 16});
+  torch::manual_seed(11);
+  const auto alone = encoder->forward(images);
+  torch::manual_seed(11);
+  CHECK_THAT(alone, AllCloseTo(encoder->encode(images, {.tokens = true}).features, fp32_rounding));
+}
+
 TEST_CASE("Initial weights depend on the seed alone") {
   const auto a = sm::image_encoder("vit_tiny_patch16_224", small_vit);
   torch::manual_seed(123);
@@ -125,6 +243,8 @@ TEST_CASE("An encoder describes itself well enough to be made again") {
   options.seed = 5;
   options.num_classes = 3;
   options.pooling = sm::Pooling::mean;
+  options.norm_eps = 1e-12;
+  options.pos_drop_rate = 0.125;
   options.drop_path_rate = 0.25;
   const auto image = sm::image_encoder("vit_tiny_patch16_224", options);
   CHECK(same_state(*image, *sm::image_encoder_from_json(image->description())));
@@ -152,6 +272,42 @@ TEST_CASE("An encoder describes itself well enough to be made again") {
   const auto older = sm::image_encoder_from_json(R"({"modality":"image","name":"resnet18","options":{"width":4}})");
   CHECK(same_state(*older, *sm::image_encoder("resnet18", {.width = 4})));
   CHECK_THROWS_AS(sm::image_encoder_from_json(R"({"modality":"image","name":7,"options":{}})"), sm::DataError);
+}
+
+TEST_CASE("norm_eps and pos_drop_rate reach the named ViTs, through a description too") {
+  const torch::NoGradGuard no_grad;
+  torch::manual_seed(4);
+  const auto images = torch::randn({2, 3, 16, 16});
+  auto options = small_vit;
+  options.norm_eps = 0.5;
+  options.pos_drop_rate = 0.5;
+  const auto plain = sm::image_encoder("vit_tiny_patch16_224", small_vit);
+  const auto named = sm::image_encoder("vit_tiny_patch16_224", options);
+  const auto again = sm::image_encoder_from_json(named->description());
+  const auto direct = sm::make_vit({.image_size = 16, .patch_size = 8, .width = 24, .depth = 1, .norm_eps = 0.5});
+  sm::load_state(*direct, sm::state_of(*named));
+  for (const auto& encoder : {plain, named, again, direct}) encoder->eval();
+  const auto expected = direct->forward(images);
+  CHECK(torch::equal(named->forward(images), expected));
+  CHECK(torch::equal(again->forward(images), expected));
+  CHECK_FALSE(torch::allclose(plain->forward(images), expected, 1e-2, 1e-2));  // of the same weights with 1e-6
+  for (const auto& encoder : {named, again}) {
+    encoder->train();
+    CHECK_FALSE(torch::equal(encoder->forward(images), expected));
+  }
+  const auto older = sm::image_encoder_from_json(R"({"modality":"image","name":"vit_tiny_patch16_224",)"
+                                                 R"("options":{"image_size":16,"patch_size":8,"width":24,"depth":1}})");
+  CHECK(torch::equal(older->forward(images), plain->forward(images)));
+  CHECK_THROWS_MATCHES(sm::image_encoder("vit_tiny_patch16_224", {.norm_eps = -1}), sm::InvalidArgument,
+                       Message("VitOptions::norm_eps is -1; it must be zero or more"));
+  CHECK_THROWS_MATCHES(sm::image_encoder("vit_tiny_patch16_224", {.pos_drop_rate = 1}), sm::InvalidArgument,
+                       Message("pos_drop_rate is 1; it must be in [0, 1)"));
+  CHECK_THROWS_MATCHES(sm::image_encoder("resnet18", {.norm_eps = 1e-6}), sm::InvalidArgument,
+                       Message("a ResNet has no layer norm: leave ImageEncoderOptions::norm_eps unset"));
+  CHECK_THROWS_MATCHES(sm::image_encoder("ViT-B-32", {.norm_eps = 1e-6}), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("CLIP's towers have no norm_eps")));
+  CHECK_THROWS_MATCHES(sm::image_encoder("ViT-B-32", {.pos_drop_rate = 0.1}), sm::InvalidArgument,
+                       MessageMatches(ContainsSubstring("CLIP's towers have no pos_drop_rate")));
 }
 
 TEST_CASE("A description that says what cannot be is refused") {
@@ -225,6 +381,7 @@ TEST_CASE("Options that cannot work are refused") {
       Message("a ResNet has no patches and no attention: leave ImageEncoderOptions::patch_size unset"));
   for (const auto& [what, options] :
        std::vector<std::pair<std::string, sm::ImageEncoderOptions>>{{"pooling", {.pooling = sm::Pooling::first}},
+                                                                    {"pos_drop_rate", {.pos_drop_rate = 0.1}},
                                                                     {"proj_drop_rate", {.proj_drop_rate = 0.1}},
                                                                     {"attn_drop_rate", {.attn_drop_rate = 0.1}},
                                                                     {"patch_drop_rate", {.patch_drop_rate = 0.1}}}) {

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <system_error>
 
 #include "files.hpp"
 #include "state.hpp"
@@ -193,6 +194,19 @@ TEST_CASE("A hostile file is refused, naming the file and the rule it breaks") {
     std::string header = "{";
     for (int i = 0; i <= 100'000; ++i) header += (i > 0 ? "," : "") + entry(std::to_string(i), "I8", "[0]", "[0,0]");
     with(header + "}", 0, "it claims more than 100000 tensors");
+  }
+  SECTION("more metadata than are allowed") {
+    std::string header = R"({"__metadata__":{)";
+    for (int i = 0; i <= 100'000; ++i) header += (i > 0 ? ",\"" : "\"") + std::to_string(i) + R"(":"")";
+    with(header + "}}", 0, "it claims too many metadata");
+  }
+  SECTION("a file beyond the cap") {
+    write_raw(file, "{" + good + "}", 8);
+    constexpr std::uintmax_t cap = std::uintmax_t{1} << 40U;
+    std::error_code error;
+    fs::resize_file(file, cap + 1, error);  // sparse
+    if (error) SKIP("no file of this size can be made here: " << error.message());
+    refused("it holds 1099511627777 bytes; at most 1099511627776 are read");
   }
   SECTION("hole") {
     with("{" + good + "," + entry("b", "I8", "[1]", "[9,10]") + "}", 10, "\"b\" begins at 9, expected at 8");

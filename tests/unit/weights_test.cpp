@@ -168,9 +168,10 @@ TEST_CASE("A file that does not fit, or is none, is a DataError that names it") 
   const auto before = copy_of_state(*resnet);
   CHECK_THROWS_MATCHES(
       sm::load_weights(file, *resnet), sm::DataError,
-      MessageMatches(ContainsSubstring(file.string()) &&
-                     ContainsSubstring("none of the 9 tensors (0.weight, 0.bias, 1.weight and 6 more) has a place in "
-                                       "this ResNet; tried: timm, torchvision, dino; look at the names")));
+      MessageMatches(
+          ContainsSubstring(file.string()) &&
+          ContainsSubstring("none of the 9 tensors (0.weight, 0.bias, 1.weight and 6 more) has a place in "
+                            "this ResNet; tried: timm, torchvision, hugging_face, dino; look at the names")));
   CHECK_THROWS_MATCHES(sm::load_weights(file, *resnet, {.format = sm::WeightFormat::timm}), sm::DataError,
                        MessageMatches(ContainsSubstring("the weights, read as timm, do not fit the model (missing: "
                                                         "conv1.weight")));

@@ -18,7 +18,8 @@ namespace sslmeme {
 
 /// How the tokens of a transformer become one vector.
 enum class Pooling {
-  mean,  ///< the mean of the patches (timm: "avg", which moves the last norm behind it) or of the real tokens of a text
+  mean,  ///< the mean of the patches (timm: "avg", which moves the last norm behind it; CLIP's norms before) or of the
+         ///< real tokens of a text
   first  ///< the class token (timm: "token")
 };
 
@@ -35,7 +36,9 @@ struct ImageEncoderOptions {
   bool dynamic_img_size = false;  ///< ViT: takes pictures of other sizes too, its positions interpolated (timm's name);
                                   ///< a ResNet always does
   std::optional<Pooling> pooling = {};  ///< ViT; unset: as the name says
+  std::optional<double> norm_eps = {};  ///< timm's ViT: of every layer norm; unset: 1e-6 (Hugging Face's ViT has 1e-12)
   double drop_rate = 0;                 ///< dropout of the pooled features
+  double pos_drop_rate = 0;             ///< timm's ViT: dropout of the tokens once they have their positions
   double proj_drop_rate = 0;            ///< ViT: dropout after attention's projection and within the MLP
   double attn_drop_rate = 0;            ///< ViT: dropout of attention weights
   double drop_path_rate = 0;   ///< stochastic depth: chance to leave out the last block, falling linearly to 0 at the

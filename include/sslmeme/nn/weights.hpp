@@ -28,7 +28,7 @@ enum class WeightFormat {
   timm,          ///< ViT, ResNet: as own
   torchvision,   ///< ViT; ResNet: as own
   open_clip,     ///< CLIP's towers out of a whole model of open_clip or OpenAI
-  hugging_face,  ///< transformers: ViT, a tower of CLIP, BERT, DistilBERT, bare or below a head
+  hugging_face,  ///< transformers: ViT, ResNet, a tower of CLIP, BERT, DistilBERT, bare or below a head
   dino           ///< ViT, ResNet: checkpoints of the DINO code, teacher before student
 };
 /// "automatic", "own", "timm", …
