@@ -262,6 +262,42 @@ for case, (query, key, queue, temperature) in {
     tensors |= {f"moco_{case}/query": query, f"moco_{case}/key": key, f"moco_{case}/queue": queue, f"moco_{case}/value": value}
     tensors |= {f"moco_{case}/grad": torch.autograd.grad(value, x)[0]}
 
+# Degenerate scores and vectors.
+for case, scores in {
+    "duplicates": lambda: (F.normalize(exact(3, 5)) @ F.normalize(exact(5, 7), dim=0))[[0, 1, 0, 2, 1]],
+    "ties": lambda: torch.zeros(4, 6).double(),
+    "far_apart": lambda: exact(5, 6, scale=2),  # beyond the 80 ε within which fp32 is enough
+}.items():
+    views = [scores().float().double() for _ in range(3)]
+    inputs = [v.clone().requires_grad_() for v in views]
+    value = L.SwaVLoss()(inputs[:2], inputs[2:])[0]
+    tensors |= {f"swav_{case}/value": value, f"swav_{case}/codes": sinkhorn(views[0])}
+    tensors |= {f"swav_{case}/view_{i}": v for i, v in enumerate(views)}
+    tensors |= {f"swav_{case}/grad_{i}": g for i, g in enumerate(torch.autograd.grad(value, inputs))}
+
+zero_row = exact(5, 4)
+zero_row[2] = 0
+labels = torch.tensor([0, 1, 0, 1, 1])
+keep("sup_con_zero_row", "sup_con_zero_row/0.07", lambda x: sup_con(x, labels, 0.07), zero_row, z=zero_row, labels=labels)
+
+key, queue = exact(5, 4).float().double(), F.normalize(exact(7, 4).float().double())
+key[3] = 0
+contrast = L.NTXentLoss(temperature=0.1, memory_bank_size=(7, 4))
+contrast.memory_bank.bank = queue.clone()
+x = zero_row.clone().requires_grad_()
+value = contrast(x, key)
+tensors |= {"moco_zero_row/query": zero_row, "moco_zero_row/key": key, "moco_zero_row/queue": queue, "moco_zero_row/value": value}
+tensors |= {"moco_zero_row/grad": torch.autograd.grad(value, x)[0]}
+
+# Both sides agree, with logits of 10⁴: the value is small beside what it is the difference of.
+teacher, center = 400 + exact(2, 2, 60, scale=0.05), exact(60, scale=0.1)
+teacher, center = teacher.float().double(), center.float().double()
+student = (2.5 * (torch.stack([teacher[1], teacher[0], teacher[0]]) - center)).float().double()
+x = student.clone().requires_grad_()
+value = dino(x, teacher, center, 0.1, 0.04)
+tensors |= {"dino/agreement/student": student, "dino/agreement/teacher": teacher, "dino/agreement/center": center, "dino/agreement/value": value}
+tensors |= {"dino/agreement/grad": torch.autograd.grad(value, x)[0], "dino/agreement/next_center": 0.9 * center + 0.1 * teacher.mean((0, 1))}
+
 path = pathlib.Path(__file__).resolve().parents[2] / "tests/data/parity/loss_library.safetensors"
 made_by = {"script": "scripts/golden/loss_library.py", "torch": torch.__version__, "lightly": lightly.__version__, "open_clip": open_clip.__version__}
 save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, path, made_by)

@@ -62,12 +62,17 @@ for name, (a, b, temperature) in CASES.items():
     tensors |= {f"{name}/info_nce/value": value}
     tensors |= {f"{name}/info_nce/{key}": grad for key, grad in zip(("grad_a", "grad_b", "grad_log_scale"), grads)}
 
-# Zero vectors: values alone, since the gradient of a norm at 0 is a convention.
+# Zero vectors: of gradients those of the other rows count, since that of a norm at 0 is a convention.
 a, b = randn(4, 3), randn(4, 3)
 a[1], b[2] = 0, 0
-log_scale = torch.tensor(math.log(1 / 0.07), dtype=torch.float64)
-tensors |= {"zeros/a": a, "zeros/b": b, "zeros/log_scale": log_scale}
-tensors |= {"zeros/cosine/value": cosine(a, b), "zeros/info_nce/value": info_nce(a, b, log_scale)}
+a, b = a.requires_grad_(), b.requires_grad_()
+log_scale = torch.tensor(math.log(1 / 0.07), dtype=torch.float64, requires_grad=True)
+tensors |= {"zeros/a": a, "zeros/b": b, "zeros/log_scale": log_scale, "zeros/cosine/value": cosine(a, b)}
+tensors |= {f"zeros/cosine/{key}": grad for key, grad in zip(("grad_a", "grad_b"), torch.autograd.grad(cosine(a, b), [a, b]))}
+value = info_nce(a, b, log_scale)
+grads = torch.autograd.grad(value, [a, b, log_scale])
+tensors |= {"zeros/info_nce/value": value}
+tensors |= {f"zeros/info_nce/{key}": grad for key, grad in zip(("grad_a", "grad_b", "grad_log_scale"), grads)}
 
 path = pathlib.Path(__file__).resolve().parents[2] / "tests/data/parity/losses.safetensors"
 made_by = {"script": "scripts/golden/losses.py", "torch": torch.__version__, "open_clip": open_clip.__version__}

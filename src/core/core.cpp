@@ -24,10 +24,29 @@ std::string shape_string(const Tensor& tensor) {
   return text + ")";
 }
 
+namespace {
+/// Those rows divided by their largest entry, the others as they are.
+Tensor divided_by_largest(const Tensor& x, const Tensor& rows) {
+  const auto largest = x.detach().abs().amax(-1, true);
+  return x / torch::where(rows, largest, torch::ones_like(largest));
+}
+}  // namespace
+
 Tensor l2_normalize(const Tensor& x) {
   const auto type = x.scalar_type();
-  const auto wide = type == torch::kHalf || type == torch::kBFloat16 ? x.to(torch::kFloat) : x;
-  return wide / wide.norm(2, -1, true).clamp_min(1e-12);
+  auto wide = type == torch::kHalf || type == torch::kBFloat16 ? x.to(torch::kFloat) : x;
+  auto norm = wide.norm(2, -1, true);
+  // Squares overflow long before vectors do. On a CPU it is quick to see that none did; another device would have to be
+  // waited for.
+  if (const auto overflown = norm.detach().isinf(); !x.is_cpu() || overflown.any().item<bool>()) {
+    wide = divided_by_largest(wide, overflown);
+    norm = wide.norm(2, -1, true);
+  }
+  constexpr double smallest = 1e-12;
+  const auto unit = wide / norm.clamp_min(smallest);
+  if (!torch::GradMode::is_enabled() || !unit.requires_grad()) return unit;
+  // Divided by a constant a row would get 10¹² times the incoming gradient.
+  return torch::where(norm < smallest, unit.detach(), unit);
 }
 
 double Rng::normal() {

@@ -30,9 +30,17 @@ struct CrossCorrelationLoss : torch::autograd::Function<CrossCorrelationLoss> {
 };
 
 Tensor standardize(const Tensor& z) {
-  const auto x = detail::at_least_fp32(z);
-  const auto centered = x - x.mean(0);
-  return centered * (centered.square().mean(0) + 1e-5).rsqrt();
+  constexpr double added = 1e-5;  // to the variance
+  const auto x = detail::at_least_fp32(z), centered = x - x.mean(0), variance = centered.square().mean(0);
+  const auto in_range = torch::isfinite(variance.detach());
+  // On a CPU it is quick to see that no square overflowed; another device would have to be waited for.
+  if (x.is_cpu() && in_range.all().item<bool>()) return centered * (variance + added).rsqrt();
+  const auto largest = x.detach().abs().amax(0);
+  const auto size = torch::where(in_range, torch::ones_like(largest), largest);
+  const auto scaled = x / size, around_mean = scaled - scaled.mean(0);
+  // Not below 1e-30, so that a constant feature stays 0.
+  const auto added_to_scaled = (added / size / size).clamp_min(1e-30);
+  return around_mean * (around_mean.square().mean(0) + added_to_scaled).rsqrt();
 }
 
 }  // namespace
@@ -40,6 +48,7 @@ Tensor standardize(const Tensor& z) {
 Tensor BarlowTwins::operator()(const Tensor& z_a, const Tensor& z_b) const {
   detail::check_pair(z_a, z_b, "BarlowTwins");
   detail::check_statistics(z_a, "BarlowTwins");
+  detail::check_not_negative(off_diagonal_weight, "BarlowTwins: off_diagonal_weight");
   const auto n = static_cast<double>(z_a.size(0));
   return CrossCorrelationLoss::apply(torch::matmul(standardize(z_a).t(), standardize(z_b) / n), off_diagonal_weight);
 }

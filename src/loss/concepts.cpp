@@ -3,11 +3,39 @@
 #include <sslmeme/core/error.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
 
 namespace sslmeme::detail {
+namespace {
+
+nlohmann::json parsed(const OptionValue& value) {
+  const auto* const text = std::get_if<std::string>(&value);
+  if (text == nullptr) return std::visit([](const auto& plain) { return nlohmann::json(plain); }, value);
+  const auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  return json.is_discarded() ? nlohmann::json(*text) : json;
+}
+
+}  // namespace
+
+std::string json_of(const OptionValue& value) {
+  return parsed(value).dump();
+}
+
+std::string options_json(const std::vector<std::pair<std::string, OptionValue>>& options) {
+  auto json = nlohmann::json::object();
+  for (const auto& [name, value] : options) json[name] = parsed(value);
+  return json.dump();
+}
+
+std::string loss_json(const std::string& name, const std::string& options) {
+  nlohmann::json json{{"loss", name}};
+  if (!options.empty()) json["options"] = parsed(options);
+  return json.dump();
+}
+
 void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who) {
   const auto a = shape_string(z_a), b = shape_string(z_b);
   if (!z_a.defined() || !z_b.defined() || z_a.dim() != 2 || z_b.dim() != 2 || z_a.size(0) != z_b.size(0)) {
@@ -54,6 +82,11 @@ void require_first_derivative(const char* who) {
 void check_positive(double value, const char* what) {
   if (!(value > 0 && std::isfinite(value)))
     throw InvalidArgument(fmt::format("{} is {}; it must be positive and finite", what, value));
+}
+
+void check_not_negative(double value, const char* what) {
+  if (!(value >= 0 && std::isfinite(value)))
+    throw InvalidArgument(fmt::format("{} is {}; it must be finite and not negative", what, value));
 }
 
 void check_statistics(const Tensor& z, const char* who) {

@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 #include <torch/autograd.h>
+#include <torch/csrc/autograd/graph_task.h>
 
-#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -44,46 +44,60 @@ struct FusedDino : torch::autograd::Function<FusedDino> {
                                const std::shared_ptr<detail::MemoryPool>& pool) {
     const auto student = student_in.contiguous(), teacher = teacher_in.contiguous(), center = center_in.contiguous();
     const auto views = student.size(0), batch = student.size(1), teachers = teacher.size(0);
-    const auto losses = torch::empty({batch}, torch::kDouble), mean = torch::empty_like(center);
+    const auto losses = torch::empty({batch}, torch::kDouble), entropies = torch::empty_like(losses),
+               mean = torch::empty_like(center);
     const auto gradient = pool ? pool->empty(student.sizes(), student.scalar_type()) : Tensor{};
     const auto weight = 1 / static_cast<double>(teachers * (views - 1) * batch);
     detail::dino_cross_entropies(
         {numbers_of(student), numbers_of(teacher), center.data_ptr<float>(), views, teachers, batch, student.size(2),
          static_cast<float>(1 / student_temperature), static_cast<float>(1 / teacher_temperature)},
-        {losses.data_ptr<double>(), weight, mutable_numbers_of(gradient), mean.data_ptr<float>()});
+        {losses.data_ptr<double>(), entropies.data_ptr<double>(), weight, mutable_numbers_of(gradient),
+         mean.data_ptr<float>()});
     if (gradient.defined()) context->saved_data["gradient"] = gradient;
-    context->saved_data["factor"] = 1.0;
-    context->mark_non_differentiable({mean});
-    return {(losses.sum() * weight).to(torch::kFloat), mean};
+    const auto entropy = (entropies.mean() / teachers).to(torch::kFloat);
+    context->mark_non_differentiable({mean, entropy});
+    return {(losses.sum() * weight).to(torch::kFloat), mean, entropy};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     detail::require_first_derivative("DinoLoss");
-    auto gradient = context->saved_data["gradient"].toTensor();
-    const auto wanted = gradients[0].item<double>(), factor = wanted / context->saved_data["factor"].toDouble();
-    if (factor == 1) return {gradient, {}, {}, {}, {}, {}};
-    // In place where nobody else holds it (but `saved_data`), and it stays of use to a second call.
-    const bool reusable = gradient.use_count() == 2 && std::isfinite(wanted) && wanted != 0;
-    if (!reusable) return {gradient * factor, {}, {}, {}, {}, {}};
-    context->saved_data["factor"] = wanted;
-    return {gradient.mul_(factor), {}, {}, {}, {}, {}};
+    const auto found = context->saved_data.find("gradient");
+    if (found == context->saved_data.end())
+      throw Error("DinoLoss: its gradient was given away by the backward pass before: keep the graph in that one");
+    auto gradient = found->second.toTensor();
+    const auto factor = gradients[0].item<double>();
+    // Whoever gets it may write to it, or to a view of it: so it is given away once, and copied for whoever comes
+    // before.
+    if (torch::autograd::get_current_graph_task_keep_graph()) return {gradient * factor, {}, {}, {}, {}, {}};
+    context->saved_data.erase(found);
+    return {factor == 1 ? gradient : gradient.mul_(factor), {}, {}, {}, {}, {}};
   }
 };
 
+/// softmax((z − center)/τ). Where the logits are far from zero the last bit of a difference is far from nothing in its
+/// exponential, so what rounding takes from it is added again (Knuth 1969).
+Tensor distributions(const Tensor& z, const Tensor& center, double temperature) {
+  const auto shifted = z - center, minus_center = shifted - z;
+  const auto rest = (z - (shifted - minus_center)) - (center + minus_center);
+  return torch::softmax((shifted - shifted.amax(-1, true) + rest) / temperature, -1);
+}
+
 /// The same for any device and type, in plain tensor operations. Σ over all views v and samples b of
 /// mass_v · logsumexp(x_vb/τ) − target_vb · x_vb/τ, where target_v, of that mass, is the sum of the teacher's
-/// distributions over its views other than v.
+/// distributions over its views other than v. All is relative to the largest x: beside a logsumexp of 750 its
+/// exponentials, and the difference of two such numbers, would have four digits in fp32.
 struct CrossEntropies : torch::autograd::Function<CrossEntropies> {
   static Tensor forward(AutogradContext* context, const Tensor& student, const Tensor& q, double temperature) {
     const auto views = student.size(0), batch = student.size(1);
-    auto logsumexp = torch::empty({views, batch}, student.options());
+    auto tops = torch::empty({views, batch, 1}, student.options()), sums = torch::empty_like(tops);
     auto total = torch::zeros({}, student.options().dtype(torch::kDouble));
     for_each_view(q, views, [&](std::int64_t v, const Tensor& target, double mass) {
-      const auto logits = student[v] / temperature;
-      logsumexp[v].copy_(logits.logsumexp(1));
-      total += (mass * logsumexp[v] - (target * logits).sum(1)).sum(torch::kDouble);
+      tops[v].copy_(student[v].amax(1, true));
+      const auto logits = (student[v] - tops[v]) / temperature;
+      sums[v].copy_(logits.exp().sum(1, true));
+      total += (mass * sums[v].log() - (target * logits).sum(1, true)).sum(torch::kDouble);
     });
-    context->save_for_backward({student, q, logsumexp});
+    context->save_for_backward({student, q, tops, sums});
     context->saved_data["temperature"] = temperature;
     return total.to(student.scalar_type());
   }
@@ -91,14 +105,14 @@ struct CrossEntropies : torch::autograd::Function<CrossEntropies> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     detail::require_first_derivative("DinoLoss");
     const auto saved = context->get_saved_variables();
-    const auto &student = saved[0], &q = saved[1], &logsumexp = saved[2];
+    const auto &student = saved[0], &q = saved[1], &tops = saved[2], &sums = saved[3];
     const auto temperature = context->saved_data["temperature"].toDouble();
     auto gradient = torch::empty_like(student);
     const auto factor = gradients[0] / temperature;
     for_each_view(q, student.size(0), [&](std::int64_t v, const Tensor& target, double mass) {
       auto out = gradient[v];
-      torch::sub_out(out, student[v] / temperature, logsumexp[v].unsqueeze(1));
-      out.exp_().mul_(mass).sub_(target).mul_(factor);
+      torch::sub_out(out, student[v], tops[v]);
+      out.div_(temperature).exp_().mul_(mass / sums[v]).sub_(target).mul_(factor);
     });
     return {gradient, {}, {}};
   }
@@ -163,19 +177,26 @@ LossOutput DinoLoss::operator()(const Tensor& student, const Tensor& teacher, do
         fmt::format("DinoLoss: student is on {}, teacher on {}, the centre on {}: move them to one device",
                     student.device().str(), teacher.device().str(), center.device().str()));
   }
+  const auto batch = student.size(1);
+  const auto output = [&](const Tensor& total, const Tensor& teacher_mean, const Tensor& entropy) {
+    const auto samples = torch::full({1}, batch, center.options().dtype(torch::kLong));
+    return LossOutput{total,
+                      {{name(), total.detach()}, {"teacher_entropy", entropy}},
+                      {},
+                      {{"teacher", teacher_mean.unsqueeze(0)}, {"samples", samples}}};
+  };
   if (has_kernel(student) && has_kernel(teacher)) {
     const bool learns = torch::GradMode::is_enabled() && student.requires_grad();
-    const auto output =
+    const auto fused =
         FusedDino::apply(student, teacher.detach(), center.to(torch::kFloat), options_.student_temperature,
                          teacher_temperature, learns ? state_->gradients : nullptr);
-    return {output[0], {{name(), output[0].detach()}}, {}, {{"teacher", output[1].unsqueeze(0)}}};
+    return output(fused[0], fused[1], fused[2]);
   }
   const auto x = detail::at_least_fp32(student), z = teacher.detach().to(x.scalar_type());
-  const auto q = torch::softmax((z - center.to(z.scalar_type())) / teacher_temperature, -1);
-  const auto views = x.size(0), teachers = z.size(0), batch = x.size(1);
-  const auto pairs = static_cast<double>(teachers * (views - 1));
+  const auto q = distributions(z, center.to(z.scalar_type()), teacher_temperature);
+  const auto pairs = static_cast<double>(z.size(0) * (x.size(0) - 1));
   const auto total = CrossEntropies::apply(x, q, options_.student_temperature) / (pairs * static_cast<double>(batch));
-  return {total, {{name(), total.detach()}}, {}, {{"teacher", z.mean(torch::IntArrayRef{0, 1}).unsqueeze(0)}}};
+  return output(total, z.mean(torch::IntArrayRef{0, 1}), -torch::xlogy(q, q).sum(-1).mean());
 }
 
 void DinoLoss::update(const StepContext& /*context*/, const NamedTensors& observed) {
@@ -185,7 +206,14 @@ void DinoLoss::update(const StepContext& /*context*/, const NamedTensors& observ
         fmt::format("DinoLoss: observed \"teacher\" is {}; it must be that of LossOutput::observed, (R, {})",
                     shape_string(means), options_.prototypes));
   }
-  const auto mean = means.mean(0);
+  const auto samples = detail::find_tensor(observed, "samples");
+  if (!samples.defined() || samples.dim() != 1 || samples.size(0) != means.size(0)) {
+    throw InvalidArgument(
+        fmt::format("DinoLoss: observed \"samples\" is {}; it must be that of LossOutput::observed, ({})",
+                    shape_string(samples), means.size(0)));
+  }
+  const auto counts = samples.to(means.scalar_type());
+  const auto mean = (means * (counts / counts.sum()).unsqueeze(1)).sum(0);
   if (!torch::isfinite(mean).all().item<bool>())
     throw NonFiniteError("DinoLoss: the teacher's outputs are not finite; the centre stays as it was");
   const torch::NoGradGuard no_grad;

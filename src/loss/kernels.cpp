@@ -164,29 +164,44 @@ void weigh_row(float* scores, std::int64_t n, float gradient, float value, const
   });
 }
 
-/// out = softmax((x − center) · inverse); x is added to `sum`.
-void softmax_row(const float* x, const float* center, float inverse, std::int64_t n, float* out, float* sum) {
+/// x − center, and what rounding took from it, so that the two together are exact (Knuth 1969).
+struct Difference {
+  V rounded, rest;
+};
+HWY_INLINE Difference difference(V x, V center) {
+  const auto rounded = hn::Sub(x, center), minus_center = hn::Sub(rounded, x);
+  return {rounded, hn::Sub(hn::Sub(x, hn::Sub(rounded, minus_center)), hn::Add(center, minus_center))};
+}
+
+/// out = softmax((x − center) · inverse); x is added to `sum`. Returns the entropy. Where the logits are far from zero
+/// the last bit of a difference is far from nothing in its exponential, so the bits that rounding takes are kept.
+float softmax_row(const float* x, const float* center, float inverse, std::int64_t n, float* out, float* sum) {
   const D d;
   const auto scale = hn::Set(d, inverse);
-  auto top = hn::Set(d, -INFINITY);
+  auto top = hn::Set(d, lowest_score);
   along(n, [&](std::int64_t i, std::int64_t left) {
-    const auto raw = load_some(x + i, left, -INFINITY);
-    const auto shifted = hn::Mul(hn::Sub(raw, load_some(center + i, left, 0)), scale);
+    const auto raw = load_some(x + i, left, lowest_score);
     store_some(hn::Add(load_some(sum + i, left, 0), raw), sum + i, left);
-    store_some(shifted, out + i, left);
-    top = hn::Max(top, shifted);
+    top = hn::Max(top, hn::Sub(raw, load_some(center + i, left, 0)));
   });
   top = hn::MaxOfLanes(d, top);
-  auto total = hn::Zero(d);
+  auto total = hn::Zero(d), weighted = hn::Zero(d);
+  const auto lowest = hn::Set(d, lowest_score);
   along(n, [&](std::int64_t i, std::int64_t left) {
-    const auto e = exp_or_nan(hn::Sub(load_some(out + i, left, -INFINITY), top));
+    const auto shifted = difference(load_some(x + i, left, lowest_score), load_some(center + i, left, 0));
+    const auto exponent = hn::Mul(hn::Add(hn::Sub(shifted.rounded, top), shifted.rest), scale);
+    const auto e = exp_or_nan(exponent);
     store_some(e, out + i, left);
     total = hn::Add(total, e);
+    weighted = hn::MulAdd(e, hn::Max(exponent, lowest), weighted);  // 0 · −∞ would be NaN
   });
-  const auto share = hn::Div(hn::Set(d, 1.0F), hn::SumOfLanes(d, total));
+  total = hn::SumOfLanes(d, total);
+  const auto share = hn::Div(hn::Set(d, 1.0F), total);
   along(n, [&](std::int64_t i, std::int64_t left) {
     store_some(hn::Mul(load_some(out + i, left, 0), share), out + i, left);
   });
+  const auto sum_of_all = hn::GetLane(total);
+  return std::log(sum_of_all) - hn::GetLane(hn::SumOfLanes(d, weighted)) / sum_of_all;
 }
 
 /// a + sign · b into `out`, which may be a.
@@ -200,46 +215,56 @@ void add_rows(const float* a, const float* b, float sign, std::int64_t n, float*
 
 constexpr std::int64_t block = 4096;  ///< of a row, read twice while it lies in the nearest cache
 
-/// Of logits x · inverse: their logsumexp and Σ target · logit. Unless it is null, `exponentials` gets exp(logit − top)
-/// and `tops` the top of each block.
-void sum_row(const float* x, const float* targets, float inverse, std::int64_t n, float* logsumexp, float* product,
-             float* exponentials, float* tops) {
+/// What a row of logits x · inverse is to a target. All is relative to the largest x: a logsumexp of 750 would leave
+/// its exponentials, and the difference of two such numbers, four digits.
+struct RowSums {
+  float top;          ///< the largest x
+  float total = 0;    ///< Σ exp((x − top) · inverse)
+  float product = 0;  ///< Σ target · (x − top)
+};
+
+/// Unless it is null, `exponentials` gets exp((x − top) · inverse) and `tops` the top of each block.
+RowSums sum_row(const float* x, const float* targets, float inverse, std::int64_t n, float* exponentials, float* tops) {
   const D d;
   const auto scale = hn::Set(d, inverse);
-  auto dot = hn::Zero(d);
-  float top = lowest_score, total = 0;
+  RowSums row{.top = lowest_score};
+  float mass = 0;  // of the targets so far
   for (std::int64_t begin = 0; begin < n; begin += block) {
     const auto *values = x + begin, *weights = targets + begin;
     const auto length = std::min(block, n - begin);
-    auto highest = hn::Set(d, top);
+    auto highest = hn::Set(d, row.top);
     along(length, [&](std::int64_t i, std::int64_t left) {
-      const auto value = load_some(values + i, left, -INFINITY);
-      highest = hn::Max(highest, value);
-      dot = hn::MulAdd(load_some(values + i, left, 0), load_some(weights + i, left, 0), dot);
+      highest = hn::Max(highest, load_some(values + i, left, lowest_score));
     });
     highest = hn::MaxOfLanes(d, highest);
-    auto sums = hn::Zero(d);
+    auto total = hn::Zero(d), product = hn::Zero(d), weight = hn::Zero(d);
     along(length, [&](std::int64_t i, std::int64_t left) {
-      const auto e = exp_or_nan(hn::Mul(hn::Sub(load_some(values + i, left, -INFINITY), highest), scale));
-      sums = hn::Add(sums, e);
+      const auto below = hn::Sub(load_some(values + i, left, lowest_score), highest);
+      const auto target = load_some(weights + i, left, 0);
+      const auto e = exp_or_nan(hn::Mul(below, scale));
+      total = hn::Add(total, e);
+      product = hn::MulAdd(below, target, product);
+      weight = hn::Add(weight, target);
       if (exponentials != nullptr) store_some(e, exponentials + begin + i, left);
     });
-    const auto new_top = hn::GetLane(highest);
-    total = total * std::exp((top - new_top) * inverse) + hn::GetLane(hn::SumOfLanes(d, sums));
-    top = new_top;
-    if (tops != nullptr) tops[begin / block] = top;
+    const auto new_top = hn::GetLane(highest), fall = row.top - new_top;
+    row.total = row.total * std::exp(fall * inverse) + hn::GetLane(hn::SumOfLanes(d, total));
+    if (mass > 0) row.product += fall * mass;
+    row.product += hn::GetLane(hn::SumOfLanes(d, product));
+    mass += hn::GetLane(hn::SumOfLanes(d, weight));
+    row.top = new_top;
+    if (tops != nullptr) tops[begin / block] = new_top;
   }
-  *logsumexp = top * inverse + std::log(total);
-  *product = hn::GetLane(hn::SumOfLanes(d, dot)) * inverse;
+  return row;
 }
 
 /// Turns what sum_row left into factor · (mass · softmax − target).
-void gradient_row(float* exponentials, const float* tops, const float* targets, float inverse, float logsumexp,
+void gradient_row(float* exponentials, const float* tops, const float* targets, float inverse, const RowSums& row,
                   float mass, float factor, std::int64_t n) {
   const D d;
   const auto minus_factor = hn::Set(d, -factor);
   for (std::int64_t begin = 0; begin < n; begin += block) {
-    const auto scale = hn::Set(d, factor * mass * std::exp(tops[begin / block] * inverse - logsumexp));
+    const auto scale = hn::Set(d, factor * mass * std::exp((tops[begin / block] - row.top) * inverse) / row.total);
     auto* const values = exponentials + begin;
     along(std::min(block, n - begin), [&](std::int64_t i, std::int64_t left) {
       const auto of_target = hn::Mul(minus_factor, load_some(targets + begin + i, left, 0));
@@ -309,9 +334,11 @@ void dino_sample(const DinoViews& of, const DinoResults& results, std::int64_t b
   auto *const everything = scratch + of.teachers * k, *const others = everything + k, *const wide = others + k,
               *const wide_gradient = wide + k, *const tops = wide_gradient + k;
   std::fill_n(everything, k, 0.0F);
+  double entropy = 0;
   for (std::int64_t t = 0; t < of.teachers; ++t) {
     auto* const q = scratch + t * k;
-    softmax_row(floats_of(of.teacher, row(t), k, wide), of.center, of.inverse_teacher_temperature, k, q, teacher_sum);
+    entropy += static_cast<double>(softmax_row(floats_of(of.teacher, row(t), k, wide), of.center,
+                                               of.inverse_teacher_temperature, k, q, teacher_sum));
     add_rows(everything, q, 1, k, everything);
   }
   double loss = 0;
@@ -329,16 +356,17 @@ void dino_sample(const DinoViews& of, const DinoResults& results, std::int64_t b
     auto* const gradient = results.gradient.bf16 != nullptr   ? wide_gradient
                            : results.gradient.fp32 != nullptr ? results.gradient.fp32 + row(v)
                                                               : nullptr;
-    float logsumexp = 0, product = 0;
-    sum_row(floats_of(of.student, row(v), k, wide), target, of.inverse_student_temperature, k, &logsumexp, &product,
-            gradient, gradient == nullptr ? nullptr : tops);
-    loss += static_cast<double>(mass) * static_cast<double>(logsumexp) - static_cast<double>(product);
+    const auto inverse = of.inverse_student_temperature;
+    const auto sums = sum_row(floats_of(of.student, row(v), k, wide), target, inverse, k, gradient,
+                              gradient == nullptr ? nullptr : tops);
+    loss += static_cast<double>(mass) * std::log(static_cast<double>(sums.total)) -
+            static_cast<double>(sums.product) * static_cast<double>(inverse);
     if (gradient == nullptr) continue;
-    const auto factor = static_cast<float>(results.weight) * of.inverse_student_temperature;
-    gradient_row(gradient, tops, target, of.inverse_student_temperature, logsumexp, mass, factor, k);
+    gradient_row(gradient, tops, target, inverse, sums, mass, static_cast<float>(results.weight) * inverse, k);
     if (results.gradient.bf16 != nullptr) narrow(gradient, k, results.gradient.bf16 + row(v));
   }
   results.losses[b] = loss;
+  results.entropies[b] = entropy;
 }
 
 /// Turns scores into σ(x), x = score + bias. Returns Σ softplus(x) and Σ σ(x).

@@ -64,6 +64,7 @@ struct DinoViews {
 /// Where their results go; `gradient` may be null. In bf16 it is rounded to the nearest.
 struct DinoResults {
   double* losses;          ///< (B): Σ over pairs of views of one sample
+  double* entropies;       ///< (B): Σ over the teacher's views of the entropy of its softmax
   double weight;           ///< of each loss in what is differentiated
   MutableFloats gradient;  ///< (V, B, K): dΣ weight · loss / dstudent
   float* teacher_mean;     ///< (K): over views and samples

@@ -39,9 +39,14 @@ class Restored {
 
 class Checker {
  public:
+  /// all_learn: gradient must flow to every argument that learns, not to one of them alone.
   Checker(LossCall loss, std::vector<LossArgument> arguments, std::shared_ptr<torch::nn::Module> module,
-          std::uint64_t seed)
-      : loss_{std::move(loss)}, arguments_{std::move(arguments)}, module_{std::move(module)}, seed_{seed} {
+          std::uint64_t seed, bool all_learn)
+      : loss_{std::move(loss)},
+        arguments_{std::move(arguments)},
+        module_{std::move(module)},
+        seed_{seed},
+        all_learn_{all_learn} {
     for (const auto& argument : arguments_) {
       auto x = argument.value.detach();
       inputs_.push_back(x.is_floating_point() ? x.to(torch::kDouble) : x);
@@ -131,7 +136,7 @@ class Checker {
   void gradients() {
     const TorchSeedScope seeded{seed_ + 1};
     constexpr double h = 1e-5;
-    bool flows = false;
+    std::vector<bool> reached(inputs_.size());
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
       if (!inputs_[i].is_floating_point()) continue;
       const auto x = inputs_[i].clone().requires_grad_();
@@ -142,7 +147,7 @@ class Checker {
       const auto& name = arguments_[i].name;
       if (!arguments_[i].learns && gradient.abs().max().item<double>() > 0)
         fail(fmt::format("gradient flows to {}, which is claimed to be a target: detach it", name));
-      flows = true;
+      reached[i] = true;
       for (int trial = 0; trial < 4; ++trial) {
         const torch::NoGradGuard no_grad;
         const auto direction = torch::randn_like(x);
@@ -157,13 +162,24 @@ class Checker {
         }
       }
     }
-    // A loss may stop the gradient on one side, as a loss with a teacher does; not on all.
+    lost_gradients(reached);
+  }
+
+  /// reached: to which arguments gradient flows.
+  void lost_gradients(const std::vector<bool>& reached) {
+    std::string lost, of_all;
+    bool flows = false;
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      const auto& argument = arguments_[i];
+      if (!inputs_[i].is_floating_point() || !argument.learns) continue;
+      flows = flows || reached[i];
+      of_all += (of_all.empty() ? "" : " or ") + argument.name;
+      if (!reached[i]) lost += (lost.empty() ? "" : " or ") + argument.name;
+    }
     if (!flows) {
-      std::string names;
-      for (const auto& argument : arguments_) {
-        if (argument.learns) names += (names.empty() ? "" : " or ") + argument.name;
-      }
-      fail("no gradient flows to " + names);
+      fail("no gradient flows to " + of_all);
+    } else if (all_learn_ && !lost.empty()) {
+      fail(fmt::format("no gradient flows to {}, as if it were detached: claim so if it shall not learn", lost));
     }
   }
 
@@ -220,6 +236,7 @@ class Checker {
   std::vector<LossArgument> arguments_;
   std::shared_ptr<torch::nn::Module> module_;
   std::uint64_t seed_;
+  bool all_learn_;
   std::vector<Tensor> inputs_;
   double value_ = 0;
   ContractReport report_;
@@ -246,7 +263,8 @@ ContractReport check(const AnyPairLoss& loss, const LossClaims& claims) {
                   {{.name = "z_a", .value = a, .scale_invariant = claims.scale_invariant},
                    {.name = "z_b", .value = b, .learns = !claims.target_b, .scale_invariant = claims.scale_invariant}},
                   loss.module(),
-                  claims.seed};
+                  claims.seed,
+                  claims.both_learn};
   return checker.run([&](Checker& laws) {
     if (claims.batch_independent) laws.batch_order();
     if (claims.symmetric) laws.symmetry();
@@ -258,7 +276,7 @@ ContractReport check(const LossCall& loss, const std::vector<LossArgument>& argu
   const auto learns = [](const LossArgument& x) { return x.learns && x.value.is_floating_point(); };
   if (std::none_of(arguments.begin(), arguments.end(), learns))
     throw InvalidArgument("check_loss: none of the arguments is floating and learns");
-  return Checker{loss, arguments, module, seed}.run([](Checker& laws) { laws.batch_order(); });
+  return Checker{loss, arguments, module, seed, /*all_learn=*/true}.run([](Checker& laws) { laws.batch_order(); });
 }
 }  // namespace detail
 

@@ -39,7 +39,7 @@ class Predicted::Predictor : public torch::nn::Module {
   }
 };
 
-Predicted::Predicted(AnyPairLoss loss, const PredictorOptions& options) : loss_{std::move(loss)} {
+Predicted::Predicted(AnyPairLoss loss, const PredictorOptions& options) : loss_{std::move(loss)}, options_{options} {
   if (options.dim < 1 || options.hidden < 0) {
     throw InvalidArgument(fmt::format("Predicted: dim is {}, hidden is {}; dim must be positive, hidden positive or 0",
                                       options.dim, options.hidden));

@@ -5,6 +5,7 @@
 #include "loss/kernels.hpp"
 #include "loss/score_tiles.hpp"
 
+#include <fmt/format.h>
 #include <torch/autograd.h>
 
 #include <cmath>
@@ -22,12 +23,13 @@ struct Wanted {
 
 /// 1/N Σᵢ [Σⱼ softplus(xᵢⱼ) − xᵢ,ᵢ₊ₒ], x = scale · a·b + bias, o the offset of the positives: −log σ(−x) = softplus(x)
 /// everywhere, and −log σ(x) = softplus(x) − x for the pairs that belong together. What an entry adds to the gradient
-/// is known as soon as the entry is, so value and gradient are made in one go and a tile is computed once.
+/// is known as soon as the entry is, so value and gradient are made in one go and a tile is computed once. An entry
+/// that is left out has x = −∞, and adds nothing to either.
 struct SigmoidFunction : torch::autograd::Function<SigmoidFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& a, const Tensor& b, const Tensor& scale,
-                        const Tensor& bias, std::int64_t offset, Wanted wanted) {
+                        const Tensor& bias, const SimilarityMask& mask, Wanted wanted) {
     const detail::NoAutocast no_autocast;
-    detail::ScoreTiles scores{a, b, scale, {.positive_offset = offset}};
+    detail::ScoreTiles scores{a, b, scale, mask};
     const auto zeros = [](bool wanted_one, const Tensor& like) {
       return wanted_one ? torch::zeros_like(like, torch::MemoryFormat::Contiguous) : Tensor{};
     };
@@ -88,21 +90,35 @@ struct SigmoidLoss::State : torch::nn::Module {
   Tensor log_scale, bias;
 };
 
-SigmoidLoss::SigmoidLoss(const SigmoidLossOptions& options) {
+SigmoidLoss::SigmoidLoss(const SigmoidLossOptions& options) : options_{options} {
   detail::check_positive(options.scale, "SigmoidLoss: scale");
   state_ = std::make_shared<State>(options);
 }
 
-Tensor SigmoidLoss::operator()(const Tensor& z_a, const Tensor& z_b) const {
+Tensor SigmoidLoss::operator()(const Tensor& z_a, const Tensor& z_b, const PairInfo& info) const {
   detail::check_pair(z_a, z_b, "SigmoidLoss");
-  return of_rows(l2_normalize(z_a), l2_normalize(z_b), 0);
+  SimilarityMask mask;
+  if (masks(info)) {
+    if (info.ids.dim() != 1 || info.ids.size(0) != z_a.size(0) || info.ids.scalar_type() != torch::kLong) {
+      throw InvalidArgument(fmt::format("SigmoidLoss: ids are {} {}; for {} pairs they must be i64 ({})",
+                                        toString(info.ids.scalar_type()), shape_string(info.ids), z_a.size(0),
+                                        z_a.size(0)));
+    }
+    mask.row_ids = mask.column_ids = info.ids.to(z_a.device());
+  }
+  return of_rows(l2_normalize(z_a), l2_normalize(z_b), mask);
 }
 
 Tensor SigmoidLoss::local(const LocalPairs& pairs) const {
-  return of_rows(l2_normalize(pairs.own(pairs.all_a)), l2_normalize(pairs.all_b), pairs.first);
+  SimilarityMask mask{.positive_offset = pairs.first};
+  if (masks(pairs.info)) {
+    mask.column_ids = pairs.info.ids.to(pairs.all_a.device());
+    mask.row_ids = pairs.own(mask.column_ids);
+  }
+  return of_rows(l2_normalize(pairs.own(pairs.all_a)), l2_normalize(pairs.all_b), mask);
 }
 
-Tensor SigmoidLoss::of_rows(const Tensor& a, const Tensor& b, std::int64_t offset) const {
+Tensor SigmoidLoss::of_rows(const Tensor& a, const Tensor& b, const SimilarityMask& mask) const {
   const auto& state = static_cast<const State&>(*state_);
   const auto type = a.scalar_type();
   const auto scale = state.log_scale.exp().to(type), bias = state.bias.to(type);
@@ -110,7 +126,7 @@ Tensor SigmoidLoss::of_rows(const Tensor& a, const Tensor& b, std::int64_t offse
   const bool of_scale = learns && scale.requires_grad();
   // The scale's gradient is taken from that of a.
   const Wanted wanted{learns && (a.requires_grad() || of_scale), learns && b.requires_grad()};
-  return SigmoidFunction::apply(a, b, scale, bias, offset, wanted);
+  return SigmoidFunction::apply(a, b, scale, bias, mask, wanted);
 }
 
 }  // namespace sslmeme

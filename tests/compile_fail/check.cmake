@@ -1,11 +1,12 @@
 # Compiles FILE the way COMMANDS (compile_commands.json) says, but with -DMISTAKE. That must fail, and the first error must contain
-# what FILE's first line announces.
+# what FILE's first line announces; announced N times, there must be N errors that all contain it.
 cmake_minimum_required(VERSION 3.25)
 file(STRINGS "${FILE}" first_line LIMIT_COUNT 1)
-if(NOT first_line MATCHES "^// must fail with: (.+)$")
-  message(FATAL_ERROR "the first line of ${FILE} must be `// must fail with: MESSAGE`")
+if(NOT first_line MATCHES "^// must fail( ([0-9]+) times)? with: (.+)$")
+  message(FATAL_ERROR "the first line of ${FILE} must be `// must fail with: MESSAGE` or `// must fail N times with: MESSAGE`")
 endif()
-set(expected "${CMAKE_MATCH_1}")
+set(times "${CMAKE_MATCH_2}")
+set(expected "${CMAKE_MATCH_3}")
 
 file(READ "${COMMANDS}" json)
 string(JSON count LENGTH "${json}")
@@ -33,5 +34,14 @@ string(REGEX MATCH "error: [^\n]*" first_error "${output}")
 string(FIND "${first_error}" "${expected}" position)
 if(position EQUAL -1)
   message(FATAL_ERROR "the first error is\n  ${first_error}\nexpected\n  ${expected}\nin\n${output}")
+endif()
+if(times)
+  string(REGEX REPLACE "[][;]" " " lines "${output}")  # of lists in CMake
+  string(REGEX MATCHALL "error: [^\n]*" errors "${lines}")
+  list(LENGTH errors count)
+  list(FILTER errors EXCLUDE REGEX "${expected}")
+  if(NOT count EQUAL times OR errors)
+    message(FATAL_ERROR "there are ${count} errors, expected ${times} that contain\n  ${expected}\nin\n${output}")
+  endif()
 endif()
 message("${first_error}")

@@ -1,4 +1,4 @@
-// must fail with: sslmeme: the loss's call with PairInfo must return
+// must fail with: sslmeme: the loss's call with PairInfo has the wrong signature
 #include <sslmeme/testing/loss_contract.hpp>
 
 namespace sm = sslmeme;

@@ -246,6 +246,10 @@ TEST_CASE("check_loss names what a loss of labels does wrong") {
       ContainsSubstring("its gradient along a direction of logits is"));
   CHECK_THAT(report_of([](const Tensor& x, const Tensor& w) { return (x.detach() * w.detach()).mean(); }),
              ContainsSubstring("no gradient flows to logits"));
+  const std::vector<LossArgument> both{{.name = "x", .value = torch::linspace(-1, 2, 6)},
+                                       {.name = "y", .value = torch::linspace(1, 2, 6)}};
+  CHECK_THAT(text_of(check_loss([](std::span<const Tensor> x) { return (x[0].detach() * x[1]).mean(); }, both)),
+             ContainsSubstring("no gradient flows to x, as if it were detached"));
   CHECK_THAT(report_of([](const Tensor& x, const Tensor& /*w*/) { return x[0]; }),
              ContainsSubstring("it is not blind to the order of the batch"));
   CHECK_THROWS_AS(
@@ -253,8 +257,9 @@ TEST_CASE("check_loss names what a loss of labels does wrong") {
       sm::InvalidArgument);
 }
 
-TEST_CASE("A loss that learns on one side alone keeps the contract") {
-  CHECK(check_pair_loss(StopsOneSide{}));
+TEST_CASE("A loss that learns on one side alone keeps the contract when it says so") {
+  CHECK(check_pair_loss(StopsOneSide{}, {.target_b = true}));
+  CHECK(check_pair_loss(StopsOneSide{}, {.both_learn = false}));
 }
 
 TEST_CASE("Each way to break the contract has its own message") {
@@ -281,7 +286,7 @@ TEST_CASE("Each way to break the contract has its own message") {
     only(check_pair_loss(WrongGradientB{}), "its gradient along a direction of z_b is");
   }
   SECTION("a small gradient") {
-    only(check_pair_loss(SmallHalfGradient{}), "its gradient along a direction of z_a is");
+    only(check_pair_loss(SmallHalfGradient{}, {.target_b = true}), "its gradient along a direction of z_a is");
   }
   SECTION("gradient of a parameter") {
     const HalfParameterGradient half;
@@ -293,6 +298,10 @@ TEST_CASE("Each way to break the contract has its own message") {
   }
   SECTION("no gradient but its own") {
     only(check_pair_loss(DetachedWithParameter{}), "no gradient flows to z_a or z_b");
+    only(check_pair_loss(Detached{}, {.both_learn = false}), "no gradient flows to z_a or z_b");
+  }
+  SECTION("a side that lost its gradient") {
+    only(check_pair_loss(StopsOneSide{}), "no gradient flows to z_b, as if it were detached");
   }
   SECTION("side effect") {
     only(check_pair_loss(Counting{}), "a second call gives another value: a call must have no side effect");
@@ -313,7 +322,7 @@ TEST_CASE("Each way to break the contract has its own message") {
     CHECK(check_pair_loss(Asymmetric{}));
   }
   SECTION("scale") {
-    only(check_pair_loss(StopsOneSide{}, {.scale_invariant = true}), "it is not scale invariant");
+    only(check_pair_loss(StopsOneSide{}, {.scale_invariant = true, .target_b = true}), "it is not scale invariant");
   }
   SECTION("exception") {
     only(check_pair_loss(Throws{}), "it throws on z_a (6, 5), z_b (6, 5): too few: (6, 5)");

@@ -7,6 +7,8 @@
 
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "close_to.hpp"
 #include "state.hpp"
@@ -87,15 +89,32 @@ TEST_CASE("A fixed temperature gives the same loss as a learned one of that valu
              AllCloseTo(expected.at("tall/info_nce/value"), {1e-10, 1e-12}));
 }
 
-TEST_CASE("Zero vectors count as cosine 0 and leave values finite") {
+TEST_CASE("Zero vectors count as cosine 0, get no gradient and leave the others theirs") {
   const auto expected = golden();
-  const auto a = expected.at("zeros/a").clone().requires_grad_(), b = expected.at("zeros/b");
-  const auto cosine = sm::CosineLoss{}(a, b);
-  CHECK_THAT(cosine, AllCloseTo(expected.at("zeros/cosine/value"), {1e-10, 1e-12}));
-  cosine.backward();
-  CHECK(torch::isfinite(a.grad()).all().item<bool>());
-  CHECK_THAT(info_nce(expected.at("zeros/log_scale"), torch::kDouble)(a, b),
-             AllCloseTo(expected.at("zeros/info_nce/value"), {1e-10, 1e-12}));
+  const auto check_zeros = [&](const auto& loss, const std::string& key, torch::ScalarType type, Tolerance tolerance) {
+    const auto a = expected.at("zeros/a").to(type).clone().requires_grad_(),
+               b = expected.at("zeros/b").to(type).clone().requires_grad_();
+    const auto value = loss(a, b);
+    CHECK_THAT(value, AllCloseTo(expected.at("zeros/" + key + "/value"), tolerance));
+    value.backward();
+    const auto compare = [&](const Tensor& gradient, const char* name, std::int64_t zero,
+                             const std::vector<std::int64_t>& others) {
+      const auto rows = torch::tensor(others);
+      CHECK(gradient[zero].count_nonzero().item<int>() == 0);
+      CHECK_THAT(gradient.index_select(0, rows),
+                 AllCloseTo(expected.at("zeros/" + key + "/" + name).index_select(0, rows), tolerance));
+    };
+    compare(a.grad(), "grad_a", 1, {0, 2, 3});
+    compare(b.grad(), "grad_b", 2, {0, 1, 3});
+  };
+  for (const auto& [type, tolerance] : {std::pair{torch::kDouble, Tolerance{1e-10, 1e-12, 1e-10}},
+                                        std::pair{torch::kFloat, Tolerance{1e-5, 1e-6, 1e-5}}}) {
+    check_zeros(sm::CosineLoss{}, "cosine", type, tolerance);
+    const auto contrast = info_nce(expected.at("zeros/log_scale"), type);
+    check_zeros(contrast, "info_nce", type, tolerance);
+    CHECK_THAT(contrast.module()->named_parameters()["log_scale"].grad(),
+               AllCloseTo(expected.at("zeros/info_nce/grad_log_scale"), tolerance));
+  }
 }
 
 TEST_CASE("bf16 vectors are compared in fp32") {

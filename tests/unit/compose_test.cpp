@@ -1,7 +1,9 @@
 #include <sslmeme/loss/compose.hpp>
 #include <sslmeme/loss/cosine.hpp>
 #include <sslmeme/loss/info_nce.hpp>
+#include <sslmeme/loss/koleo.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
+#include <sslmeme/loss/sigmoid.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -13,6 +15,8 @@
 #include <limits>
 #include <string>
 #include <vector>
+
+#include "close_to.hpp"
 
 namespace sm = sslmeme;
 using Catch::Matchers::WithinRel;
@@ -105,6 +109,30 @@ TEST_CASE("A weight may be a schedule over the run") {
                        Catch::Matchers::Message("the weight of a loss is nan at step 7; it must be finite"));
 }
 
+TEST_CASE("A sum of nothing and a schedule that takes no time are refused") {
+  const auto refused = [](const auto& call, const char* what) {
+    CHECK_THROWS_MATCHES(call(), sm::InvalidArgument,
+                         Catch::Matchers::MessageMatches(Catch::Matchers::ContainsSubstring(what)));
+  };
+  const auto z = torch::ones({2, 3});
+  refused([&] { return sm::WeightedSum{}(z, z).total; }, "WeightedSum: it has no terms: add() a loss");
+  const auto at = [](double begin, double end) {
+    return sm::LinearWeight{.begin = begin, .end = end}({.step = 50, .total_steps = 100});
+  };
+  refused([&] { return at(0.5, 0.5); }, "LinearWeight: begin is 0.5");
+  refused([&] { return at(0.7, 0.2); }, "begin must come before end");
+  refused([&] { return at(NAN, 1); }, "LinearWeight: begin is nan");
+  CHECK(at(0, 1) == 0.5);
+}
+
+TEST_CASE("A sum tells its terms, their options and their weights") {
+  const auto sum = sm::CosineLoss{} + 0.5 * sm::KoLeo{.epsilon = 0.25} + sm::LinearWeight{.to = 3} * sm::CosineLoss{};
+  CHECK(sum.describe() ==
+        R"([{"of":{"loss":"cosine"},"weight":1.0},)"
+        R"({"of":{"loss":"koleo","options":{"epsilon":0.25}},"weight":0.5},)"
+        R"({"of":{"loss":"cosine"},"weight":{"factor":1.0,"schedule":{"begin":0.0,"end":1.0,"from":0.0,"to":3.0}}}])");
+}
+
 TEST_CASE("NtXent leaves duplicates out of the negatives too") {
   const auto a = torch::randn({4, 5}, torch::kDouble), b = torch::randn({4, 5}, torch::kDouble);
   const auto ids = torch::tensor({7, 8, 7, 9}, torch::kLong);
@@ -119,6 +147,30 @@ TEST_CASE("NtXent leaves duplicates out of the negatives too") {
   }
   const auto expected = (logits.logsumexp(1) - positives).mean().item<double>();
   CHECK_THAT(masking(a, b, {.ids = ids}).item<double>(), WithinRel(expected, 1e-10));
+}
+
+TEST_CASE("SigmoidLoss leaves duplicates out of the negatives too") {
+  for (const auto type : {torch::kDouble, torch::kFloat}) {
+    INFO(type);
+    const auto a = torch::randn({4, 5}, type).requires_grad_(), b = torch::randn({4, 5}, type).requires_grad_();
+    const auto ids = torch::tensor({7, 8, 7, 9}, torch::kLong);
+    const sm::SigmoidLoss plain{{.scale = 3, .bias = -1}}, masking{{.scale = 3, .bias = -1, .mask_duplicates = true}};
+    CHECK(masking(a, b).item<double>() == plain(a, b, {.ids = ids}).item<double>());
+    CHECK_THROWS_MATCHES(masking(a, b, {.ids = torch::arange(3)}), sm::InvalidArgument,
+                         Catch::Matchers::Message("SigmoidLoss: ids are Long (3); for 4 pairs they must be i64 (4)"));
+    const auto state = masking.module()->named_parameters();
+    const auto scale = state["log_scale"], bias = state["bias"];
+    const auto cosines = torch::matmul(sm::l2_normalize(a), sm::l2_normalize(b).t());
+    const auto logits = scale.exp().to(type) * cosines + bias.to(type);
+    const auto same = (ids.unsqueeze(1) == ids).fill_diagonal_(false);  // rows 0 and 2 against each other
+    const auto expected = (torch::softplus(logits).masked_fill(same, 0).sum() - logits.trace()) / 4;
+    const auto actual = masking(a, b, {.ids = ids});
+    CHECK_THAT(actual, sm::test::AllCloseTo(expected, sm::test::fp32_rounding));
+    const auto ours = torch::autograd::grad({actual}, {a, b, scale, bias});
+    const auto theirs = torch::autograd::grad({expected}, {a, b, scale, bias});
+    for (std::size_t i = 0; i < ours.size(); ++i)
+      CHECK_THAT(ours[i], sm::test::AllCloseTo(theirs[i], sm::test::fp32_rounding));
+  }
 }
 
 TEST_CASE("Ids reach the terms of a sum: duplicates are no negatives") {

@@ -11,6 +11,7 @@
 #include <sslmeme/loss/moco.hpp>
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
+#include <sslmeme/loss/retrieval_guided.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
 #include <sslmeme/loss/soft_target_clip.hpp>
 #include <sslmeme/loss/supervised_contrastive.hpp>
@@ -92,25 +93,26 @@ struct Case {
 };
 
 std::vector<Case> cases() {
-  return {{"cosine", [] { return sm::CosineLoss{}; }, true},
-          {"info_nce", [] { return sm::InfoNce{}; }},
-          {"info_nce, duplicates masked", [] { return sm::InfoNce{{.mask_duplicates = true}}; }},
-          {"nt_xent", [] { return sm::NtXent{}; }},
-          {"nt_xent, duplicates masked", [] { return sm::NtXent{.mask_duplicates = true}; }},
-          {"sigmoid", [] { return sm::SigmoidLoss{{.scale = 2, .bias = -1}}; }},
-          {"soft_target_clip", [] { return sm::SoftTargetClip{}; }},
-          {"byol", [] { return sm::ByolLoss{}; }, true},
-          {"simsiam", [] { return sm::SimSiamLoss{}; }, true},
-          {"barlow_twins", [] { return sm::BarlowTwins{}; }},
-          {"vicreg", [] { return sm::VicReg{}; }},
-          {"koleo", [] { return sm::KoLeo{}; }},
-          {"moco", [] { return sm::MocoLoss{{.queue = 16, .dim = out}}; }, true},
-          {"moco_v3", [] { return sm::MocoV3Loss{}; }},
-          {"stop_gradient", [] { return sm::StopGradient{sm::InfoNce{}}; }},
-          {"predicted", [] { return sm::Predicted{sm::CosineLoss{}, {.dim = out, .hidden = 4}}; }},
-          {"a sum", [] {
-             return sm::InfoNce{} + 0.1 * sm::KoLeo{} + sm::MocoLoss{{.queue = 16, .dim = out}} + sm::CosineLoss{};
-           }}};
+  return {
+      {"cosine", [] { return sm::CosineLoss{}; }, true},
+      {"info_nce", [] { return sm::InfoNce{}; }},
+      {"info_nce, duplicates masked", [] { return sm::InfoNce{{.mask_duplicates = true}}; }},
+      {"nt_xent", [] { return sm::NtXent{}; }},
+      {"nt_xent, duplicates masked", [] { return sm::NtXent{.mask_duplicates = true}; }},
+      {"sigmoid", [] { return sm::SigmoidLoss{{.scale = 2, .bias = -1}}; }},
+      {"sigmoid, duplicates masked", [] { return sm::SigmoidLoss{{.scale = 2, .bias = -1, .mask_duplicates = true}}; }},
+      {"soft_target_clip", [] { return sm::SoftTargetClip{}; }},
+      {"byol", [] { return sm::ByolLoss{}; }, true},
+      {"simsiam", [] { return sm::SimSiamLoss{}; }, true},
+      {"barlow_twins", [] { return sm::BarlowTwins{}; }},
+      {"vicreg", [] { return sm::VicReg{}; }},
+      {"koleo", [] { return sm::KoLeo{}; }},
+      {"moco", [] { return sm::MocoLoss{{.queue = 16, .dim = out}}; }, true},
+      {"moco_v3", [] { return sm::MocoV3Loss{}; }},
+      {"stop_gradient", [] { return sm::StopGradient{sm::InfoNce{}}; }},
+      {"predicted", [] { return sm::Predicted{sm::CosineLoss{}, {.dim = out, .hidden = 4}}; }},
+      {"a sum",
+       [] { return sm::InfoNce{} + 0.1 * sm::KoLeo{} + sm::MocoLoss{{.queue = 16, .dim = out}} + sm::CosineLoss{}; }}};
 }
 
 void check_pair_loss(const Case& which, sm::GatherPolicy policy, const std::shared_ptr<const sm::ProcessGroup>& group) {
@@ -171,6 +173,18 @@ TEST_CASE("One of two ranks: losses of labels, of several views, and their runni
   compare("binary", sm::BinaryCrossEntropy{}(logit(of_rank), mine), sm::BinaryCrossEntropy{}(logit(z), labels));
   compare("focal", sm::FocalLoss{}(logit(of_rank), mine), sm::FocalLoss{}(logit(z), labels));
   compare("cross_entropy", sm::CrossEntropy{}(of_rank, mine), sm::CrossEntropy{}(z, labels));
+
+  // The anchors that have a positive are one on rank 0, two on rank 1.
+  const sm::RetrievedExamples found{
+      torch::randn({n, 2, out}, torch::kDouble), torch::randn({n, 3, out}, torch::kDouble),
+      torch::arange(2 * n).view({n, 2}) % 7 < 2, torch::arange(3 * n).view({n, 3}) % 4 > 0};
+  const auto gathered = [&](const Tensor& all) { return group->all_gather(own(all, *group)); };
+  const sm::RetrievedExamples found_by_all{gathered(found.positives), gathered(found.negatives),
+                                           gathered(found.has_positive), gathered(found.has_negative)};
+  for (const auto& loss : {sm::RetrievalGuidedLoss{}, sm::retrieval_guided_reference()}) {
+    compare("rgcl", loss(sm::all_gather(of_rank, group), group->all_gather(mine), found_by_all),
+            loss(z, labels, found));
+  }
 
   const auto two_views = [](const Tensor& of) {
     return std::vector<Tensor>{sm::l2_normalize(of), sm::l2_normalize(of * 0.5 + 0.1)};

@@ -4,6 +4,7 @@
 #include <sslmeme/loss/barlow_twins.hpp>
 #include <sslmeme/loss/compose.hpp>
 #include <sslmeme/loss/dino.hpp>
+#include <sslmeme/loss/gather.hpp>
 #include <sslmeme/loss/info_nce.hpp>
 #include <sslmeme/loss/koleo.hpp>
 #include <sslmeme/loss/label_losses.hpp>
@@ -11,6 +12,7 @@
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/predictive.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
+#include <sslmeme/loss/soft_target_clip.hpp>
 #include <sslmeme/loss/supervised_contrastive.hpp>
 #include <sslmeme/loss/swav.hpp>
 #include <sslmeme/loss/vicreg.hpp>
@@ -66,10 +68,34 @@ TEST_CASE("Zero vectors, equal vectors and vast ones give finite losses and grad
   check_finite(noise.to(torch::kBFloat16), noise.to(torch::kBFloat16), "bf16");
 }
 
+TEST_CASE("Vectors whose squares overflow have the losses of their directions") {
+  const auto a = torch::randn({4, 6}) * 1e25, b = torch::randn({4, 6}) * 1e25;
+  for (const auto& loss : pair_losses(a.size(1))) {
+    INFO(loss.name());
+    const auto x = a.clone().requires_grad_(), y = b.clone().requires_grad_();
+    const auto total = loss(x, y).total;
+    if (loss.name() == "vicreg" || loss.name() == "soft_target_clip") {  // of lengths, which fp32 cannot square
+      CHECK_FALSE(std::isfinite(total.item<double>()));
+      continue;
+    }
+    CHECK_THAT(total, AllCloseTo(loss(a.to(torch::kDouble), b.to(torch::kDouble)).total, {1e-4, 1e-5}));
+    total.backward();
+    for (const auto& z : {x, y}) CHECK((!z.grad().defined() || torch::isfinite(z.grad()).all().item<bool>()));
+  }
+}
+
 TEST_CASE("A batch of one is 0 for what contrasts, and refused by what takes statistics") {
   const auto a = torch::randn({1, 6}), b = torch::randn({1, 6});
   CHECK(sm::InfoNce{}(a, b).item<double>() == 0);
-  CHECK(sm::NtXent{}(a, b).item<double>() == 0);
+  for (const double temperature : {0.07, 0.1, 0.5}) {
+    for (int i = 0; i < 20; ++i) {
+      const auto x = torch::randn({1, 6}).requires_grad_();
+      const auto value = sm::NtXent{.temperature = temperature}(x, torch::randn({1, 6}));
+      CHECK(value.item<double>() == 0);
+      value.backward();
+      CHECK(x.grad().count_nonzero().item<int>() == 0);
+    }
+  }
   refused("BarlowTwins: z is (1, 6); it compares the samples of a batch: give 2 or more",
           [&] { return sm::BarlowTwins{}(a, b); });
   refused("VicReg: z is (1, 6)", [&] { return sm::VicReg{}(a, b).total; });
@@ -171,6 +197,20 @@ TEST_CASE("Options and labels that cannot be are refused") {
           [&] { return sm::CrossEntropy{.label_smoothing = 1}(z, torch::zeros({2}, torch::kLong)); });
 }
 
+TEST_CASE("Weights and ε that make no loss are refused") {
+  const auto z = torch::randn({3, 4});
+  const auto of = [&](const auto& loss) { return [&z, loss] { return sm::AnyPairLoss{loss}(z, z).total; }; };
+  refused("VicReg: epsilon is 0; it must be positive and finite", of(sm::VicReg{.epsilon = 0}));
+  refused("VicReg: epsilon is -1", of(sm::VicReg{.epsilon = -1}));
+  refused("VicReg: invariance_weight is -1; it must be finite and not negative",
+          of(sm::VicReg{.invariance_weight = -1}));
+  refused("VicReg: variance_weight is nan", of(sm::VicReg{.variance_weight = NAN}));
+  refused("VicReg: covariance_weight is -2", of(sm::VicReg{.covariance_weight = -2}));
+  refused("BarlowTwins: off_diagonal_weight is -1", of(sm::BarlowTwins{.off_diagonal_weight = -1}));
+  refused("BarlowTwins: off_diagonal_weight is nan", of(sm::BarlowTwins{.off_diagonal_weight = NAN}));
+  CHECK(std::isfinite(sm::VicReg{.covariance_weight = 0}(z, z).total.item<double>()));
+}
+
 TEST_CASE("Without focus the focal loss is binary cross-entropy") {
   const auto logits = torch::randn({9}, torch::kDouble), labels = torch::randint(0, 2, {9});
   CHECK_THAT(sm::FocalLoss{.gamma = 0}(logits, labels),
@@ -202,6 +242,37 @@ TEST_CASE("A weight counts harmful samples so many times") {
   refused("FocalLoss: positive_weight", [&] { return sm::FocalLoss{.positive_weight = 0}(logits, labels); });
 }
 
+TEST_CASE("No option of a loss is left out of what it tells of itself") {
+  const auto differ = [](const sm::AnyPairLoss& loss, const std::vector<sm::AnyPairLoss>& others) {
+    for (const auto& other : others) {
+      CHECK(other.name() == loss.name());
+      CHECK(other.describe() != loss.describe());
+    }
+  };
+  using sm::InfoNce, sm::SigmoidLoss, sm::MocoLoss, sm::Predicted;
+  const sm::InfoNceOptions masked{.mask_duplicates = true};
+  differ(InfoNce{},
+         {InfoNce{{.temperature = 0.1}}, InfoNce{{.learned = false}}, InfoNce{masked}, InfoNce{{.max_scale = 50}}});
+  differ(sm::NtXent{}, {sm::NtXent{.temperature = 0.1}, sm::NtXent{.mask_duplicates = true}});
+  differ(SigmoidLoss{}, {SigmoidLoss{{.scale = 5}}, SigmoidLoss{{.bias = 0}}, SigmoidLoss{{.mask_duplicates = true}}});
+  differ(sm::SoftTargetClip{}, {sm::SoftTargetClip{.temperature = 2}});
+  differ(sm::BarlowTwins{}, {sm::barlow_twins_reference()});
+  differ(sm::VicReg{}, {sm::VicReg{.invariance_weight = 1}, sm::VicReg{.variance_weight = 1},
+                        sm::VicReg{.covariance_weight = 2}, sm::VicReg{.epsilon = 1e-3}});
+  differ(sm::KoLeo{}, {sm::KoLeo{.epsilon = 1e-3}});
+  const sm::MocoOptions moco{.queue = 8, .dim = 4};
+  differ(MocoLoss{moco},
+         {MocoLoss{{.queue = 9, .dim = 4}}, MocoLoss{{.queue = 8, .dim = 5}},
+          MocoLoss{{.queue = 8, .dim = 4, .temperature = 0.2}}, MocoLoss{{.queue = 8, .dim = 4, .seed = 1}}});
+  differ(sm::MocoV3Loss{}, {sm::MocoV3Loss{.temperature = 0.1}});
+  differ(sm::StopGradient{InfoNce{}}, {sm::StopGradient{InfoNce{masked}}});
+  differ(Predicted{InfoNce{}, {.dim = 8}},
+         {Predicted{InfoNce{masked}, {.dim = 8}}, Predicted{InfoNce{}, {.dim = 4}},
+          Predicted{InfoNce{}, {.dim = 8, .hidden = 3}}, Predicted{InfoNce{}, {.dim = 8, .last_norm = true}},
+          Predicted{InfoNce{}, {.dim = 8, .seed = 1}}});
+  differ(sm::Gathered{InfoNce{}, {}}, {sm::Gathered{InfoNce{masked}, {}}});
+}
+
 TEST_CASE("Presets are what their publications have") {
   CHECK(sm::moco_reference().temperature == 0.07);
   CHECK(sm::moco_v2_reference().temperature == 0.2);
@@ -210,7 +281,8 @@ TEST_CASE("Presets are what their publications have") {
   const auto labels = torch::tensor({0, 1, 0, 2, 0}, torch::kLong);
   CHECK_THAT(sm::sup_con_reference()(a, labels), AllCloseTo(0.6 * sm::SupCon{}(a, labels), sm::test::fp64_exact));
   CHECK(sm::sup_con_reference()(a, torch::arange(5)).item<double>() == 0);
-  // The paper's equation 6 of VICReg: μ [v(Z) + v(Z')].
+  // The paper's algorithm 1 of VICReg: μ [v(Z) + v(Z')], and the mean over N and D of the squared differences.
+  CHECK_THAT(sm::VicReg{}(a, b).parts[0].second, AllCloseTo((a - b).square().mean(), sm::test::fp64_exact));
   const auto parts = sm::VicReg{}(a, b).parts;
   const auto hinges = 2 * parts[1].second;
   CHECK_THAT(sm::vicreg_paper()(a, b).total,
@@ -237,6 +309,10 @@ TEST_CASE("DINO's loss is finite for large logits and half types, and says which
     sm::DinoLoss{{.prototypes = 21}}.update({}, {{"teacher", torch::zeros({1, 20})}});
     return 0;
   });
+  refused("DinoLoss: observed \"samples\" is undefined", [] {
+    sm::DinoLoss{{.prototypes = 21}}.update({}, {{"teacher", torch::zeros({2, 21})}});
+    return 0;
+  });
 }
 
 TEST_CASE("DINO's gradient is the incoming one times its own, call after call, and no call changes an earlier result") {
@@ -257,6 +333,66 @@ TEST_CASE("DINO's gradient is the incoming one times its own, call after call, a
     CHECK(torch::equal(held, expected * 0.5));
     CHECK(torch::isinf(gradient(std::numeric_limits<double>::infinity())).any().item<bool>());
     CHECK(torch::equal(gradient(1), expected));
+  }
+}
+
+TEST_CASE("What DINO's backward pass gave away is not written to again, views of a leaf included") {
+  const auto x = torch::randn({6, 21}).requires_grad_();
+  const auto total = sm::DinoLoss{{.prototypes = 21}}(x.unflatten(0, {3, 2}), torch::randn({2, 2, 21})).total;
+  const auto gradient = [&](double factor, bool keep_graph) {
+    x.mutable_grad() = Tensor{};
+    total.backward(torch::scalar_tensor(factor), keep_graph);
+    return x.grad();
+  };
+  const sm::test::Tolerance rounding{1e-6, 1e-8};
+  const auto once = gradient(1, true);
+  const auto expected = once.clone();
+  CHECK_THAT(gradient(3, true), AllCloseTo(3 * expected, rounding));
+  CHECK(torch::equal(once, expected));
+  once.zero_();  // nor does it matter what becomes of it
+  CHECK_THAT(gradient(2, false), AllCloseTo(2 * expected, rounding));
+  CHECK_THROWS(gradient(1, false));  // the graph was not kept
+}
+
+TEST_CASE("DINO is exact in fp32 where both sides agree, however far from zero their logits are") {
+  // More than a block of the kernel, the largest in the last one.
+  const std::int64_t k = 9000;
+  const auto center = (0.1 * torch::randn({k}, torch::kDouble)).to(torch::kFloat);
+  const auto teacher =
+      (400 + 0.05 * torch::randn({2, 2, k}, torch::kDouble) + torch::linspace(0, 0.3, k, torch::kDouble))
+          .to(torch::kFloat);
+  // Logits of 10⁴ whose softmax is the teacher's.
+  const auto student =
+      (2.5 * (torch::stack({teacher[1], teacher[0], teacher[0]}).to(torch::kDouble) - center)).to(torch::kFloat);
+  const auto compare = [&](torch::ScalarType type, bool gradients) {
+    INFO(type);
+    const auto outcome = [&](torch::ScalarType in, Tensor& gradient, Tensor& entropy) {
+      const sm::DinoLoss loss{{.prototypes = k}};
+      loss.module()->to(in == torch::kDouble ? torch::kDouble : torch::kFloat);
+      loss.center().copy_(center);
+      const auto x = student.to(type).to(in).detach().clone().requires_grad_();
+      const auto output = loss(x, teacher.to(type).to(in));
+      gradient = torch::autograd::grad({output.total}, {x})[0];
+      entropy = sm::detail::find_tensor(output.parts, "teacher_entropy");
+      return output.total;
+    };
+    Tensor gradient, entropy, exact_gradient, exact_entropy;
+    const auto value = outcome(type, gradient, entropy), exact = outcome(torch::kDouble, exact_gradient, exact_entropy);
+    CHECK_THAT(value, AllCloseTo(exact, {1e-5, 1e-6}));
+    CHECK_THAT(entropy, AllCloseTo(exact_entropy, {1e-5, 1e-6}));
+    if (gradients) CHECK_THAT(gradient, AllCloseTo(exact_gradient, {1e-5, 0, 1e-5}));
+  };
+  compare(torch::kFloat, true);
+  compare(torch::kHalf, false);  // in plain tensor operations; its gradient is rounded to fp16
+}
+
+TEST_CASE("DINO tells the entropy of its teacher") {
+  const auto teacher = 0.1 * torch::randn({2, 3, 21}, torch::kDouble);
+  const auto log_q = torch::log_softmax(teacher / 0.04, -1);
+  const auto expected = -(log_q.exp() * log_q).sum(-1).mean();
+  for (const auto type : {torch::kFloat, torch::kDouble}) {
+    const auto parts = sm::DinoLoss{{.prototypes = 21}}(torch::zeros({3, 3, 21}, type), teacher.to(type)).parts;
+    CHECK_THAT(sm::detail::find_tensor(parts, "teacher_entropy"), AllCloseTo(expected, {1e-5, 1e-6}));
   }
 }
 

@@ -37,6 +37,10 @@ struct WithParts {
   }
 };
 
+struct InOwnWords : WithParts {
+  std::string describe() const { return "of 3 things"; }
+};
+
 static_assert(sm::PairLoss<sm::CosineLoss> && sm::PairLoss<sm::InfoNce> && sm::PairLoss<WithParts> &&
               sm::PairLoss<sm::AnyPairLoss>);
 struct ReturnsFloat {
@@ -119,12 +123,27 @@ TEST_CASE("InfoNce learns its scale and keeps it in bounds") {
   CHECK_THAT(fixed.scale(), WithinRel(1000.0, 1e-12));  // what is not learned is not clamped
 }
 
+TEST_CASE("Options are told as JSON, and as words where they are words") {
+  CHECK(sm::InfoNce{{.temperature = 0.1, .mask_duplicates = true}}.describe() ==
+        R"({"learned":true,"mask_duplicates":true,"max_scale":100.0,"temperature":0.1})");
+  CHECK(sm::detail::loss_json("mine", "") == R"({"loss":"mine"})");
+  CHECK(sm::detail::loss_json("mine", "of 3 things") == R"({"loss":"mine","options":"of 3 things"})");
+  CHECK(sm::detail::loss_json("sum", R"([{"of":1}])") == R"({"loss":"sum","options":[{"of":1}]})");
+}
+
 TEST_CASE("Options of InfoNce that cannot work are refused") {
   CHECK_THROWS_MATCHES(sm::InfoNce({.temperature = 0}), sm::InvalidArgument,
                        MessageMatches(ContainsSubstring("InfoNce: temperature is 0")));
   CHECK_THROWS_AS(sm::InfoNce({.temperature = -1}), sm::InvalidArgument);
   CHECK_THROWS_AS(sm::InfoNce({.temperature = std::numeric_limits<double>::quiet_NaN()}), sm::InvalidArgument);
   CHECK_THROWS_AS(sm::InfoNce({.max_scale = 0.5}), sm::InvalidArgument);
+  // A learned scale that its first update would move without a word.
+  for (const double temperature : {0.005, 2.0}) {
+    CHECK_THROWS_MATCHES(sm::InfoNce({.temperature = temperature}), sm::InvalidArgument,
+                         MessageMatches(ContainsSubstring("but a learned one is kept in [1, 100")));
+    CHECK_NOTHROW(sm::InfoNce({.temperature = temperature, .learned = false}));
+  }
+  CHECK_NOTHROW(sm::InfoNce({.temperature = 0.005, .max_scale = 200}));
 }
 
 TEST_CASE("AnyPairLoss holds every loss with its name, state and update") {
@@ -150,6 +169,9 @@ TEST_CASE("AnyPairLoss holds every loss with its name, state and update") {
   const auto parts = sm::AnyPairLoss{WithParts{}}(a, b).parts;
   REQUIRE(parts.size() == 2);
   CHECK(parts[1].first == "y");
+  CHECK(cosine.describe().empty());
+  CHECK(any.describe() == info_nce.describe());
+  CHECK(sm::AnyPairLoss{InOwnWords{}}.describe() == "of 3 things");
   const sm::AnyPairLoss unnamed{[](const Tensor& x, const Tensor&) { return x.sum(); }};
   CHECK(unnamed.name() == "loss");
   CHECK(sm::AnyPairLoss{TwoFaced{}}(a, b).total.item<double>() == 4);

@@ -7,6 +7,7 @@
 #include <sslmeme/loss/nt_xent.hpp>
 #include <sslmeme/loss/sigmoid.hpp>
 #include <sslmeme/loss/similarity.hpp>
+#include <sslmeme/loss/supervised_contrastive.hpp>
 
 #include <torch/autograd.h>
 #include <catch2/catch_test_macros.hpp>
@@ -173,28 +174,60 @@ TEST_CASE("Shapes, types and ids that do not fit are refused") {
 }
 
 #if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+namespace {
+
+double megabytes(const std::string& key) {
+  std::ifstream status{"/proc/self/status"};
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(key)) return std::stod(line.substr(key.size())) / 1024;
+  }
+  return 0;
+}
+
+/// What step(rows) takes at its peak beside what there is.
+template <class Step>
+double extra_megabytes(Step step, std::int64_t few, std::int64_t all) {
+  step(few);  // threads are there
+  const auto before = megabytes("VmRSS:");
+  std::ofstream{"/proc/self/clear_refs"} << 5;  // the peak is that of what comes
+  step(all);
+  return megabytes("VmHWM:") - before;
+}
+
+}  // namespace
+
 TEST_CASE("No contrastive loss ever holds the matrix of similarities") {
-  const auto megabytes = [](const std::string& key) {
-    std::ifstream status{"/proc/self/status"};
-    for (std::string line; std::getline(status, line);) {
-      if (line.starts_with(key)) return std::stod(line.substr(key.size())) / 1024;
-    }
-    return 0.0;
-  };
   constexpr std::int64_t n = 8192;  // of which the matrix takes 256 MB in fp32
   const auto a = unit_vectors(n, 8, torch::kFloat), b = unit_vectors(n, 8, torch::kFloat);
   const auto extra = [&](const sm::AnyPairLoss& loss, const Tensor& x, const Tensor& y) {
-    torch::autograd::grad({loss(x.narrow(0, 0, 64), y.narrow(0, 0, 64)).total}, {x});  // threads are there
-    const auto before = megabytes("VmRSS:");
-    std::ofstream{"/proc/self/clear_refs"} << 5;  // the peak is that of what comes
-    torch::autograd::grad({loss(x, y).total}, {x});
-    return megabytes("VmHWM:") - before;
+    const auto step = [&](std::int64_t rows) {
+      torch::autograd::grad({loss(x.narrow(0, 0, rows), y.narrow(0, 0, rows)).total}, {x});
+    };
+    return extra_megabytes(step, 64, x.size(0));
   };
   CHECK(extra(sm::InfoNce{}, a, b) < 64);
   CHECK(extra(sm::SigmoidLoss{}, a, b) < 64);
   CHECK(extra(sm::NtXent{}, a.detach().narrow(0, 0, n / 2).requires_grad_(), b.detach().narrow(0, 0, n / 2)) < 64);
   CHECK(extra(sm::MocoV3Loss{}, a, b.detach()) < 64);
   CHECK(extra(sm::MocoLoss{{.queue = n, .dim = 8}}, a, b.detach()) < 64);
+  const auto labels = torch::arange(n) % 64;
+  const auto sup_con = [&](std::int64_t rows) {
+    torch::autograd::grad({sm::SupCon{}(a.narrow(0, 0, rows), labels.narrow(0, 0, rows))}, {a});
+  };
+  CHECK(extra_megabytes(sup_con, 128, n) < 64);
+}
+
+TEST_CASE("DinoLoss makes nothing of the size of its outputs but their gradient") {
+  constexpr std::int64_t views = 20, batch = 8, prototypes = 65536;
+  constexpr double outputs = 4.0 * views * batch * prototypes / (1 << 20);  // 40 MB
+  const auto student = torch::randn({views, batch, prototypes}), teacher = torch::randn({2, batch, prototypes});
+  const sm::DinoLoss loss;
+  const auto step = [&](std::int64_t rows) {
+    const auto z = student.narrow(1, 0, rows).contiguous().requires_grad_();
+    torch::autograd::grad({loss(z, teacher.narrow(1, 0, rows).contiguous()).total}, {z});
+  };
+  // Its gradient and some rows of K numbers; in plain tensor operations, some of T · B · K.
+  CHECK(extra_megabytes(step, 1, batch) < 1.7 * outputs);
 }
 #endif
 

@@ -5,6 +5,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <cmath>
+
 #include "close_to.hpp"
 
 namespace sm = sslmeme;
@@ -30,6 +32,32 @@ TEST_CASE("l2_normalize gives unit vectors over the last dimension") {
     CHECK(from_half.scalar_type() == torch::kFloat);
     CHECK_THAT(from_half, AllCloseTo(unit.narrow(0, 0, 2), sm::test::fp32_rounding));
   }
+}
+
+TEST_CASE("A vector without a direction gets no gradient from l2_normalize, in any type") {
+  for (const auto type : {torch::kDouble, torch::kFloat, torch::kHalf, torch::kBFloat16}) {
+    INFO(type);
+    const auto x = torch::tensor({{3.0, 4.0}, {0.0, 0.0}}, torch::kDouble).to(type).requires_grad_();
+    sm::l2_normalize(x).select(1, 1).sum().backward();
+    const auto expected = torch::tensor({{-0.096, 0.072}, {0.0, 0.0}}, torch::kDouble);
+    CHECK_THAT(x.grad(), AllCloseTo(expected, {1e-2, 0}));
+  }
+  const auto tiny = torch::tensor({{1e-13, 0.0}}, torch::kFloat).requires_grad_();
+  const auto unit = sm::l2_normalize(tiny);
+  CHECK_THAT(unit, AllCloseTo(torch::tensor({{0.1, 0.0}}, torch::kDouble), sm::test::fp32_rounding));
+  unit.sum().backward();
+  CHECK(tiny.grad().count_nonzero().item<int>() == 0);
+}
+
+TEST_CASE("Vectors whose squares overflow are normalised as any other") {
+  const auto x = torch::tensor({{3e25, 4e25}, {3.0, 4.0}, {0.0, 0.0}}, torch::kFloat).requires_grad_();
+  const auto unit = sm::l2_normalize(x);
+  const auto expected = torch::tensor({{0.6, 0.8}, {0.6, 0.8}, {0.0, 0.0}}, torch::kDouble);
+  CHECK_THAT(unit, AllCloseTo(expected, sm::test::fp32_rounding));
+  unit.select(1, 1).sum().backward();
+  const auto gradient = torch::tensor({{-9.6e-27, 7.2e-27}, {-0.096, 0.072}, {0.0, 0.0}}, torch::kDouble);
+  CHECK_THAT(x.grad(), AllCloseTo(gradient, {1e-4, 0}));
+  CHECK(torch::isnan(sm::l2_normalize(torch::tensor({{INFINITY, 1.0F}}))).all().item<bool>());
 }
 
 TEST_CASE("A picture becomes a tensor of channels, rows and columns") {

@@ -1,4 +1,4 @@
-// AnyPairLoss: any PairLoss behind one type, with its name, its state and its update.
+// AnyPairLoss: any PairLoss behind one type, with its name, its options, its state and its update.
 #pragma once
 
 #include <sslmeme/loss/concepts.hpp>
@@ -22,6 +22,7 @@ class AnyPairLoss {
     detail::require_pair_loss<L>();
     if constexpr (PairLoss<L>) {
       if constexpr (detail::has_name<L>) name_ = loss.name();
+      if constexpr (detail::has_describe<L>) options_ = loss.describe();
       if constexpr (detail::has_module<L>) module_ = loss.module();
       const auto shared = std::make_shared<L>(std::move(loss));
       if constexpr (detail::has_update_with_observed<L>) {
@@ -62,6 +63,8 @@ class AnyPairLoss {
   /// Null for a loss without state.
   std::shared_ptr<torch::nn::Module> module() const { return module_; }
   const std::string& name() const { return name_; }
+  /// Its options; empty for a loss that does not tell them.
+  const std::string& describe() const { return options_; }
 
  private:
   static LossOutput as_output(const std::string& name, const Tensor& value) {
@@ -69,7 +72,7 @@ class AnyPairLoss {
   }
   static LossOutput as_output(const std::string& /*name*/, LossOutput output) { return output; }
 
-  std::string name_ = "loss";
+  std::string name_ = "loss", options_;
   std::shared_ptr<torch::nn::Module> module_;
   std::function<void(const StepContext&, const NamedTensors&)> update_;
   std::function<LossOutput(const Tensor&, const Tensor&, const PairInfo&)> call_;

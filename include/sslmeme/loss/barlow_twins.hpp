@@ -15,9 +15,10 @@ struct BarlowTwins {
   double off_diagonal_weight = 5e-3;  ///< λ
 
   /// z_a, z_b: (N, D) float with N ≥ 2, halves computed in fp32. Returns a 0-d sum over features, which can be
-  /// differentiated once. Throws InvalidArgument on other shapes.
+  /// differentiated once. Throws InvalidArgument on other shapes and on a weight that is negative.
   Tensor operator()(const Tensor& z_a, const Tensor& z_b) const;
   std::string name() const { return "barlow_twins"; }
+  std::string describe() const { return detail::options_json({{"off_diagonal_weight", off_diagonal_weight}}); }
 };
 
 /// λ of the published code, which differs from the paper's.

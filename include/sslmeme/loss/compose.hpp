@@ -7,6 +7,7 @@
 #include <sslmeme/loss/weight.hpp>
 
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,16 @@ class WeightedSum {
     return text;
   }
 
+  /// The terms, with their options and weights.
+  std::string describe() const {
+    std::string terms;
+    for (const auto& [weight, loss] : terms_) {
+      const auto of = detail::loss_json(loss.name(), loss.describe());
+      terms += (terms.empty() ? "" : ",") + detail::options_json({{"of", of}, {"weight", weight.describe()}});
+    }
+    return "[" + terms + "]";
+  }
+
   WeightedSum scaled(double factor) const {
     WeightedSum copy;
     for (const auto& term : terms_) copy.add(term.weight.scaled(factor), term.loss);
@@ -64,6 +75,7 @@ class WeightedSum {
 
   template <class F>
   LossOutput sum(const StepContext& context, F output_of) const {
+    if (terms_.empty()) throw InvalidArgument("WeightedSum: it has no terms: add() a loss before it is called");
     LossOutput sum;
     for (std::size_t i = 0; i < terms_.size(); ++i) {
       auto output = output_of(terms_[i].loss);
@@ -131,18 +143,42 @@ WeightedSum operator+(const A& a, const B& b) {
 }
 
 namespace detail {
+
+struct AnyCall {
+  void operator()() const;
+};
+/// Where L has call operators, however many, their name means two things here.
 template <class L>
-concept nearly_pair_loss = !PairLoss<L> && requires { &L::operator(); };
+struct WithAnyCall : L, AnyCall {};
+
+template <class L>
+concept has_call_operator = std::is_class_v<L> && (requires { &L::operator(); } ||
+                                                   (!std::is_final_v<L> && !requires { &WithAnyCall<L>::operator(); }));
+
+/// What somebody took for a loss.
+template <class L>
+concept nearly_pair_loss = !PairLoss<L> && has_call_operator<L>;
+
+template <class L>
+concept pair_loss_or_nearly = PairLoss<L> || nearly_pair_loss<L>;
+
 }  // namespace detail
 
 // Never compile: they say in plain words what is wrong with what should be a loss.
 template <detail::nearly_pair_loss L>
-WeightedSum operator*(double /*weight*/, const L& /*loss*/) {
+WeightedSum operator*(const LossWeight& /*weight*/, const L& /*loss*/) {
   detail::require_pair_loss<L>();
   return {};
 }
-template <PairLoss A, detail::nearly_pair_loss B>
+template <detail::nearly_pair_loss L>
+WeightedSum operator*(const L& /*loss*/, double /*weight*/) {
+  detail::require_pair_loss<L>();
+  return {};
+}
+template <detail::pair_loss_or_nearly A, detail::pair_loss_or_nearly B>
+  requires(detail::nearly_pair_loss<A> || detail::nearly_pair_loss<B>)
 WeightedSum operator+(const A& /*a*/, const B& /*b*/) {
+  detail::require_pair_loss<A>();
   detail::require_pair_loss<B>();
   return {};
 }

@@ -7,11 +7,13 @@
 #include <torch/nn/module.h>
 
 #include <concepts>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace sslmeme {
@@ -29,7 +31,9 @@ using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
 /// What a loss may know of the pairs beside their vectors.
 struct PairInfo {
-  Tensor ids = {};           ///< i64 (N) or undefined: pairs of equal ids have the same content, such as one caption
+  /// i64 (N) or undefined: pairs of equal ids have the same content. Of a ModalityGraph's edge to words they tell equal
+  /// captions, so a picture that comes twice with two captions is no duplicate there; of other edges equal samples.
+  Tensor ids = {};
   StepContext context = {};  ///< of the step, for weights that are schedules
 };
 
@@ -66,7 +70,9 @@ concept returns_loss =
 
 // An optional member is there when it can be called as PairLoss says; where only its name is there, it is a mistake.
 template <class L>
-concept has_info_call = requires(const L& loss, const Tensor& z, const PairInfo& info) { loss(z, z, info); };
+concept has_info_call = requires(const L& loss, const Tensor& z, const PairInfo& info) {
+  requires loss_result<std::remove_cvref_t<decltype(loss(z, z, info))>>;
+};
 template <class L>
 concept has_update_with_observed =
     requires(L& loss, const StepContext& c, const NamedTensors& n) { loss.update(c, n); };
@@ -86,9 +92,11 @@ concept has_name = requires(const L& loss) {
   { loss.name() } -> std::convertible_to<std::string>;
 };
 template <class L>
-concept misses_info_call = has_info_call<L> && !requires(const L& loss, const Tensor& z, const PairInfo& info) {
-  requires loss_result<std::remove_cvref_t<decltype(loss(z, z, info))>>;
+concept has_describe = requires(const L& loss) {
+  { loss.describe() } -> std::convertible_to<std::string>;
 };
+template <class L>
+concept misses_info_call = !has_info_call<L> && requires(L& loss, Tensor& z, PairInfo& info) { loss(z, z, info); };
 template <class L>
 concept misses_update = requires { &L::update; } && !has_update<L> && !has_update_with_observed<L>;
 template <class L>
@@ -97,6 +105,8 @@ template <class L>
 concept misses_module = requires { &L::module; } && !has_module<L>;
 template <class L>
 concept misses_name = requires { &L::name; } && !has_name<L>;
+template <class L>
+concept misses_describe = requires { &L::describe; } && !has_describe<L>;
 
 /// States in our own words what is wrong with a type that should be a PairLoss.
 template <class L>
@@ -110,9 +120,10 @@ constexpr void require_pair_loss() {
                   "gradients can flow; "
                   "a float or double has none: return the tensor, without .item()");
   }
-  static_assert(!misses_info_call<L>,
-                "sslmeme: the loss's call with PairInfo must return a 0-d sslmeme::Tensor (or a LossOutput), as the "
-                "call without");
+  static_assert(
+      !misses_info_call<L>,
+      "sslmeme: the loss's call with PairInfo has the wrong signature: it must be callable as `loss(z_a, z_b, "
+      "const PairInfo&) const` and return a 0-d sslmeme::Tensor (or a LossOutput), as the call without");
   static_assert(!misses_update<L>,
                 "sslmeme: the loss's update() has the wrong signature: it must be callable as `update(const "
                 "StepContext&)` or `update(const StepContext&, const NamedTensors& observed)`");
@@ -124,6 +135,8 @@ constexpr void require_pair_loss() {
                 "std::shared_ptr<torch::nn::Module>, so that its state reaches the optimizer and checkpoints");
   static_assert(!misses_name<L>,
                 "sslmeme: the loss's name() has the wrong signature: it must be `name() const`, a std::string");
+  static_assert(!misses_describe<L>,
+                "sslmeme: the loss's describe() has the wrong signature: it must be `describe() const`, a std::string");
 }
 
 }  // namespace detail
@@ -133,7 +146,9 @@ constexpr void require_pair_loss() {
 /// optimizer and checkpoint), `loss(z_a, z_b, const PairInfo&) const` for a loss that looks at ids or at time,
 /// `update(const StepContext&)` or, for running statistics, `update(const StepContext&, const NamedTensors& observed)`
 /// called once after each optimizer step with the LossOutput::observed of its batch, `local(const LocalPairs&)` for a
-/// loss that can do one rank's share by itself (gather.hpp), `name()` → a string for logs.
+/// loss that can do one rank's share by itself (gather.hpp), `name()` → a string for logs, `describe()` → its options
+/// as JSON (or in words of its own), defaults included: they go into a run's config.json, so that a run is not resumed
+/// with others.
 template <class L>
 concept PairLoss = detail::callable_on_pair<L> && detail::returns_loss<L>;
 
@@ -145,6 +160,17 @@ void check_pair(const Tensor& z_a, const Tensor& z_b, const char* who);
 
 /// Throws InvalidArgument unless `value` is positive and finite; `what` begins the message: "NtXent: temperature".
 void check_positive(double value, const char* what);
+
+/// The same for a value that may be 0, such as a weight.
+void check_not_negative(double value, const char* what);
+
+/// The value of an option; a string is a describe(): JSON, or words.
+using OptionValue = std::variant<bool, std::int64_t, std::uint64_t, double, std::string>;
+std::string json_of(const OptionValue& value);
+/// A JSON object, for describe().
+std::string options_json(const std::vector<std::pair<std::string, OptionValue>>& options);
+/// {"loss": name, "options": …}, without options where `options`, a loss's describe(), is empty.
+std::string loss_json(const std::string& name, const std::string& options);
 
 /// The tensor called `name`; undefined when there is none.
 Tensor find_tensor(const NamedTensors& tensors, std::string_view name);

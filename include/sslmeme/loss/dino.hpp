@@ -39,14 +39,15 @@ class DinoLoss {
   /// student: (V, B, K), teacher: (T, B, K), float, raw outputs of the heads, halves computed in fp32; the first T
   /// views of the student are those of the teacher, V ≥ 2. No gradient flows to the teacher. A call changes nothing;
   /// what update() takes in is in LossOutput::observed. Throws InvalidArgument on other shapes and a temperature
-  /// that is not positive.
+  /// that is not positive. Parts: "dino", and "teacher_entropy" in nats, the mean entropy of softmax((z_t − c)/τ_t).
   LossOutput operator()(const Tensor& student, const Tensor& teacher) const {
     return (*this)(student, teacher, options_.teacher_temperature);
   }
   LossOutput operator()(const Tensor& student, const Tensor& teacher, double teacher_temperature) const;
 
-  /// Moves the centre once an optimizer step: c ← m·c + (1 − m)·mean over rows of observed "teacher" (R, K), the mean
-  /// teacher output of each part of the batch. Throws InvalidArgument without it, NonFiniteError when it is not finite.
+  /// Moves the centre once an optimizer step: c ← m·c + (1 − m)·mean of all teacher outputs, from observed "teacher"
+  /// (R, K), their mean in each part of the batch, and "samples", i64 (R), how many samples the part has. Throws
+  /// InvalidArgument without them, NonFiniteError when the mean is not finite.
   void update(const StepContext& context, const NamedTensors& observed);
 
   /// Holds the buffer center (K).

@@ -43,6 +43,7 @@ class Gathered {
   void update(const StepContext& context, const NamedTensors& observed) { loss_.update(context, observed); }
   std::shared_ptr<torch::nn::Module> module() const { return loss_.module(); }
   std::string name() const { return loss_.name(); }
+  std::string describe() const { return loss_.describe(); }
 
  private:
   AnyPairLoss loss_;

@@ -26,12 +26,22 @@ struct InfoNceOptions {
 /// loss is 0. The N × N similarities are never held: memory grows with N, not N² (similarity.hpp).
 class InfoNce {
  public:
+  /// Throws InvalidArgument for a temperature that is not positive, a learned one whose scale lies outside
+  /// [1, max_scale], and a max_scale below 1.
   explicit InfoNce(const InfoNceOptions& options = {}) : options_{options} {
     detail::check_positive(options.temperature, "InfoNce: temperature");
     if (!(options.max_scale >= 1)) {
       throw InvalidArgument("InfoNce: max_scale is " + std::to_string(options.max_scale) + "; it must be at least 1");
     }
-    if (options.learned) state_ = std::make_shared<State>(options.temperature);
+    if (!options.learned) return;
+    constexpr double rounding = 1e-9;
+    if (const auto scale = 1 / options.temperature;
+        !(scale >= 1 - rounding && scale <= options.max_scale * (1 + rounding))) {
+      throw InvalidArgument("InfoNce: temperature is " + std::to_string(options.temperature) + ", so the scale is " +
+                            std::to_string(scale) + ", but a learned one is kept in [1, " +
+                            std::to_string(options.max_scale) + "]: set .max_scale, or .learned = false");
+    }
+    state_ = std::make_shared<State>(options.temperature);
   }
 
   /// z_a, z_b: (N, D) float, halves computed in fp32. Returns a 0-d mean. Throws InvalidArgument on other shapes.
@@ -70,6 +80,12 @@ class InfoNce {
   /// Holds log_scale; null when the temperature is fixed.
   std::shared_ptr<torch::nn::Module> module() const { return state_; }
   std::string name() const { return "info_nce"; }
+  std::string describe() const {
+    return detail::options_json({{"temperature", options_.temperature},
+                                 {"learned", options_.learned},
+                                 {"mask_duplicates", options_.mask_duplicates},
+                                 {"max_scale", options_.max_scale}});
+  }
 
  private:
   struct State : torch::nn::Module {

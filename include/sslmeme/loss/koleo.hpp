@@ -23,6 +23,7 @@ struct KoLeo {
     return 0.5 * (koleo(z_a, epsilon) + koleo(z_b, epsilon));
   }
   std::string name() const { return "koleo"; }
+  std::string describe() const { return detail::options_json({{"epsilon", epsilon}}); }
 };
 
 static_assert(PairLoss<KoLeo>);

@@ -29,7 +29,8 @@ inline MocoOptions moco_v2_reference() {
 
 /// Mean of CE([q·k⁺/τ, q·queue/τ], 0) (MoCo, He et al. 2019, arXiv:1911.05722, equation 1), q and k L2-normalised. The
 /// N × K similarities are never held. No gradient flows to the keys. A call changes nothing; update() puts the keys of
-/// the step into the queue, where they replace the oldest. Copies share the queue, as torch modules do.
+/// the step into the queue, where they replace the oldest. Copies share the queue, as torch modules do. The queue has
+/// no ids: a key of the query's own sample that an earlier step left there counts as a negative.
 class MocoLoss {
  public:
   /// Throws InvalidArgument for options that are not positive.
@@ -48,6 +49,12 @@ class MocoLoss {
   std::shared_ptr<torch::nn::Module> module() const;
   Tensor queue() const;
   std::string name() const { return "moco"; }
+  std::string describe() const {
+    return detail::options_json({{"queue", options_.queue},
+                                 {"dim", options_.dim},
+                                 {"temperature", options_.temperature},
+                                 {"seed", options_.seed}});
+  }
 
  private:
   struct State;
@@ -57,7 +64,8 @@ class MocoLoss {
 };
 
 /// 2τ · mean CE(q·kᵀ/τ, arange) over the batch, one direction (MoCo v3, Chen et al. 2021, arXiv:2104.02057, algorithm
-/// 1): add the loss of the swapped views. q and k L2-normalised; no gradient flows to the keys.
+/// 1): add the loss of the swapped views. q and k L2-normalised; no gradient flows to the keys. PairInfo::ids are not
+/// looked at: a sample that a batch holds twice is its own negative.
 struct MocoV3Loss {
   double temperature = 0.2;  ///< τ
 
@@ -65,6 +73,7 @@ struct MocoV3Loss {
   Tensor operator()(const Tensor& query, const Tensor& key) const;
   Tensor local(const LocalPairs& pairs) const;
   std::string name() const { return "moco_v3"; }
+  std::string describe() const { return detail::options_json({{"temperature", temperature}}); }
 
  private:
   Tensor contrast(const Tensor& query, const Tensor& key, std::int64_t first) const;

@@ -12,7 +12,7 @@ namespace sslmeme {
 /// NT-Xent (SimCLR, Chen et al. 2020, arXiv:2002.05709, equation 1): cross-entropy of each of the 2N vectors against
 /// the other 2N − 1, of which its other view is the right one;
 /// vectors are L2-normalised; mean over 2N. The matrix of (2N)² similarities is never
-/// held (similarity.hpp). A batch of one has no negatives: the loss is 0.
+/// held (similarity.hpp). A batch of one has no negatives: the loss is exactly 0.
 struct NtXent {
   double temperature = 0.5;      ///< of the paper's CIFAR-10 runs and of lightly; 0.1 for long training on ImageNet
   bool mask_duplicates = false;  ///< samples of equal PairInfo::ids are no negatives of each other
@@ -23,6 +23,7 @@ struct NtXent {
     detail::check_pair(z_a, z_b, "NtXent");
     detail::check_positive(temperature, "NtXent: temperature");
     const auto z = torch::cat({l2_normalize(z_a), l2_normalize(z_b)});
+    if (z_a.size(0) == 1) return 0 * z.sum();  // NaN stays NaN; the products a·b and b·a differ in their last bit
     const auto scale = torch::scalar_tensor(1 / temperature, z.options());
     const auto similarities = self_similarity_logsumexp(z, scale, z_a.size(0), of_both_views(info, z));
     return similarities.rows.mean() - similarities.positives.mean();
@@ -45,6 +46,9 @@ struct NtXent {
     return 0.5 * ((from_a.rows - from_a.positives).mean() + (from_b.rows - from_b.positives).mean());
   }
   std::string name() const { return "nt_xent"; }
+  std::string describe() const {
+    return detail::options_json({{"temperature", temperature}, {"mask_duplicates", mask_duplicates}});
+  }
 
  private:
   /// Undefined where nothing is masked.

@@ -55,6 +55,9 @@ class StopGradient {
   void update(const StepContext& context, const NamedTensors& observed = {}) { loss_.update(context, observed); }
   std::shared_ptr<torch::nn::Module> module() const { return loss_.module(); }
   std::string name() const { return "stop_gradient(" + loss_.name() + ")"; }
+  std::string describe() const {
+    return detail::options_json({{"of", detail::loss_json(loss_.name(), loss_.describe())}});
+  }
 
  private:
   AnyPairLoss loss_;
@@ -82,11 +85,19 @@ class Predicted {
   /// Holds "predictor" and, where the loss has state, "loss".
   std::shared_ptr<torch::nn::Module> module() const { return state_; }
   std::string name() const { return "predicted(" + loss_.name() + ")"; }
+  std::string describe() const {
+    return detail::options_json({{"dim", options_.dim},
+                                 {"hidden", options_.hidden},
+                                 {"last_norm", options_.last_norm},
+                                 {"seed", options_.seed},
+                                 {"of", detail::loss_json(loss_.name(), loss_.describe())}});
+  }
 
  private:
   class Predictor;
 
   AnyPairLoss loss_;
+  PredictorOptions options_;
   std::shared_ptr<Predictor> predictor_;
   std::shared_ptr<torch::nn::Module> state_;
 };

@@ -28,6 +28,7 @@ struct SoftTargetClip {
     return -0.5 * (of_texts + of_images).mean();
   }
   std::string name() const { return "soft_target_clip"; }
+  std::string describe() const { return detail::options_json({{"temperature", temperature}}); }
 };
 
 static_assert(PairLoss<SoftTargetClip>);

@@ -17,10 +17,15 @@ struct VicReg {
   double covariance_weight = 1;   ///< ν
   double epsilon = 1e-4;
 
-  /// z_a, z_b: (N, D) float with N ≥ 2, halves computed in fp32. Throws InvalidArgument on other shapes.
+  /// z_a, z_b: (N, D) float with N ≥ 2, halves computed in fp32. Throws InvalidArgument on other shapes, on weights
+  /// that are negative and on an ε that is not positive.
   LossOutput operator()(const Tensor& z_a, const Tensor& z_b) const {
     detail::check_pair(z_a, z_b, "VicReg");
     detail::check_statistics(z_a, "VicReg");
+    detail::check_not_negative(invariance_weight, "VicReg: invariance_weight");
+    detail::check_not_negative(variance_weight, "VicReg: variance_weight");
+    detail::check_not_negative(covariance_weight, "VicReg: covariance_weight");
+    detail::check_positive(epsilon, "VicReg: epsilon");
     const auto a = detail::at_least_fp32(z_a), b = detail::at_least_fp32(z_b);
     const auto invariance = (a - b).square().mean();
     const auto [variance_a, covariance_a] = spread(a);
@@ -31,6 +36,12 @@ struct VicReg {
             {}};
   }
   std::string name() const { return "vicreg"; }
+  std::string describe() const {
+    return detail::options_json({{"invariance_weight", invariance_weight},
+                                 {"variance_weight", variance_weight},
+                                 {"covariance_weight", covariance_weight},
+                                 {"epsilon", epsilon}});
+  }
 
  private:
   struct Spread {
@@ -46,7 +57,8 @@ struct VicReg {
   }
 };
 
-/// The paper's equation 6, in which the hinges of both sides are summed where the published code takes their mean.
+/// The paper's algorithm 1: the hinges of both sides are summed, as in its equation 6, where the published code takes
+/// their mean. Its invariance is the mean over N and D, as in that code; equation 5 sums over D.
 inline VicReg vicreg_paper() {
   return {.variance_weight = 50};
 }

@@ -18,14 +18,22 @@ struct LinearWeight {
   double from = 0, to = 1;
   double begin = 0, end = 1;  ///< shares of the run's steps, begin < end
 
+  /// Throws InvalidArgument unless begin < end.
   double operator()(const StepContext& context) const {
+    if (!(begin < end))
+      throw InvalidArgument("LinearWeight: begin is " + std::to_string(begin) + ", end is " + std::to_string(end) +
+                            "; begin must come before end");
     const auto total = static_cast<double>(context.total_steps);
     const auto done = total > 0 ? static_cast<double>(context.step) / total : 0.0;
     return std::lerp(from, to, std::clamp((done - begin) / (end - begin), 0.0, 1.0));
   }
+  std::string describe() const {
+    return detail::options_json({{"from", from}, {"to", to}, {"begin", begin}, {"end", end}});
+  }
 };
 
-/// A number, or any function of StepContext such as LinearWeight. It is asked at every step and must be finite.
+/// A number, or any function of StepContext such as LinearWeight. It is asked at every step and must be finite. What a
+/// function is shall be told by its `describe()`, as JSON, if it has one.
 class LossWeight {
  public:
   /// Throws InvalidArgument for a number that is not finite.
@@ -35,8 +43,10 @@ class LossWeight {
   }
   template <class F>
     requires(!std::convertible_to<F, double> && std::invocable<const F&, const StepContext&>)
-  LossWeight(F schedule)
-      : schedule_{std::move(schedule)} {}  // NOLINT(google-explicit-constructor): nor are these other
+  LossWeight(F schedule) {  // NOLINT(google-explicit-constructor): nor are these other
+    if constexpr (detail::has_describe<F>) description_ = schedule.describe();
+    schedule_ = std::move(schedule);
+  }
 
   /// The weight at a step. Throws InvalidArgument when a schedule gives a number that is not finite.
   double at(const StepContext& context) const {
@@ -47,6 +57,12 @@ class LossWeight {
     return weight;
   }
   bool scheduled() const { return static_cast<bool>(schedule_); }
+  /// As JSON: a number, or {"factor": …, "schedule": …}, "unknown" for a function that does not tell.
+  std::string describe() const {
+    if (!scheduled()) return detail::json_of(value_);
+    const std::string schedule = description_.empty() ? "unknown" : description_;
+    return detail::options_json({{"factor", value_}, {"schedule", schedule}});
+  }
   LossWeight scaled(double factor) const {
     if (!std::isfinite(factor)) return {factor};  // which throws
     auto copy = *this;
@@ -57,6 +73,7 @@ class LossWeight {
  private:
   double value_ = 1;  ///< also the factor of a schedule
   std::function<double(const StepContext&)> schedule_;
+  std::string description_;  ///< of the schedule
 };
 
 }  // namespace sslmeme
