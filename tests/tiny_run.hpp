@@ -41,10 +41,9 @@ inline DataLoader make_loader() {
 }
 
 /// Batch norm, dropout-free; InfoNce's scale and AdamW's moments make a state that a sloppy resume would miss.
-inline ModalityGraph tiny_cass(double contrast = 0.5) {
+inline ModalityGraph tiny_cass(const CassOptions& how = {.dim = 8}) {
   return cass(image_encoder("resnet18", {.width = 2, .depth = 1}),
-              image_encoder("vit_tiny_patch16_224", {.image_size = 16, .patch_size = 8, .width = 12, .depth = 1}),
-              {.dim = 8, .contrast = contrast});
+              image_encoder("vit_tiny_patch16_224", {.image_size = 16, .patch_size = 8, .width = 12, .depth = 1}), how);
 }
 
 inline TrainerOptions options(const std::filesystem::path& run, ExistingRun existing = ExistingRun::refuse) {

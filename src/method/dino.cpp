@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace sslmeme {
@@ -31,10 +32,15 @@ DinoMethodOptions checked(DinoMethodOptions options) {
   return options;
 }
 
-/// −Σ q log q, mean over rows.
-Tensor entropy(const Tensor& teacher, const Tensor& center, double temperature) {
-  const auto log_q = torch::log_softmax((teacher - center) / temperature, -1);
-  return -(log_q.exp() * log_q).sum(-1).mean();
+/// The description of such an encoder that leaves nothing out by chance.
+std::string without_dropout(const std::string& description) {
+  auto json = nlohmann::json::parse(description, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("options")) return description;  // whoever builds from it says what is wrong
+  auto& options = json["options"];
+  for (const auto* rate : {"drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate", "patch_drop_rate"}) {
+    if (options.contains(rate)) options[rate] = 0.0;
+  }
+  return json.dump();
 }
 
 }  // namespace
@@ -86,9 +92,8 @@ LossOutput Dino::step(const Batch& batch, const StepContext& context) {
     return encode(teacher_, batch, seen_by_teacher, false);
   }();
   const FullPrecision losses_run_in_fp32{student.logits.device().type()};
-  const auto temperature = options_.teacher_temperature.at(context.epoch);
-  const auto teacher_logits = detail::at_least_fp32(teacher.logits);
-  auto output = loss_(detail::at_least_fp32(student.logits), teacher_logits, temperature);
+  // As they are: the loss computes halves in fp32 without a copy of them in fp32.
+  auto output = loss_(student.logits, teacher.logits, options_.teacher_temperature.at(context.epoch));
 
   const torch::NoGradGuard no_grad;
   if (options_.group) output.observed = all_gather(output.observed, *options_.group);
@@ -97,7 +102,9 @@ LossOutput Dino::step(const Batch& batch, const StepContext& context) {
     return detail::at_least_fp32(of.features.narrow(0, 0, n)).detach();
   };
   const auto of_student = first_view(student), of_teacher = first_view(teacher);
-  output.parts.emplace_back("teacher_entropy", entropy(teacher_logits, loss_.center(), temperature));
+  const auto nats = detail::find_tensor(output.parts, "teacher_entropy");
+  const auto most = std::log(static_cast<double>(std::max<std::int64_t>(2, options_.loss.prototypes)));
+  output.parts.emplace_back("teacher_entropy_share", nats / most);
   output.parts.emplace_back("center_norm", loss_.center().norm());
   output.parts.emplace_back("agreement", (l2_normalize(of_student) * l2_normalize(of_teacher)).sum(1).mean());
   output.features = {{"student", of_student}, {"teacher", of_teacher}};
@@ -141,7 +148,7 @@ Dino dino(ImageEncoder student, const DinoMethodOptions& options, const Backbone
     throw InvalidArgument(
         "dino() cannot make a teacher like an encoder without description: give Dino{student, teacher} two");
   }
-  auto teacher = image_encoder_from_json(student->description(), registry);
+  auto teacher = image_encoder_from_json(without_dropout(student->description()), registry);
   return Dino{std::move(student), std::move(teacher), options};
 }
 

@@ -264,12 +264,12 @@ std::string ModalityGraph::describe() const {
     described["encoder"] = spec.image ? detail::described(spec.image.get()) : detail::described(spec.text.get());
     described["view"] = spec.view;
   }
-  if (dropout_.p > 0) json["modality_dropout"] = dropout_.p;
+  if (dropout_.p > 0) json["modality_dropout"] = {{"p", dropout_.p}, {"seed", dropout_.seed}};
   for (const auto& edge : edges_) {
-    json["edges"].push_back(
-        {{"name", edge.name},
-         {"loss", edge.loss.name()},
-         {"weight", edge.weight.scheduled() ? nlohmann::json("scheduled") : nlohmann::json(edge.weight.at({}))}});
+    auto described = nlohmann::json::parse(detail::loss_json(edge.loss.name(), edge.loss.describe()));
+    described["name"] = edge.name;
+    described["weight"] = nlohmann::json::parse(edge.weight.describe());
+    json["edges"].push_back(std::move(described));
   }
   return json.dump();
 }

@@ -49,14 +49,14 @@ class Edges {
         add(second, first, StopGradient{loss(of.loss)}, of.weight);
         return;
       case EdgeGradient::predicted:
-        add(first, second, predicted(of.loss), of.weight / 2);
-        add(second, first, predicted(of.loss), of.weight / 2);
+        add(first, second, predicted(of.loss), of.weight.scaled(0.5));
+        add(second, first, predicted(of.loss), of.weight.scaled(0.5));
     }
   }
   std::vector<EdgeSpec> take() { return std::move(all_); }
 
  private:
-  void add(const char* from, const char* to, AnyPairLoss loss, double weight) {
+  void add(const char* from, const char* to, AnyPairLoss loss, const LossWeight& weight) {
     all_.push_back(edge(from, to, among_ranks(std::move(loss), gather_), weight));
   }
   AnyPairLoss loss(EdgeLoss kind) const {
@@ -134,8 +134,8 @@ ModalityGraph cass_reference(ImageEncoder cnn, ImageEncoder vit) {
 ModalityGraph cass_mm(ImageEncoder cnn, ImageEncoder vit, TextEncoder text, const CassMmOptions& options) {
   Edges edges{options.dim, options.loss, options.seed, options.gather};
   edges.join("cnn", "vit", options.picture);
-  edges.join("cnn", "text", options.text);
-  edges.join("vit", "text", options.text);
+  edges.join("cnn", "text", options.cnn_text.value_or(options.text));
+  edges.join("vit", "text", options.vit_text.value_or(options.text));
   return {{node("cnn", std::move(cnn), head(options.dim, options.projection, options.seed, 0)),
            node("vit", std::move(vit), head(options.dim, options.projection, options.seed, 1)),
            node("text", std::move(text), head(options.dim, options.projection, options.seed, 2))},

@@ -80,6 +80,10 @@ LossOutput Siamese::compare(const NamedTensors& samples, const StepContext& cont
   auto output = loss_(z, taught ? of("t1") : of("z1"), info);
   if (options_.symmetric) output = mean_of(output, loss_(of("z1"), taught ? of("t0") : z, info));
   output.features.emplace_back("z", z.detach());
+  if (taught) {
+    const torch::NoGradGuard no_grad;
+    output.parts.emplace_back("agreement", (l2_normalize(z) * l2_normalize(of("t1"))).sum(1).mean());
+  }
   return output;
 }
 
@@ -94,7 +98,9 @@ std::string Siamese::describe() const {
   const auto described = [](const ImageEncoder& encoder, const std::shared_ptr<ProjectionHead>& head) {
     return nlohmann::json{{"encoder", detail::described(encoder.get())}, {"projection", {{"out", head->out_dim()}}}};
   };
-  nlohmann::json json{{"method", "siamese"}, {"loss", loss_.name()}, {"symmetric", options_.symmetric}};
+  auto json = nlohmann::json::parse(detail::loss_json(loss_.name(), loss_.describe()));
+  json["method"] = "siamese";
+  json["symmetric"] = options_.symmetric;
   json["nodes"]["image"] = described(encoder_, head_);
   if (options_.teacher) {
     json["nodes"]["teacher"] = described(options_.teacher, teacher_head_);

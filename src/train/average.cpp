@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace sslmeme {
 
@@ -17,19 +18,24 @@ double WeightAverage::decay_at(std::int64_t step) const {
   return warmup ? std::min(decay, (1 + done) / (10 + done)) : decay;
 }
 
-AveragedWeights::AveragedWeights(const torch::nn::Module& module, const WeightAverage& options)
-    : options_{options}, weights_{state_of(module)} {
+AveragedWeights::AveragedWeights(const torch::nn::Module& module, const WeightAverage& options) : options_{options} {
   if (!(options.decay >= 0 && options.decay < 1))
     throw InvalidArgument(fmt::format("WeightAverage::decay is {}; it must be in [0, 1)", options.decay));
-  for (const auto& [name, tensor] : weights_) average_.emplace_back(name, tensor.detach().clone());
+  std::unordered_map<const void*, Tensor> averages;  // a module may be registered twice, its weights are averaged once
+  for (const auto& [name, weight] : state_of(module)) {
+    const auto [known, is_new] = averages.try_emplace(weight.unsafeGetTensorImpl());
+    if (is_new) {
+      known->second = weight.detach().clone();
+      pairs_.push_back({weight, known->second});
+    }
+    average_.emplace_back(name, known->second);
+  }
 }
 
 void AveragedWeights::update(std::int64_t step) {
   const torch::NoGradGuard no_grad;
   std::vector<Tensor> moving, towards;
-  for (std::size_t i = 0; i < weights_.size(); ++i) {
-    auto& [name, average] = average_[i];
-    const auto& weight = weights_[i].second;
+  for (auto& [weight, average] : pairs_) {
     if (average.is_floating_point()) {
       moving.push_back(average);
       towards.push_back(weight);
@@ -46,10 +52,10 @@ void AveragedWeights::load_state(const NamedTensors& tensors) {
 
 void AveragedWeights::exchange() {
   const torch::NoGradGuard no_grad;
-  for (std::size_t i = 0; i < weights_.size(); ++i) {
-    const auto kept = weights_[i].second.clone();
-    weights_[i].second.copy_(average_[i].second);
-    average_[i].second.copy_(kept);
+  for (auto& [weight, average] : pairs_) {
+    const auto kept = weight.clone();
+    weight.copy_(average);
+    average.copy_(kept);
   }
 }
 

@@ -8,10 +8,12 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/version.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -25,6 +27,7 @@ namespace {
 
 constexpr const char* manifest_file = "manifest.json";
 constexpr const char* own_digest = "crc32";  ///< of the manifest without this key
+constexpr int format = 1;                    ///< of the manifest and what it names
 
 /// JSON writes what is no number as null.
 double number_from(const nlohmann::json& json) {
@@ -43,6 +46,24 @@ nlohmann::json pairs_json(const NamedValues& values) {
   return json;
 }
 
+nlohmann::json health_json(const std::vector<FeatureHealth>& health) {
+  auto json = nlohmann::json::array();
+  for (const auto& h : health) {
+    json.push_back(
+        {{"name", h.name}, {"deviation", h.deviation}, {"effective_rank", h.effective_rank}, {"warning", h.warning}});
+  }
+  return json;
+}
+
+std::vector<FeatureHealth> health_from(const nlohmann::json& json) {
+  std::vector<FeatureHealth> health;
+  for (const auto& h : json) {
+    health.push_back({h.at("name").get<std::string>(), number_from(h.at("deviation")),
+                      number_from(h.at("effective_rank")), h.at("warning").get<std::string>()});
+  }
+  return health;
+}
+
 nlohmann::json to_json(const Progress& p) {
   nlohmann::json json{{"step", p.step},
                       {"epoch", p.epoch},
@@ -51,18 +72,15 @@ nlohmann::json to_json(const Progress& p) {
                       {"loss_scale", {{"scale", p.scaler.scale}, {"fitting", p.scaler.fitting}}},
                       {"loss_sum", p.loss_sum},
                       {"summed", p.summed},
-                      {"part_sums", pairs_json(p.part_sums)}};
+                      {"part_sums", pairs_json(p.part_sums)},
+                      {"health", health_json(p.health)}};
   json["history"] = nlohmann::json::array();
   for (const auto& record : p.history) {
-    auto health = nlohmann::json::array();
-    for (const auto& h : record.health)
-      health.push_back(
-          {{"name", h.name}, {"deviation", h.deviation}, {"effective_rank", h.effective_rank}, {"warning", h.warning}});
     json["history"].push_back({{"epoch", record.epoch},
                                {"loss", record.loss},
                                {"parts", pairs_json(record.parts)},
                                {"metrics", pairs_json(record.metrics)},
-                               {"health", health}});
+                               {"health", health_json(record.health)}});
   }
   return json;
 }
@@ -75,19 +93,12 @@ Progress progress_from(const nlohmann::json& json) {
              {json.at("loss_scale").at("scale").get<double>(), json.at("loss_scale").at("fitting").get<std::int64_t>()},
              json.at("loss_sum").get<double>(),
              json.at("summed").get<std::int64_t>(),
-             values_from(json.at("part_sums")),
-             {}};
+             values_from(json.at("part_sums"))};
+  if (json.contains("health")) p.health = health_from(json.at("health"));  // the first of this format had none
   for (const auto& record : json.at("history")) {
-    EpochRecord r{record.at("epoch").get<std::int64_t>(),
-                  number_from(record.at("loss")),
-                  values_from(record.at("parts")),
-                  {},
-                  values_from(record.at("metrics"))};
-    for (const auto& h : record.at("health")) {
-      r.health.push_back({h.at("name").get<std::string>(), number_from(h.at("deviation")),
-                          number_from(h.at("effective_rank")), h.at("warning").get<std::string>()});
-    }
-    p.history.push_back(std::move(r));
+    p.history.push_back({record.at("epoch").get<std::int64_t>(), number_from(record.at("loss")),
+                         values_from(record.at("parts")), health_from(record.at("health")),
+                         values_from(record.at("metrics"))});
   }
   return p;
 }
@@ -114,12 +125,28 @@ nlohmann::json read_manifest(const fs::path& checkpoint) {
   if (!json.is_object() || !json.contains(own_digest)) throw damaged("is no manifest of a checkpoint");
   json.erase(own_digest);
   if (sealed(json) != text) throw damaged("is damaged: its checksum does not agree");
+  if (const auto found = json.value("format", nlohmann::json{}); found != format) {
+    throw InvalidArgument(
+        fmt::format("{} has format {}; sslmeme {} reads format {}: resume with the version that wrote it",
+                    path.string(), found.dump(), SSLMEME_VERSION, format));
+  }
   return json;
 }
 
-Progress checked_progress(const nlohmann::json& manifest, const fs::path& checkpoint) {
+nlohmann::json to_json(const Circumstances& made) {
+  return {{"threads", made.threads}, {"versions", {{"sslmeme", made.sslmeme}, {"libtorch", made.libtorch}}}};
+}
+
+Circumstances circumstances_from(const nlohmann::json& manifest) {
+  return {manifest.at("threads").get<int>(), manifest.at("versions").at("sslmeme").get<std::string>(),
+          manifest.at("versions").at("libtorch").get<std::string>()};
+}
+
+/// What `made_from` makes of the manifest. Throws DataError where a value is missing or of another type.
+template <class MadeFrom>
+auto checked(const nlohmann::json& manifest, const fs::path& checkpoint, MadeFrom made_from) {
   try {
-    return progress_from(manifest);
+    return made_from(manifest);
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{}: {}", (checkpoint / manifest_file).string(), error.what()));
   }
@@ -159,6 +186,18 @@ void make_room(TrainingState& to, const TrainingState& from) {
 
 }  // namespace
 
+Circumstances Circumstances::present() {
+  return {at::get_num_threads(), SSLMEME_VERSION, TORCH_VERSION};
+}
+
+std::string Circumstances::changes_to(const Circumstances& now) const {
+  std::vector<std::string> changes;
+  if (threads != now.threads) changes.push_back(fmt::format("{} threads then, {} now", threads, now.threads));
+  if (sslmeme != now.sslmeme) changes.push_back(fmt::format("sslmeme {} then, {} now", sslmeme, now.sslmeme));
+  if (libtorch != now.libtorch) changes.push_back(fmt::format("LibTorch {} then, {} now", libtorch, now.libtorch));
+  return fmt::format("{}", fmt::join(changes, "; "));
+}
+
 const NamedTensors& TrainingState::file(const std::string& name) const {
   for (const auto& [known, values] : tensors) {
     if (known == name) return values;
@@ -168,8 +207,13 @@ const NamedTensors& TrainingState::file(const std::string& name) const {
 
 CheckpointStore::CheckpointStore(const fs::path& folder) : folder_{folder} {
   make_directory(folder_);
-  for (const auto& entry : fs::directory_iterator{folder_}) {  // left by a process that died while it wrote
-    if (entry.path().filename().string().starts_with("partial-")) fs::remove_all(entry.path());
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator{folder_, error}) {  // left by a process that died while it wrote
+    const auto& path = entry.path();
+    if (path.filename().string().starts_with("step-")) remove_unfinished(path / manifest_file);
+    if (!path.filename().string().starts_with("partial-")) continue;
+    fs::remove_all(path, error);
+    if (error) notes_.push_back(fmt::format("{} cannot be deleted: {}", path.string(), error.message()));
   }
 }
 
@@ -198,6 +242,7 @@ fs::path CheckpointStore::start(const TrainingState& state) {
   auto target = folder_ / fmt::format("step-{:09d}", state.progress.step);
   copy_.progress = state.progress;
   copy_.config_digest = state.config_digest;
+  copy_.made = state.made;
   make_room(copy_, state);
   {
     const torch::NoGradGuard no_grad;
@@ -217,6 +262,11 @@ void CheckpointStore::wait() {
   if (writing_.valid()) writing_.get();
 }
 
+std::vector<std::string> CheckpointStore::take_notes() {
+  if (writing_.valid() && writing_.wait_for(std::chrono::seconds{0}) != std::future_status::ready) return {};
+  return std::exchange(notes_, {});
+}
+
 void CheckpointStore::write(const TrainingState& state, const fs::path& target) const {
   auto manifest = to_json(state.progress);
   if (fs::exists(target)) {  // saved at this very step already, maybe before the epoch entered the history
@@ -225,10 +275,9 @@ void CheckpointStore::write(const TrainingState& state, const fs::path& target) 
     write_atomically(target / manifest_file, sealed(before));
     return;
   }
-  manifest["format"] = 1;
+  manifest["format"] = format;
   manifest["config"] = state.config_digest;
-  manifest["threads"] = at::get_num_threads();
-  manifest["versions"] = {{"sslmeme", SSLMEME_VERSION}, {"libtorch", TORCH_VERSION}};
+  manifest.update(to_json(state.made));
   const auto partial = folder_ / fmt::format("partial-{:09d}", state.progress.step);
   try {
     fs::remove_all(partial);
@@ -251,33 +300,39 @@ void CheckpointStore::write(const TrainingState& state, const fs::path& target) 
   }
 }
 
-void CheckpointStore::remove_old() const {
-  const auto all = checkpoints_in(folder_);
-  std::set<fs::path> kept{all.begin(), all.begin() + std::min(std::ssize(all), std::ptrdiff_t{retention_.newest})};
-  if (!retention_.best.empty()) {
-    std::optional<double> best;
-    fs::path where;
-    for (const auto& path : all) {
-      Progress progress;
-      try {
-        progress = read_progress(path);
-      } catch (const Error&) {
-        continue;  // damaged: not the best of anything
-      }
-      // A checkpoint within an epoch has seen more than what the epoch before was measured at.
-      if (progress.history.empty() || progress.history.back().epoch != progress.epoch) continue;
-      const auto value = measured(progress.history.back(), retention_.best);
-      if (!value || (best && (retention_.higher_is_better ? *value < *best : *value > *best))) continue;
-      best = value;
-      where = path;
-    }
-    if (best) kept.insert(where);
-  }
+std::set<fs::path> CheckpointStore::kept(const std::vector<fs::path>& all) const {
+  std::set<fs::path> some{all.begin(), all.begin() + std::min(std::ssize(all), std::ptrdiff_t{retention_.newest})};
+  if (retention_.best.empty()) return some;
+  std::optional<double> best;
+  fs::path where;
   for (const auto& path : all) {
-    if (kept.contains(path)) continue;
+    Progress progress;
+    try {
+      progress = read_progress(path);
+    } catch (const std::exception&) {
+      continue;  // damaged: not the best of anything
+    }
+    if (!progress.epoch_ended()) continue;  // it has seen more than what the epoch before was measured at
+    const auto value = measured(progress.history.back(), retention_.best);
+    if (!value || (best && (retention_.higher_is_better ? *value < *best : *value > *best))) continue;
+    best = value;
+    where = path;
+  }
+  if (best) some.insert(where);
+  return some;
+}
+
+void CheckpointStore::remove_old() {
+  const auto all = checkpoints_in(folder_);
+  const auto staying = kept(all);
+  for (const auto& path : all) {
+    if (staying.contains(path)) continue;
     const auto leaving = folder_ / ("partial-old-" + path.filename().string());  // never half a checkpoint by its name
-    fs::rename(path, leaving);
-    fs::remove_all(leaving);
+    std::error_code error;
+    fs::rename(path, leaving, error);
+    if (!error) fs::remove_all(leaving, error);
+    if (error && stuck_.insert(path).second)
+      notes_.push_back(fmt::format("the old checkpoint {} cannot be deleted: {}", path.string(), error.message()));
   }
 }
 
@@ -298,6 +353,8 @@ std::optional<TrainingState> CheckpointStore::load_newest(std::vector<std::strin
                                     path.filename().string(), problems));
       }
       return state;
+    } catch (const InvalidArgument&) {  // whole, but not for this version
+      throw;
     } catch (const Error& error) {
       problems += fmt::format("; {}", error.what());
     }
@@ -309,7 +366,10 @@ std::optional<TrainingState> CheckpointStore::load_newest(std::vector<std::strin
 
 TrainingState read_checkpoint(const fs::path& path) {
   const auto manifest = read_manifest(path);
-  TrainingState state{checked_progress(manifest, path), {}, manifest.value("config", "")};
+  TrainingState state{checked(manifest, path, progress_from),
+                      {},
+                      manifest.value("config", ""),
+                      checked(manifest, path, circumstances_from)};
   const auto files = manifest.value("files", nlohmann::json::object());
   for (const auto& [file, expected] : files.items()) {
     const auto digest = digest_of(path / fs::path{file}.filename());
@@ -325,7 +385,7 @@ TrainingState read_checkpoint(const fs::path& path) {
 }
 
 Progress read_progress(const fs::path& path) {
-  return checked_progress(read_manifest(path), path);
+  return checked(read_manifest(path), path, progress_from);
 }
 
 std::vector<fs::path> checkpoints_in(const fs::path& folder) {

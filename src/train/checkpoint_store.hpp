@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <future>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,14 +37,29 @@ struct Progress {
   double loss_sum = 0;      ///< over this epoch so far
   std::int64_t summed = 0;  ///< steps in it
   NamedValues part_sums;
-  std::vector<EpochRecord> history;
+  std::vector<FeatureHealth> health = {};  ///< of the last measurement
+  std::vector<EpochRecord> history = {};
+
+  /// Whether `epoch` is in the history: with its last step alone it is not at its end.
+  bool epoch_ended() const { return !history.empty() && history.back().epoch == epoch; }
+};
+
+/// What the bits of a result depend on beside the configuration.
+struct Circumstances {
+  int threads = 0;
+  std::string sslmeme = {}, libtorch = {};  ///< versions
+
+  static Circumstances present();
+  /// "2 threads then, 1 now; LibTorch 2.12.0 then, 2.13.0 now"; empty when all is as it was.
+  std::string changes_to(const Circumstances& now) const;
 };
 
 /// All that a run needs to go on: tensors by the name of the file that they are in, without its extension.
 struct TrainingState {
   Progress progress;
   std::vector<std::pair<std::string, NamedTensors>> tensors;
-  std::string config_digest;  ///< of the configuration that the run has
+  std::string config_digest = {};  ///< of the configuration that the run has
+  Circumstances made = {};         ///< under which it was reached
 
   const NamedTensors& file(const std::string& name) const;
 };
@@ -67,22 +83,30 @@ class CheckpointStore {
   std::filesystem::path start(const TrainingState& state);
   /// Waits until nothing is being written; throws the error of the last write.
   void wait();
+  /// What went wrong without harm to the run since the last call: old checkpoints that could not be deleted, each told
+  /// of once. Nothing while a write goes on.
+  std::vector<std::string> take_notes();
 
   /// The newest checkpoint that is whole. Damaged ones are set aside, and told of in `notes`. Throws DataError when
-  /// there are checkpoints and all are damaged.
+  /// there are checkpoints and all are damaged, InvalidArgument when one is of another format.
   std::optional<TrainingState> load_newest(std::vector<std::string>& notes) const;
 
  private:
   void write(const TrainingState& state, const std::filesystem::path& target) const;
-  void remove_old() const;
+  /// Those of `all`, newest first, that retention leaves.
+  std::set<std::filesystem::path> kept(const std::vector<std::filesystem::path>& all) const;
+  void remove_old();
 
   std::filesystem::path folder_;
   Retention retention_;
   TrainingState copy_;  ///< being written; its tensors are used again
-  std::future<void> writing_;
+  std::vector<std::string> notes_;
+  std::set<std::filesystem::path> stuck_;  ///< could not be deleted
+  std::future<void> writing_;              ///< which has the members above to itself
 };
 
-/// The checkpoint of a folder, checked byte by byte. Throws IoError or DataError naming the file and what is wrong.
+/// The checkpoint of a folder, checked byte by byte. Throws IoError or DataError naming the file and what is wrong, and
+/// InvalidArgument for one of another format.
 TrainingState read_checkpoint(const std::filesystem::path& path);
 /// Its manifest alone.
 Progress read_progress(const std::filesystem::path& path);

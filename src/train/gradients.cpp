@@ -29,7 +29,8 @@ LossOutput of_large_batch(torch::nn::Module& module, std::span<const Batch> part
   for (const auto& [name, rows] : all) {
     if (rows.is_floating_point()) rows.requires_grad_();
   }
-  auto output = method.compare(all, context);
+  LossOutput output;  // the random numbers of a loss are those of a part of its own, after the last
+  scope.around(std::ssize(parts), [&] { output = method.compare(all, context); });
   scope.check(output);
   (scope.scale == 1 ? output.total : output.total * scope.scale).backward();
   output.total = output.total.detach();

@@ -10,7 +10,8 @@ namespace sslmeme::detail {
 
 /// What surrounds the gradient of a step.
 struct GradientScope {
-  /// Called around the forward pass of each part: precision and random numbers, the same for the same part.
+  /// Called around the forward pass of each part, and of what compares all of them, which counts as one more:
+  /// precision and random numbers, the same for the same part.
   std::function<void(std::int64_t part, const std::function<void()>& forward)> around;
   /// Called before each backward pass: throws for a loss that is not 0-d or not finite, before any gradient is made.
   std::function<void(const LossOutput&)> check;

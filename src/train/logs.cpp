@@ -154,13 +154,17 @@ TensorBoardLog::TensorBoardLog(std::int64_t every_steps) : every_steps_{every_st
 }
 
 void TensorBoardLog::on_fit_begin(const StepInfo& info) {
-  writer_ = std::make_shared<Writer>(run_of(info, "TensorBoardLog") / "tensorboard");
-  // Event.session_log = 7 {status = 1: START}: what other files hold from this step on is void.
-  if (info.step > 0) writer_->write(event(info.step + 1, bytes_field(7, key(1, WireType::varint) + varint(1))));
+  const auto folder = run_of(info, "TensorBoardLog") / "tensorboard";
+  const bool others = std::filesystem::exists(folder) && !std::filesystem::is_empty(folder);
+  writer_ = std::make_shared<Writer>(folder);
+  // Event.session_log = 7 {status = 1: START}: what other files hold from this step on is void. They may be of a run
+  // that died before its first checkpoint.
+  if (info.step > 0 || others)
+    writer_->write(event(info.step + 1, bytes_field(7, key(1, WireType::varint) + varint(1))));
 }
 
 void TensorBoardLog::on_step_end(const StepInfo& info) {
-  if (info.step % every_steps_ != 0 || !info.note.empty()) return;
+  if (info.step % every_steps_ != 0 || info.skipped) return;
   NamedValues values{{"loss", info.loss},
                      {"learning_rate", info.learning_rate},
                      {"gradient_norm", info.gradient_norm},

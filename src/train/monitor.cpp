@@ -2,8 +2,13 @@
 
 #include <sslmeme/core/error.hpp>
 
+#include "train/named.hpp"
+
 #include <ATen/ops/linalg_svdvals.h>
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
 
 namespace sslmeme {
 
@@ -31,6 +36,20 @@ FeatureHealth measure_features(const std::string& name, const Tensor& z) {
         fmt::format("{} is collapsing: effective rank {:.1f}, the vectors lie on a line", name, health.effective_rank);
   }
   return health;
+}
+
+void judge_teacher(std::vector<FeatureHealth>& health, const std::vector<std::pair<std::string, double>>& parts,
+                   double done) {
+  constexpr double beginning = 0.2, margin = 0.01;
+  const auto share = detail::value_of(parts, "teacher_entropy_share");
+  const auto teacher = std::ranges::find(health, "teacher", &FeatureHealth::name);
+  if (!share || teacher == health.end() || !teacher->warning.empty() || done < beginning) return;
+  if (*share > 1 - margin) {
+    teacher->warning = fmt::format("teacher says nothing: entropy {:.3f} of ln K; lower its temperature", *share);
+  } else if (*share < margin) {
+    teacher->warning =
+        fmt::format("teacher always says the same: entropy {:.3f} of ln K; raise its temperature", *share);
+  }
 }
 
 }  // namespace sslmeme

@@ -129,8 +129,9 @@ void ProgressBar::on_epoch_end(const StepInfo& info) {
                 << std::flush;
 }
 
-void ProgressBar::on_fit_end(const StepInfo& /*info*/) {
+void ProgressBar::on_fit_end(const StepInfo& info) {
   if (drawing.bar) stream(*this) << '\n' << std::flush;
+  tell_note(*this, info);
 }
 
 }  // namespace sslmeme

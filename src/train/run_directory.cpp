@@ -29,6 +29,17 @@ std::string digest_of_config(const nlohmann::json& config) {
   return fmt::format("{:08x}", digest_of(std::as_bytes(std::span{text})).crc32);
 }
 
+/// What training writes in a run directory, beside the checkpoints.
+constexpr const char* own_files[] = {"config.json",       "log.jsonl",           "quarantine.jsonl",
+                                     "model.safetensors", "average.safetensors", "epochs.csv"};
+
+/// Whether a line of the log tells of what a run had done when it was at `at`. What was measured after an epoch is of
+/// the step before, so that it may tell of an end that the run has yet to come to.
+bool was_done(const nlohmann::json& line, const Progress& at) {
+  if (!line.is_object() || line.value("step", at.step + 1) > at.step) return false;
+  return !line.contains("metrics") || line.value("epoch", at.epoch) != at.epoch || at.epoch_ended();
+}
+
 }  // namespace
 
 DirectoryLock::DirectoryLock(const std::filesystem::path& folder)
@@ -59,16 +70,15 @@ RunDirectory::RunDirectory(const TrainerOptions& options, const nlohmann::json& 
   }
   make_directory(path_);
   lock_.emplace(path_);
+  remove_unfinished_files();
   if (used && options.existing == ExistingRun::overwrite) {
-    for (const auto* name : {"checkpoints", "tensorboard", "epochs.csv", "log.jsonl", "quarantine.jsonl",
-                             "model.safetensors", "average.safetensors", "config.json"})
-      std::filesystem::remove_all(path_ / name);
+    for (const auto* folder : {"checkpoints", "tensorboard"}) std::filesystem::remove_all(path_ / folder);
+    for (const auto* file : own_files) std::filesystem::remove_all(path_ / file);
   }
   checkpoints_.emplace(path_ / "checkpoints");
+  notes_ = checkpoints_->take_notes();
   if (used && options.existing == ExistingRun::resume) {
-    compare_config(config);
-    resumed_ = checkpoints_->load_newest(notes_);
-    cut_log(resumed_ ? resumed_->progress.step : 0);
+    resume(config);
   } else {
     write_atomically(path_ / "config.json", config.dump(2) + "\n");
   }
@@ -76,13 +86,27 @@ RunDirectory::RunDirectory(const TrainerOptions& options, const nlohmann::json& 
   if (!log_) throw IoError(fmt::format("cannot write {}", (path_ / "log.jsonl").string()));
 }
 
-void RunDirectory::compare_config(const nlohmann::json& config) const {
+void RunDirectory::remove_unfinished_files() const {
+  for (const auto* file : own_files) remove_unfinished(path_ / file);
+}
+
+void RunDirectory::resume(const nlohmann::json& config) {
   nlohmann::json old;
   try {
     old = nlohmann::json::parse(read_file(path_ / "config.json"));
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("{} cannot be read: {}", (path_ / "config.json").string(), error.what()));
   }
+  compare_config(old, config);
+  resumed_ = checkpoints_->load_newest(notes_);
+  cut_log(resumed_ ? resumed_->progress : Progress{});
+  auto& epochs = old["trainer"]["epochs"];
+  if (epochs == config["trainer"]["epochs"]) return;
+  epochs = config["trainer"]["epochs"];  // those who read the run want to know when it will be done
+  write_atomically(path_ / "config.json", old.dump(2) + "\n");
+}
+
+void RunDirectory::compare_config(const nlohmann::json& old, const nlohmann::json& config) const {
   const auto before = old.flatten(), now = config.flatten();
   std::string differing;
   const auto note = [&](const std::string& key) {
@@ -103,12 +127,12 @@ void RunDirectory::compare_config(const nlohmann::json& config) const {
   }
 }
 
-void RunDirectory::cut_log(std::int64_t last_step) const {
+void RunDirectory::cut_log(const Progress& at) const {
   std::ifstream in{path_ / "log.jsonl"};
   std::string kept, line;
   while (std::getline(in, line)) {
     const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_object() && json.value("step", last_step + 1) <= last_step) kept += line + '\n';
+    if (was_done(json, at)) kept += line + '\n';
   }
   write_atomically(path_ / "log.jsonl", kept);
 }

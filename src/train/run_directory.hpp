@@ -43,8 +43,10 @@ class RunDirectory {
   const std::string& config_digest() const { return config_digest_; }
 
  private:
-  void compare_config(const nlohmann::json& config) const;
-  void cut_log(std::int64_t last_step) const;
+  void remove_unfinished_files() const;
+  void resume(const nlohmann::json& config);
+  void compare_config(const nlohmann::json& old, const nlohmann::json& config) const;
+  void cut_log(const Progress& at) const;
 
   std::filesystem::path path_;
   std::string config_digest_;

@@ -3,6 +3,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/files.hpp>
 #include <sslmeme/core/random.hpp>
+#include <sslmeme/data/loader.hpp>
 #include <sslmeme/nn/weights.hpp>
 #include <sslmeme/version.hpp>
 
@@ -29,6 +30,11 @@ namespace sslmeme {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+/// A gradient that is not finite although its loss is: in fp16 its scale may be to blame.
+struct NonFiniteGradient : NonFiniteError {
+  using NonFiniteError::NonFiniteError;
+};
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -63,26 +69,40 @@ const char* name_of(Precision precision) {
   return "fp32";
 }
 
-nlohmann::json config_json(const TrainerOptions& o, std::int64_t batches_per_epoch, const std::string& method_json) {
+/// What decides which samples a step has, and how long its texts are; not how they are prepared.
+nlohmann::json loader_json(const LoaderOptions& o) {
+  nlohmann::json json{{"batch_size", o.batch_size},
+                      {"seed", o.seed},
+                      {"shuffle", o.shuffle},
+                      {"drop_last", o.drop_last},
+                      {"pad_last", o.pad_last}};
+  if (o.tokenizer) json["max_tokens"] = o.max_tokens;
+  return json;
+}
+
+nlohmann::json config_json(const TrainerOptions& o, std::int64_t batches_per_epoch, const std::string& method_json,
+                           const LoaderOptions* loader) {
   nlohmann::json average;
   if (o.average) average = {{"decay", o.average->decay}, {"warmup", o.average->warmup}};
-  return {{"trainer",
-           {{"epochs", o.epochs},
-            {"accumulate", o.accumulate},
-            {"optimizer", nlohmann::json::parse(describe(o.optimizer))},
-            {"parameters", nlohmann::json::parse(describe(o.parameters))},
-            {"schedule", nlohmann::json::parse(o.schedule.describe())},
-            {"precision", name_of(o.precision)},
-            {"average", average},
-            {"clip_norm", o.clip_norm},
-            {"clip_scope", o.clip_scope == ClipScope::each ? "each" : "all"},
-            {"skip_non_finite", o.skip_non_finite},
-            {"seed", o.seed},
-            {"device", o.device},
-            {"batches_per_epoch", batches_per_epoch},
-            {"threads", at::get_num_threads()}}},
-          {"method", method_json.empty() ? nlohmann::json{} : nlohmann::json::parse(method_json)},
-          {"versions", {{"sslmeme", SSLMEME_VERSION}, {"libtorch", TORCH_VERSION}}}};
+  nlohmann::json config{{"trainer",
+                         {{"epochs", o.epochs},
+                          {"accumulate", o.accumulate},
+                          {"optimizer", nlohmann::json::parse(describe(o.optimizer))},
+                          {"parameters", nlohmann::json::parse(describe(o.parameters))},
+                          {"schedule", nlohmann::json::parse(o.schedule.describe())},
+                          {"precision", name_of(o.precision)},
+                          {"average", average},
+                          {"clip_norm", o.clip_norm},
+                          {"clip_scope", o.clip_scope == ClipScope::each ? "each" : "all"},
+                          {"skip_non_finite", o.skip_non_finite},
+                          {"seed", o.seed},
+                          {"device", o.device},
+                          {"batches_per_epoch", batches_per_epoch},
+                          {"threads", at::get_num_threads()}}},
+                        {"method", method_json.empty() ? nlohmann::json{} : nlohmann::json::parse(method_json)},
+                        {"versions", {{"sslmeme", SSLMEME_VERSION}, {"libtorch", TORCH_VERSION}}}};
+  if (loader != nullptr) config["loader"] = loader_json(*loader);
+  return config;
 }
 
 /// "ids 4, 17, 3 and 29 more"
@@ -159,24 +179,41 @@ struct TrainingSession::State {
     optimizer->load_state(checkpoint.file("optimizer"));
     if (average) average->load_state(checkpoint.file("average"));
     info.step = at.step;
+    info.epoch = at.epoch;
+    info.batch = at.batch;
+    info.health = at.health;
+    if (const auto changes = checkpoint.made.changes_to(detail::Circumstances::present()); !changes.empty()) {
+      add_note(fmt::format("the checkpoint of step {} was made otherwise ({}): results need not be equal bit by bit",
+                           at.step, changes));
+    }
+  }
+
+  void add_note(const std::string& note) { info.note += (info.note.empty() ? "" : "; ") + note; }
+  /// What the checkpoints have to tell.
+  void add_notes_of_checkpoints() {
+    if (!directory) return;
+    for (const auto& note : directory->checkpoints().take_notes()) add_note(note);
   }
 
   detail::TrainingState state() const {
-    detail::TrainingState all{at, {{"model", state_of(*module)}, {"optimizer", optimizer->state()}}, {}};
+    detail::TrainingState all{at,
+                              {{"model", state_of(*module)}, {"optimizer", optimizer->state()}},
+                              directory->config_digest(),
+                              detail::Circumstances::present()};
     if (average) all.tensors.emplace_back("average", average->state());
-    all.config_digest = directory->config_digest();
     return all;
   }
 
   TrainingTime time() const { return {info.step, info.total_steps, steps_in_epoch()}; }
 
-  /// Throws unless the number is finite; nothing was updated yet.
+  /// Throws NotFinite unless the number is finite; nothing was updated yet.
+  template <class NotFinite>
   void require_finite(double value, const char* what, std::span<const Batch> parts) {
     if (std::isfinite(value)) return;
     optimizer->zero_grad();
     const auto kept =
         directory ? fmt::format("; the checkpoints in {} are kept", (directory->path() / "checkpoints").string()) : "";
-    throw NonFiniteError(
+    throw NotFinite(
         fmt::format("the {} is {} at step {} (epoch {}, batch {}; {}){}: lower the learning rate, clip gradients, or "
                     "look at these samples",
                     what, value, info.step, info.epoch, info.batch, ids_of(parts), kept));
@@ -197,14 +234,14 @@ struct TrainingSession::State {
             throw InvalidArgument(fmt::format("the method returned a loss of shape {}; it must be 0-d: take its mean",
                                               shape_string(output.total)));
           }
-          require_finite(output.total.item<double>(), "loss", parts);
+          require_finite<NonFiniteError>(output.total.item<double>(), "loss", parts);
         },
         scale};
     optimizer->zero_grad();
     auto output = detail::add_gradient(*module, parts, context, method, scope);
     if (scale != 1) optimizer->scale_gradients(1 / scale);
     const auto norm = optimizer->gradient_norm();
-    require_finite(norm, "gradient norm", parts);
+    require_finite<NonFiniteGradient>(norm, "gradient norm", parts);
     info.loss = output.total.item<double>();
     info.gradient_norm = norm;
     if (options.clip_norm > 0 && options.clip_scope == ClipScope::each) {
@@ -218,23 +255,25 @@ struct TrainingSession::State {
     return output;
   }
 
-  /// learn(), or nothing where a step may be skipped and must be: then all is as it was before.
+  /// learn(), or nothing where a step may be skipped and must be: then all is as it was before. A gradient that
+  /// overflowed for the sake of its scale is not held against the run.
   std::optional<LossOutput> try_to_learn(std::span<const Batch> parts, const StepContext& context,
                                          const MethodCalls& method) {
     const bool may_scale_down = options.precision == Precision::fp16 && at.scaler.scale > 1;
-    const bool may_skip = may_scale_down || at.skipped < options.skip_non_finite;
+    const bool may_skip = at.skipped < options.skip_non_finite;
     std::optional<detail::BufferSnapshot> buffers;
-    if (may_skip) buffers.emplace(*module);
+    if (may_scale_down || may_skip) buffers.emplace(*module);
     try {
       auto output = learn(parts, context, method);
       at.skipped = 0;
       if (options.precision == Precision::fp16) at.scaler.fitted();
       return output;
     } catch (const NonFiniteError& error) {
-      if (!may_skip) throw;
+      const bool overflowed = may_scale_down && dynamic_cast<const NonFiniteGradient*>(&error) != nullptr;
+      if (!overflowed && !may_skip) throw;
       buffers->restore();
       info.note = fmt::format("step {} is skipped: {}", info.step, error.what());
-      if (may_scale_down) {
+      if (overflowed) {
         at.scaler.overflowed();
       } else {
         ++at.skipped;
@@ -285,6 +324,8 @@ struct TrainingSession::State {
     for (const auto& [name, z] : output.features) {
       if (z.size(0) >= 2) info.health.push_back(measure_features(name, z));
     }
+    judge_teacher(info.health, info.parts, static_cast<double>(info.step) / static_cast<double>(info.total_steps));
+    at.health = info.health;
   }
 
   void log_skipped() {
@@ -321,7 +362,8 @@ struct TrainingSession::State {
 };
 
 TrainingSession::TrainingSession(std::shared_ptr<torch::nn::Module> module, TrainerOptions options,
-                                 std::int64_t batches_per_epoch, const std::string& method_json) {
+                                 std::int64_t batches_per_epoch, const std::string& method_json,
+                                 const LoaderOptions* loader) {
   check(options, batches_per_epoch);
   if (!module) throw InvalidArgument("the method has no module: nothing to train");
   state_ = std::make_unique<State>(std::move(module), std::move(options));
@@ -332,24 +374,24 @@ TrainingSession::TrainingSession(std::shared_ptr<torch::nn::Module> module, Trai
   info.total_steps = info.epochs * state_->steps_in_epoch();
   if (state_->options.output_dir.empty()) return;
   auto& directory =
-      state_->directory.emplace(state_->options, config_json(state_->options, batches_per_epoch, method_json));
+      state_->directory.emplace(state_->options, config_json(state_->options, batches_per_epoch, method_json, loader));
   if (const auto resumed = directory.take_resumed()) state_->restore(*resumed);
-  for (const auto& note : directory.notes()) info.note += (info.note.empty() ? "" : "; ") + note;
+  for (const auto& note : directory.notes()) state_->add_note(note);
 }
 
 TrainingSession::~TrainingSession() = default;
 
 std::int64_t TrainingSession::first_epoch() const {
-  return state_->at.batch == state_->info.batches_per_epoch ? state_->at.epoch + 1 : state_->at.epoch;
+  return state_->at.epoch_ended() ? state_->at.epoch + 1 : state_->at.epoch;
 }
 
 std::int64_t TrainingSession::first_batch() const {
-  return state_->at.batch % state_->info.batches_per_epoch;
+  return state_->at.epoch_ended() ? 0 : state_->at.batch;
 }
 
 void TrainingSession::begin_epoch(std::int64_t epoch) {
   auto& at = state_->at;
-  if (at.epoch != epoch || at.batch == state_->info.batches_per_epoch) {
+  if (at.epoch != epoch) {
     at.batch = 0;
     at.loss_sum = 0;
     at.summed = 0;
@@ -373,14 +415,19 @@ void TrainingSession::step(std::vector<Batch> parts, double wait, const MethodCa
   info.health_is_new = false;
   const StepContext before{info.step, info.total_steps, info.epoch};
   const auto output = state_->try_to_learn(parts, before, method);
+  info.skipped = !output;
   if (output) state_->account(*output);
   state_->advance(wait, parts);
-  if (!output) return state_->log_skipped();
-  const StepContext after{info.step, info.total_steps, info.epoch};
-  method.after_step(after, *output);
-  if (state_->average) state_->average->update(before.step);
-  state_->look_for_collapse(*output);
-  state_->log();
+  if (output) {
+    const StepContext after{info.step, info.total_steps, info.epoch};
+    method.after_step(after, *output);
+    if (state_->average) state_->average->update(before.step);
+    state_->look_for_collapse(*output);
+    state_->log();
+  } else {
+    state_->log_skipped();
+  }
+  state_->add_notes_of_checkpoints();
 }
 
 void TrainingSession::note_unreadable(const Quarantine& quarantine) {
@@ -426,13 +473,15 @@ void TrainingSession::refuse_short_epoch() const {
 
 FitResult TrainingSession::finish(Flow flow) {
   state_->module->eval();
+  state_->info.note.clear();
   if (state_->directory) {
     try {
       state_->directory->checkpoints().wait();
-    } catch (const IoError& error) {  // what follows is newer; if that fails too it throws
-      state_->info.note = error.what();
+    } catch (const std::exception& error) {  // what follows is newer; if that fails too it throws
+      state_->add_note(error.what());
     }
     save_checkpoint();
+    state_->add_notes_of_checkpoints();
     if (flow != Flow::interrupt) {
       save_weights(output_dir() / "model.safetensors", *state_->module);
       if (state_->average) write_safetensors(output_dir() / "average.safetensors", state_->average->state());
@@ -444,6 +493,10 @@ FitResult TrainingSession::finish(Flow flow) {
 
 const StepInfo& TrainingSession::info() const {
   return state_->info;
+}
+
+double TrainingSession::seconds() const {
+  return seconds_since(state_->began);
 }
 
 const std::vector<EpochRecord>& TrainingSession::history() const {

@@ -25,7 +25,28 @@ extern "C" void note_signal(int signal) {
   signal_received = signal;
 }
 
+/// Whether the last epoch is `patience` or more after the best.
+bool patience_is_over(const EarlyStopping& stopping, const std::vector<EpochRecord>& history) {
+  std::optional<double> best;
+  std::int64_t best_epoch = 0;
+  for (const auto& record : history) {
+    const auto value = detail::value_of(record.metrics, stopping.metric);
+    if (!value || std::isnan(*value)) continue;
+    if (best && !((stopping.higher_is_better ? *value - *best : *best - *value) > stopping.least)) continue;
+    best = value;
+    best_epoch = record.epoch;
+  }
+  return history.back().epoch - best_epoch >= stopping.patience;
+}
+
 }  // namespace
+
+Flow EarlyStopping::on_fit_begin(const StepInfo& info) const {
+  const auto& history = info.session->history();
+  const bool within_an_epoch = info.session->first_batch() != 0;  // then it was not this that ended the run
+  if (within_an_epoch || history.empty() || !detail::value_of(history.back().metrics, metric)) return Flow::proceed;
+  return patience_is_over(*this, history) ? Flow::stop : Flow::proceed;
+}
 
 Flow EarlyStopping::on_epoch_end(const StepInfo& info) const {
   if (measure) info.session->record(metric, measure());
@@ -36,16 +57,7 @@ Flow EarlyStopping::on_epoch_end(const StepInfo& info) const {
                     "callback that records one",
                     info.epoch, metric));
   }
-  std::optional<double> best;
-  std::int64_t best_epoch = 0;
-  for (const auto& record : history) {
-    const auto value = detail::value_of(record.metrics, metric);
-    if (!value || std::isnan(*value) || (best && !((higher_is_better ? *value - *best : *best - *value) > least)))
-      continue;
-    best = value;
-    best_epoch = record.epoch;
-  }
-  return info.epoch - best_epoch >= patience ? Flow::stop : Flow::proceed;
+  return patience_is_over(*this, history) ? Flow::stop : Flow::proceed;
 }
 
 struct SignalWatch::Before {

@@ -3,6 +3,7 @@
 //   workers=N       of the loader
 //   accumulate=N    batches a step
 //   every=N         steps between checkpoints
+//   width=N         of CASS's ResNet: what a checkpoint has to hold
 //   kill_step=N     SIGKILL after step N, before its checkpoint
 //   kill_sample=N   SIGKILL when the N-th sample of this process is read
 //   pause=MS        after each step
@@ -16,6 +17,7 @@
 #include <csignal>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -47,7 +49,7 @@ struct Memes {
 };
 
 sm::ImageEncoder cnn(std::uint64_t seed = 0) {
-  return sm::image_encoder("resnet18", {.width = 2, .depth = 1, .seed = seed});
+  return sm::image_encoder("resnet18", {.width = setting("width", 2), .depth = 1, .seed = seed});
 }
 sm::ImageEncoder vit() {
   return sm::image_encoder("vit_tiny_patch16_224",
@@ -71,6 +73,26 @@ struct Kill {
   }
 };
 
+/// Options that have a state, each with one of the methods.
+struct Options {
+  sm::OptimizerOptions optimizer = sm::AdamW{.lr = 0.01};
+  sm::ParameterGroups parameters = {};
+  sm::Precision precision = sm::Precision::fp32;
+  std::optional<sm::WeightAverage> average = {};
+};
+
+Options options_of(const std::string& name) {
+  if (name == "everything") {
+    return {.optimizer = sm::Lamb{.lr = 0.01}, .precision = sm::Precision::fp16, .average = sm::WeightAverage{}};
+  }
+  if (name == "simclr") return {.optimizer = sm::Lars{.lr = 0.1}};
+  if (name == "moco_v3") return {.optimizer = sm::Sgd{.lr = 0.01}};
+  if (name == "cass_mm_fused") return {.precision = sm::Precision::bf16};
+  if (name == "edges")
+    return {.parameters = {.rules = {{.pattern = "nodes.text.*", .optimizer = sm::Sgd{.lr = 0.01}}}}};
+  return {};
+}
+
 int train(const std::string& run, const std::string& name) {
   const std::vector<std::string> texts{"the cat sat", "a dog"};
   const auto words = std::make_shared<const sm::WordPiece>(
@@ -83,15 +105,15 @@ int train(const std::string& run, const std::string& name) {
                            .seed = 3,
                            .tokenizer = words,
                            .max_tokens = 12}};
-    const bool everything = name == "everything";  // options that have a state
+    const auto how = options_of(name);
     sm::Trainer trainer{method,
                         {.epochs = 3,
                          .accumulate = setting("accumulate", 1),
-                         .optimizer = everything ? sm::OptimizerOptions{sm::Lamb{.lr = 0.01}}
-                                                 : sm::OptimizerOptions{sm::AdamW{.lr = 0.01}},
+                         .optimizer = how.optimizer,
+                         .parameters = how.parameters,
                          .schedule = sm::WarmupCosine{.warmup = sm::Steps{4}},
-                         .precision = everything ? sm::Precision::fp16 : sm::Precision::fp32,
-                         .average = everything ? std::optional{sm::WeightAverage{}} : std::nullopt,
+                         .precision = how.precision,
+                         .average = how.average,
                          .clip_norm = 1,
                          .output_dir = run,
                          .existing = setting("resume", 0) != 0 ? sm::ExistingRun::resume : sm::ExistingRun::refuse}};
@@ -104,6 +126,17 @@ int train(const std::string& run, const std::string& name) {
   if (name == "cass" || name == "everything") return fit(sm::cass(cnn(), vit(), {.dim = 8}), one_view);
   if (name == "cass_mm") {
     return fit(sm::cass_mm(cnn(), vit(), text(*words), {.dim = 8, .modality_dropout = 0.25}), one_view);
+  }
+  if (name == "cass_mm_fused") {
+    return fit(sm::cass_mm_fused(cnn(), vit(), text(*words), {.dim = 8, .modality_dropout = 0.25}), one_view);
+  }
+  if (name == "edges") {
+    const auto head = sm::projection({.out = 8});
+    return fit(
+        sm::ModalityGraph{sm::node("cnn", cnn(), head), sm::node("vit", vit(), head),
+                          sm::node("text", text(*words), head), sm::edge("cnn", "vit", sm::VicReg{}),
+                          sm::edge("cnn", "text", sm::SigmoidLoss{}), sm::edge("vit", "text", sm::BarlowTwins{})},
+        one_view);
   }
   if (name == "clip") return fit(sm::clip(vit(), text(*words), {.dim = 8}), one_view);
   if (name == "supervised") return fit(sm::Supervised{cnn(), text(*words)}, one_view);
@@ -123,6 +156,8 @@ int train(const std::string& run, const std::string& name) {
     };
     return fit(guided, one_view, sm::BetweenEpochs{remember});
   }
+  if (name == "simclr") return fit(sm::simclr(cnn(), {.dim = 8, .hidden = 8}), one_view);
+  if (name == "moco_v3") return fit(sm::moco_v3(cnn(), cnn(1), {.dim = 8, .hidden = 8}), one_view);
   if (name == "simsiam") return fit(sm::simsiam(cnn(), {.dim = 8, .hidden = 8}), one_view);
   if (name == "byol") return fit(sm::byol(cnn(), cnn(1), {.dim = 8, .hidden = 8}), one_view);
   if (name == "moco") {

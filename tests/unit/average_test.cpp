@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <cmath>
+#include <memory>
 #include <stdexcept>
 
 #include "tiny_run.hpp"
@@ -61,6 +62,35 @@ TEST_CASE("The module has the average for a while, whatever happens") {
   CHECK_THROWS_AS(average.during([] { throw std::runtime_error{"oops"}; }), std::runtime_error);
   CHECK(net.weight[0].item<double>() == 1);
   CHECK(average.state()[0].second[0].item<double>() == 0);
+}
+
+TEST_CASE("A module that occurs twice is averaged once and gets its weights back") {
+  torch::nn::Module both;
+  const auto net = std::make_shared<Net>();
+  both.register_module("a", net);
+  both.register_module("b", net);
+  sm::AveragedWeights average{both, {.decay = 0.5, .warmup = false}};
+  {
+    const torch::NoGradGuard no_grad;
+    net->weight.fill_(1);
+  }
+  average.update(0);
+  for (int time = 0; time < 2; ++time) {
+    average.during([&] { CHECK(net->weight[0].item<double>() == 0.5); });
+    CHECK(net->weight[0].item<double>() == 1);
+  }
+  // Under each of its names, for whoever reads one encoder of a saved average.
+  REQUIRE(average.state().size() == 6);
+  for (const auto& [name, tensor] : average.state()) {
+    if (name.ends_with("weight")) CHECK(tensor[0].item<double>() == 0.5);
+  }
+  // A saved average goes back where it was.
+  sm::NamedTensors saved;
+  for (const auto& [name, tensor] : average.state()) saved.emplace_back(name, tensor.clone());
+  average.update(1);
+  average.load_state(saved);
+  average.during([&] { CHECK(net->weight[0].item<double>() == 0.5); });
+  CHECK(net->weight[0].item<double>() == 1);
 }
 
 TEST_CASE("A run keeps the average, in checkpoints too") {

@@ -1,6 +1,9 @@
 // The run directory: what it holds, and that nothing good in it is lost.
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/version.hpp>
+
+#include <fmt/format.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -12,16 +15,68 @@
 #include <limits>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "tiny_run.hpp"
+#include "train/checkpoint_store.hpp"
 
 namespace fs = std::filesystem;
 namespace sm = sslmeme;
 using namespace sm::test;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::EndsWith;
 using Catch::Matchers::MessageMatches;
+using Catch::Matchers::StartsWith;
 using sm::ExistingRun;
+
+namespace {
+
+/// What people were told at the start, after each step, and at the end.
+struct Notes {
+  std::vector<std::string>* told;
+  void note(const sm::StepInfo& info) const {
+    if (!info.note.empty()) told->push_back(info.note);
+  }
+  void on_fit_begin(const sm::StepInfo& info) const { note(info); }
+  void on_step_end(const sm::StepInfo& info) const { note(info); }
+  void on_fit_end(const sm::StepInfo& info) const { note(info); }
+};
+
+/// Makes something in the folder of checkpoints that is in the way.
+struct Obstacle {
+  fs::path path;
+  bool is_folder;
+  void on_fit_begin(const sm::StepInfo& /*info*/) const {
+    if (is_folder) {
+      fs::create_directory(path);
+    } else {
+      std::ofstream{path} << "in the way";
+    }
+  }
+};
+
+bool whole_checkpoint(const fs::path& path) {
+  try {
+    sm::detail::read_checkpoint(path);
+    return true;
+  } catch (const sm::Error&) {
+    return false;
+  }
+}
+
+/// Writes a manifest with other values, and the checksum that belongs to them.
+void forge(const fs::path& checkpoint, const nlohmann::json& values) {
+  auto manifest = json_of(checkpoint / "manifest.json");
+  manifest.update(values);
+  manifest.erase("crc32");
+  const auto text = manifest.dump(2);
+  manifest["crc32"] = fmt::format("{:08x}", sm::digest_of(std::as_bytes(std::span{text})).crc32);
+  std::ofstream{checkpoint / "manifest.json"} << manifest.dump(2) << '\n';
+}
+
+}  // namespace
 
 TEST_CASE("config.json tells how the run was made") {
   const TemporaryFolder temporary;
@@ -46,6 +101,8 @@ TEST_CASE("config.json tells how the run was made") {
   CHECK(trainer.at("seed") == 0);
   CHECK(trainer.at("device") == "cpu");
   CHECK(trainer.at("batches_per_epoch") == batches);
+  CHECK(config.at("loader") ==
+        nlohmann::json{{"batch_size", 4}, {"seed", 3}, {"shuffle", true}, {"drop_last", true}, {"pad_last", false}});
   CHECK(config.at("method").at("nodes").at("vit").at("encoder").at("options").at("width") == 12);
   CHECK(config.at("versions").at("sslmeme") == SSLMEME_VERSION);
   CHECK(config.at("versions").contains("libtorch"));
@@ -117,13 +174,126 @@ TEST_CASE("A damaged checkpoint is passed over for the one before, and made anew
   SECTION("a checkpoint half written") {
     fs::rename(newest, run / "checkpoints" / "partial-000000009");
   }
-  check_same(train(options(run, ExistingRun::resume), sm::Checkpoint{.every_epochs = 0, .every_steps = 3}), expected,
-             run);
+  const bool damaged = fs::exists(newest) && !whole_checkpoint(newest);
+  std::vector<std::string> notes;
+  check_same(
+      train(options(run, ExistingRun::resume), sm::Checkpoint{.every_epochs = 0, .every_steps = 3}, Notes{&notes}),
+      expected, run);
+  REQUIRE(notes.size() == (damaged ? 1U : 0U));
+  if (damaged) {
+    CHECK_THAT(notes[0], StartsWith("resumed from step-000000006, the newest checkpoint that is whole; ") &&
+                             ContainsSubstring("step-000000009") && EndsWith("; set aside as damaged-…"));
+  }
+  CHECK(checkpoints_of(run).contains("damaged-step-000000009") == damaged);
   SECTION("and without any that is whole there is no resuming") {
     for (const auto& name : checkpoints_of(run)) fs::resize_file(run / "checkpoints" / name / "model.safetensors", 5);
     CHECK_THROWS_MATCHES(train(options(run, ExistingRun::resume)), sm::DataError,
                          MessageMatches(ContainsSubstring("has no usable checkpoint; ") &&
                                         ContainsSubstring("model.safetensors is damaged: 5 bytes with checksum ")));
+  }
+}
+
+TEST_CASE("A write that failed beside the training is told by the next save, or by the end") {
+  const TemporaryFolder temporary;
+  const Obstacle obstacle{temporary / "checkpoints" / "step-000000003", /*is_folder=*/true};  // without a manifest
+  const sm::Checkpoint each_third_step{.every_epochs = 0, .every_steps = 3};
+  SECTION("the next save") {
+    CHECK_THROWS_MATCHES(train(options(temporary.path), obstacle, each_third_step), sm::IoError,
+                         MessageMatches(ContainsSubstring("step-000000003/manifest.json")));
+    CHECK(log_of(temporary.path).size() == 6);
+  }
+  SECTION("the end, which can still be saved") {
+    std::vector<std::string> notes;
+    CHECK(train(options(temporary.path), obstacle, each_third_step, Notes{&notes}, StopAt{4}).result.steps == 4);
+    REQUIRE(notes.size() == 1);
+    CHECK_THAT(notes[0], ContainsSubstring("step-000000003/manifest.json"));
+    CHECK_NOTHROW(sm::detail::read_checkpoint(temporary / "checkpoints" / "step-000000004"));
+  }
+}
+
+TEST_CASE("An old checkpoint that cannot be deleted stays, is told of once, and ends nothing") {
+  const TemporaryFolder temporary;
+  const auto checkpoints = temporary / "checkpoints";
+  std::vector<std::string> notes;
+  const auto result = train(options(temporary.path), Obstacle{checkpoints / "partial-old-step-000000003", false},
+                            sm::Checkpoint{.every_epochs = 0, .every_steps = 3, .keep = 1}, Notes{&notes})
+                          .result;
+  CHECK(result.steps == batches * epochs);
+  REQUIRE(notes.size() == 1);
+  CHECK_THAT(notes[0],
+             StartsWith("the old checkpoint " + (checkpoints / "step-000000003").string() + " cannot be deleted: "));
+  CHECK(checkpoints_of(temporary.path) ==
+        std::set<std::string>{"partial-old-step-000000003", "step-000000003", "step-000000015"});
+}
+
+TEST_CASE("A checkpoint gives back where the run was and under which circumstances") {
+  const TemporaryFolder temporary;
+  sm::detail::CheckpointStore store{temporary.path};
+  const sm::detail::TrainingState state{
+      {.step = 7,
+       .epoch = 1,
+       .batch = 2,
+       .skipped = 1,
+       .scaler = {.scale = 512, .fitting = 77},
+       .loss_sum = 0.1,
+       .summed = 2,
+       .part_sums = {{"cosine", 0.3}},
+       .health = {{"cnn", 0.9, 3.5, "look"}},
+       .history = {{0, 0.7, {{"cosine", 0.2}}, {{"vit", 0.8, 2.5, ""}}, {{"auroc", 0.6}}}}},
+      {{"model", sm::NamedTensors{{"weight", torch::arange(3)}}}},
+      "0123abcd",
+      {.threads = 3, .sslmeme = "0.1.2", .libtorch = "2.0.0"}};
+  const auto path = store.start(state);
+  store.wait();
+  const auto read = sm::detail::read_checkpoint(path);
+  const auto& at = read.progress;
+  CHECK((at.step == 7 && at.epoch == 1 && at.batch == 2 && at.skipped == 1 && at.loss_sum == 0.1 && at.summed == 2));
+  CHECK((at.scaler.scale == 512 && at.scaler.fitting == 77));
+  CHECK(at.part_sums == state.progress.part_sums);
+  REQUIRE((at.health.size() == 1 && at.history.size() == 1 && at.history[0].health.size() == 1));
+  CHECK((at.health[0].name == "cnn" && at.health[0].deviation == 0.9 && at.health[0].effective_rank == 3.5 &&
+         at.health[0].warning == "look"));
+  CHECK((at.history[0].health[0].name == "vit" && at.history[0].metrics == sm::NamedValues{{"auroc", 0.6}}));
+  CHECK_FALSE(at.epoch_ended());
+  CHECK(read.config_digest == "0123abcd");
+  CHECK((read.made.threads == 3 && read.made.sslmeme == "0.1.2" && read.made.libtorch == "2.0.0"));
+  CHECK(torch::equal(read.file("model")[0].second, torch::arange(3)));
+}
+
+TEST_CASE("A resume tells of other threads and versions, and refuses another format or configuration") {
+  const TemporaryFolder temporary;
+  train(options(temporary.path), StopAt{3});
+  const auto checkpoint = temporary / "checkpoints" / "step-000000003";
+  const auto manifest = json_of(checkpoint / "manifest.json");
+  CHECK(manifest.at("format") == 1);
+  CHECK(manifest.at("threads") == at::get_num_threads());
+  CHECK(manifest.at("versions").at("sslmeme") == SSLMEME_VERSION);
+  CHECK(manifest.at("loss_scale").at("scale") == 65536);
+  std::vector<std::string> notes;
+  const auto resume = [&] { train(options(temporary.path, ExistingRun::resume), Notes{&notes}, StopAt{4}); };
+  SECTION("as it was") {
+    resume();
+    CHECK(notes.empty());
+  }
+  SECTION("threads and versions") {
+    const auto libtorch = manifest.at("versions").at("libtorch").get<std::string>();
+    forge(checkpoint, {{"threads", 99}, {"versions", {{"sslmeme", "0.0.1"}, {"libtorch", libtorch}}}});
+    resume();
+    REQUIRE(notes.size() == 1);
+    CHECK(notes[0] == "the checkpoint of step 3 was made otherwise (99 threads then, 1 now; sslmeme 0.0.1 then, " +
+                          std::string{SSLMEME_VERSION} + " now): results need not be equal bit by bit");
+  }
+  SECTION("format") {
+    forge(checkpoint, {{"format", 2}});
+    CHECK_THROWS_MATCHES(resume(), sm::InvalidArgument,
+                         MessageMatches(ContainsSubstring("step-000000003/manifest.json has format 2; ") &&
+                                        ContainsSubstring("format 1")));
+    CHECK(checkpoints_of(temporary.path) == std::set<std::string>{"step-000000003"});  // it is not damaged
+  }
+  SECTION("configuration") {
+    forge(checkpoint, {{"config", "00000000"}});
+    CHECK_THROWS_MATCHES(resume(), sm::InvalidArgument,
+                         MessageMatches(ContainsSubstring("is of another configuration than its config.json")));
   }
 }
 

@@ -1,5 +1,6 @@
-// The method DINO: its wiring by hand, its teacher, and that it learns.
+// The method DINO: its wiring by hand, its teacher, and how a run of it goes on.
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/precision.hpp>
 #include <sslmeme/method/dino.hpp>
 #include <sslmeme/nn/weights.hpp>
 
@@ -7,12 +8,16 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <torch/autograd.h>
+#include <nlohmann/json.hpp>
+
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "close_to.hpp"
 #include "files.hpp"
+#include "loss/kernels.hpp"
 #include "tiny_run.hpp"
 
 namespace sm = sslmeme;
@@ -102,14 +107,24 @@ TEST_CASE("A step of DINO is its loss on all views, each encoded by itself") {
   CHECK_THAT(output.observed[0].second, AllCloseTo(expected.observed[0].second, {1e-4, 1e-6}));
   std::vector<std::string> names;
   for (const auto& [name, value] : output.parts) names.push_back(name);
-  CHECK(names == std::vector<std::string>{"dino", "teacher_entropy", "center_norm", "agreement"});
+  CHECK(names ==
+        std::vector<std::string>{"dino", "teacher_entropy", "teacher_entropy_share", "center_norm", "agreement"});
   const auto entropy = output.parts[1].second.item<double>();
   CHECK((entropy > 0 && entropy <= std::log(24.0) + 1e-6));
-  CHECK(std::abs(output.parts[3].second.item<double>() - 1) < 1e-5);  // the teacher is a copy
+  CHECK(std::abs(output.parts[2].second.item<double>() - entropy / std::log(24.0)) < 1e-5);
+  CHECK(std::abs(output.parts[4].second.item<double>() - 1) < 1e-5);  // the teacher is a copy
 
   const auto warm = sm::dino(vit(), {.head = small_head, .teacher_temperature = {}, .views = 4})
                         .step(batch, {.epoch = 40});  // after the warm-up to 0.07
   CHECK_THAT(warm.total, AllCloseTo(loss(torch::stack(student), torch::stack(teacher), 0.07).total, fp32_rounding));
+}
+
+TEST_CASE("Halves reach DINO's loss as they are") {
+  if (sm::detail::kernel_target() == nullptr) SKIP("without Highway the loss itself converts them");
+  auto method = sm::dino(vit(), {.head = small_head, .views = 2});
+  const sm::Autocast autocast{sm::Precision::bf16, torch::kCPU};
+  const auto total = method.step(make_batch(0), {}).total;
+  CHECK_THAT(total.grad_fn()->next_edge(0).function->name(), !ContainsSubstring("ToCopy"));
 }
 
 TEST_CASE("Views of one size go through the encoder together") {
@@ -154,6 +169,33 @@ TEST_CASE("The teacher is a copy that shares nothing, learns nothing and follows
   CHECK_THAT(teacher->weight, AllCloseTo(0.95 * before + 0.05 * student->weight, fp32_rounding));
   CHECK(torch::equal(teacher->count, buffer_before));
   CHECK(state(method, "loss.center").abs().max().item<double>() > 0);
+}
+
+TEST_CASE("Only the student drops what it is told to drop") {
+  const auto dropping = sm::image_encoder("vit_tiny_patch16_224", {.image_size = 16,
+                                                                   .patch_size = 4,
+                                                                   .width = 12,
+                                                                   .depth = 2,
+                                                                   .dynamic_img_size = true,
+                                                                   .drop_rate = 0.5,
+                                                                   .proj_drop_rate = 0.5,
+                                                                   .attn_drop_rate = 0.5,
+                                                                   .drop_path_rate = 0.5,
+                                                                   .patch_drop_rate = 0.5});
+  const auto method = sm::dino(dropping, {.head = small_head, .views = 2});
+  method.module()->train();
+  const auto images = torch::randn({8, 3, 16, 16});
+  CHECK_FALSE(torch::equal(method.student()->forward(images), method.student()->forward(images)));
+  CHECK(torch::equal(method.teacher()->forward(images), method.teacher()->forward(images)));
+
+  const auto options = [&](const char* node) {
+    return nlohmann::json::parse(method.describe()).at("nodes").at(node).at("encoder").at("options");
+  };
+  CHECK(options("student").at("drop_path_rate") == 0.5);
+  const auto of_teacher = options("teacher");
+  for (const auto* rate : {"drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate", "patch_drop_rate"})
+    CHECK(of_teacher.at(rate) == 0);
+  CHECK(of_teacher.at("width") == 12);
 }
 
 TEST_CASE("Prototypes rest in the first epochs") {

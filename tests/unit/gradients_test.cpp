@@ -149,6 +149,20 @@ TEST_CASE("Losses that are means over samples add up as they are") {
       sm::dino(vit(1), {.head = {.prototypes = 12, .hidden = 8, .bottleneck = 4}, .frozen_epochs = 0, .views = 2}));
 }
 
+TEST_CASE("DINO's centre is that of all samples, whatever the sizes of the parts") {
+  const auto batch = make_batch(10);
+  const auto center = [](const std::vector<sm::Batch>& parts) {
+    auto method =
+        sm::dino(vit(1), {.head = {.prototypes = 12, .hidden = 8, .bottleneck = 4}, .frozen_epochs = 0, .views = 2});
+    method.module()->to(torch::kDouble);
+    method.after_step({.step = 1, .total_steps = 10}, gradient(method, parts).output);
+    return method.module()->named_buffers()["loss.center"].clone();
+  };
+  const auto whole = center({batch});
+  CHECK(whole.abs().max().item<double>() > 0);
+  CHECK_THAT(center(split(batch, {4, 4, 2})), AllCloseTo(whole, law));
+}
+
 TEST_CASE("Dropout is the same in both passes over a part") {
   auto method = sm::clip(vit(1), bert(0.3), {.dim = 8});
   method.module()->to(torch::kDouble);
@@ -168,6 +182,23 @@ TEST_CASE("Dropout is the same in both passes over a part") {
     if (parameter.grad().defined()) CHECK_THAT(actual.of_parameters.at(i++), AllCloseTo(parameter.grad(), law));
   }
   CHECK(i == actual.of_parameters.size());
+}
+
+TEST_CASE("A loss that draws random numbers draws those of the step, whatever was drawn before") {
+  struct Noisy {
+    Tensor operator()(const Tensor& z_a, const Tensor& z_b) const {
+      return (torch::dropout(z_a, 0.5, /*train=*/true) - z_b).square().mean();
+    }
+  };
+  sm::Siamese method{vit(1), {.out = 8}, Noisy{}};
+  method.module()->to(torch::kDouble);
+  const auto parts = split(make_batch(10), {5, 5});
+  std::vector<Tensor> totals;
+  for (const std::uint64_t before : {1U, 2U}) {
+    torch::manual_seed(before);
+    totals.push_back(gradient(method, parts).output.total);
+  }
+  CHECK(torch::equal(totals[0], totals[1]));
 }
 
 TEST_CASE("Buffers move once a part, although it is seen twice") {

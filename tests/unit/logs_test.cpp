@@ -7,6 +7,7 @@
 
 #include <bit>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -171,4 +172,43 @@ TEST_CASE("Event files hold what was logged, and say where a resumed run began")
   CHECK(resumed[1] == "start 9");
   CHECK(resumed[2].starts_with("10 loss="));
   CHECK_THROWS_AS(sm::TensorBoardLog{0}, sm::InvalidArgument);
+}
+
+TEST_CASE("Events of a run that died before its first checkpoint are void, too") {
+  const TemporaryFolder temporary;
+  const auto folder = temporary / "tensorboard", old = folder / "events.out.tfevents.0000000001.sslmeme.1";
+  struct PowerCut {
+    void on_step_end(const sm::StepInfo& info) const {
+      if (info.step == 3) throw std::runtime_error{"power cut"};
+    }
+  };
+  CHECK_THROWS_AS(train(options(temporary.path), sm::TensorBoardLog{1}, PowerCut{}), std::runtime_error);
+  fs::rename(only_file_in(folder), old);  // the next may begin within the same second
+  train(options(temporary.path, ExistingRun::resume), sm::TensorBoardLog{1}, StopAt{1});
+  for (const auto& name : names_in(folder)) {
+    if (folder / name == old) continue;
+    const auto events = events_of(folder / name);
+    REQUIRE(events.size() == 3);
+    CHECK(events[1] == "start 1");
+    CHECK(events[2].starts_with("1 loss="));
+  }
+  CHECK(names_in(folder).size() == 2);
+}
+
+TEST_CASE("A note drops no event, a skipped step has none") {
+  const TemporaryFolder temporary;
+  sm::TrainingSession session{tiny_cass().module(), options(temporary.path), 5, ""};
+  sm::StepInfo info;
+  info.session = &session;
+  sm::TensorBoardLog board{1};
+  board.on_fit_begin(info);
+  info.step = 1;
+  info.note = "an old checkpoint cannot be deleted";
+  board.on_step_end(info);
+  info.step = 2;
+  info.skipped = true;
+  board.on_step_end(info);
+  const auto events = events_of(only_file_in(temporary / "tensorboard"));
+  REQUIRE(events.size() == 2);
+  CHECK(events[1].starts_with("1 loss="));
 }

@@ -1,6 +1,8 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/loss/barlow_twins.hpp>
+#include <sslmeme/loss/koleo.hpp>
+#include <sslmeme/loss/predictive.hpp>
 #include <sslmeme/loss/vicreg.hpp>
 #include <sslmeme/method/recipes.hpp>
 
@@ -8,6 +10,7 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <torch/autograd.h>
 #include <nlohmann/json.hpp>
 
 #include <string>
@@ -274,8 +277,17 @@ TEST_CASE("A graph describes its nodes and edges") {
   CHECK(json.at("method") == "modality_graph");
   CHECK(json.at("nodes").at("cnn").at("encoder").at("name") == "resnet18");
   CHECK(json.at("nodes").at("text").at("projection").at("out") == 7);
-  CHECK(json.at("edges").at(1) == nlohmann::json{{"name", "cnn-text"}, {"loss", "info_nce"}, {"weight", 1}});
+  CHECK(json.at("edges").at(0) == nlohmann::json{{"name", "cnn-vit"}, {"loss", "cosine"}, {"weight", 0.25}});
+  const auto of_defaults =
+      nlohmann::json{{"temperature", 0.07}, {"learned", true}, {"mask_duplicates", false}, {"max_scale", 100}};
+  CHECK(json.at("edges").at(1) ==
+        nlohmann::json{{"name", "cnn-text"}, {"loss", "info_nce"}, {"weight", 1}, {"options", of_defaults}});
+  CHECK_FALSE(json.contains("modality_dropout"));
   CHECK_NOTHROW(sm::image_encoder_from_json(json.at("nodes").at("vit").at("encoder").dump()));
+
+  const sm::CassMmOptions dropping{.modality_dropout = 0.25, .seed = 5};
+  const auto with_dropout = nlohmann::json::parse(sm::cass_mm(resnet(), vit(), bert(), dropping).describe());
+  CHECK(with_dropout.at("modality_dropout") == nlohmann::json{{"p", 0.25}, {"seed", 5}});
 }
 
 TEST_CASE("Edges to words know equal captions, edges between pictures equal samples") {
@@ -318,26 +330,39 @@ TEST_CASE("Captions have equal ids where their words are equal, whatever the pad
 
 TEST_CASE("Any loss goes on any edge: its value, gradient and state are those of the loss by hand") {
   const auto batch = make_batch();
-  for (const auto& loss : sm::test::pair_losses(4)) {
+  const auto losses = sm::test::pair_losses(4), alone = sm::test::pair_losses(4);  // each with a state of its own
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    const auto& loss = losses[i];
+    auto by_hand = alone[i];
     INFO(loss.name());
     sm::ModalityGraph graph{sm::node("picture", resnet(), four), sm::node("words", bert(), four),
                             sm::edge("picture", "words", loss)};
     const auto x = graph.project("picture", batch), y = graph.project("words", batch);
     const auto output = graph.step(batch, {});
-    CHECK_THAT(output.total, AllCloseTo(loss(x, y).total, fp32_rounding));
-    output.total.backward();
-    for (const auto& parameter : graph.module()->named_parameters()) {
-      const auto& gradient = parameter.value().grad();
-      if (parameter.key().starts_with("nodes.picture")) CHECK(gradient.defined());
-      if (gradient.defined()) CHECK(torch::isfinite(gradient).all().item<bool>());
+    const auto expected = loss(x, y).total;
+    CHECK_THAT(output.total, AllCloseTo(expected, fp32_rounding));
+    const auto parameters = graph.module()->named_parameters();
+    const auto gradients_of = [&](const Tensor& total) {
+      return torch::autograd::grad({total}, parameters.values(), {}, {}, false, /*allow_unused=*/true);
+    };
+    const auto ours = gradients_of(output.total), theirs = gradients_of(expected);
+    for (std::size_t p = 0; p < theirs.size(); ++p) {
+      INFO(parameters[p].key());
+      REQUIRE(ours[p].defined() == theirs[p].defined());
+      if (theirs[p].defined()) CHECK_THAT(ours[p], AllCloseTo(theirs[p], sm::test::fp32_gradient));
+      if (parameters[p].key().starts_with("nodes.picture.projection")) CHECK(theirs[p].abs().max().item<double>() > 0);
     }
-    const auto before = loss.module() ? sm::state_of(*loss.module()) : sm::NamedTensors{};
+
     graph.after_step({}, output);
+    if (!by_hand.module()) continue;
+    // The very vectors that the graph compared.
+    by_hand.update({}, by_hand(output.features[0].second, output.features[1].second).observed);
     const auto in_graph = sm::state_of(*graph.module());
-    for (const auto& [name, tensor] : before) {
+    for (const auto& [name, tensor] : sm::state_of(*by_hand.module())) {
+      INFO(name);
       const auto same = sm::detail::find_tensor(in_graph, "losses.picture-words." + name);
       REQUIRE(same.defined());
-      CHECK(same.sizes() == tensor.sizes());
+      CHECK(torch::equal(same, tensor));
     }
   }
 }
@@ -391,10 +416,60 @@ TEST_CASE("Every kind of edge and gradient of CASS-MM is what it says, by hand")
   REQUIRE(names(predicted.step(batch, {}).parts).size() >= 6);
   const auto edges = nlohmann::json::parse(predicted.describe()).at("edges");
   CHECK(edges.size() == 6);
-  CHECK(edges.at(1) == nlohmann::json{{"name", "vit-cnn"}, {"loss", "predicted(vicreg)"}, {"weight", 0.25}});
+  CHECK(edges.at(1).at("name") == "vit-cnn");
+  CHECK(edges.at(1).at("loss") == "predicted(vicreg)");
+  CHECK(edges.at(1).at("weight") == 0.25);
+  CHECK(edges.at(1).at("options").at("of").at("loss") == "vicreg");
+  CHECK(edges.at(1).at("options").at("of").at("options") == nlohmann::json::parse(sm::VicReg{}.describe()));
   const auto states = predicted.module()->named_parameters();
   CHECK_FALSE(
       torch::equal(states["losses.cnn-vit.predictor.fc1.weight"], states["losses.vit-cnn.predictor.fc1.weight"]));
+}
+
+TEST_CASE("Each edge of CASS-MM may have a loss and a weight of its own, a schedule too") {
+  const auto batch = make_batch();
+  const sm::CassMmEdge growing{sm::EdgeLoss::vicreg, sm::LinearWeight{.from = 1, .to = 3}};
+  const sm::CassMmOptions options{
+      .dim = 5, .cnn_text = sm::CassMmEdge{sm::EdgeLoss::barlow_twins, 0.5}, .vit_text = growing};
+  auto graph = sm::cass_mm(resnet(), vit(), bert(), options);
+  const auto x = graph.project("cnn", batch), y = graph.project("vit", batch), z = graph.project("text", batch);
+  for (const auto& [step, weight] : {std::pair{0, 1.0}, std::pair{10, 3.0}}) {
+    const auto expected =
+        0.25 * sm::CosineLoss{}(x, y) + 0.5 * sm::BarlowTwins{}(x, z) + weight * sm::VicReg{}(y, z).total;
+    CHECK_THAT(graph.step(batch, {.step = step, .total_steps = 10}).total, AllCloseTo(expected, fp32_rounding));
+  }
+  auto halved = growing;
+  halved.gradient = sm::EdgeGradient::predicted;
+  const auto described = sm::cass_mm(resnet(), vit(), bert(), {.dim = 5, .vit_text = halved}).describe();
+  const auto edges = nlohmann::json::parse(described).at("edges");
+  REQUIRE(edges.size() == 4);
+  CHECK(edges.at(1).at("loss") == "info_nce");  // that of `text`, as before
+  CHECK(edges.at(3).at("name") == "text-vit");
+  CHECK(edges.at(3).at("weight").at("factor") == 0.5);
+  CHECK(edges.at(3).at("weight").at("schedule").at("to") == 3);
+}
+
+TEST_CASE("A graph of one's own: a fused node, a sum of losses, a teacher, a schedule, modality dropout") {
+  const auto cnn = resnet(), vit = ::vit();
+  const auto text = bert();
+  const sm::Projection head{.out = 8};
+  // [graph]
+  sm::ModalityGraph graph{
+      sm::node("cnn", cnn, head),
+      sm::node("vit", vit, head),
+      sm::node("text", text, head),
+      sm::fused("meme", {"vit", "text"}, head),
+      sm::edge("cnn", "meme", sm::InfoNce{} + 0.1 * sm::KoLeo{}),
+      sm::edge("vit", "cnn", sm::StopGradient{sm::CosineLoss{}}, sm::LinearWeight{.from = 1, .to = 0.25}),
+      sm::ModalityDropout{.p = 0.2}};
+  // [/graph]
+  const auto output = graph.step(make_batch(), {.step = 4, .total_steps = 4});
+  REQUIRE(names(output.parts) ==
+          std::vector<std::string>{"cnn-meme", "cnn-meme.info_nce", "cnn-meme.koleo", "vit-cnn"});
+  const auto part = [&](std::size_t i) { return output.parts[i].second; };
+  CHECK_THAT(part(0), AllCloseTo(part(1) + 0.1 * part(2), fp32_rounding));
+  CHECK_THAT(output.total, AllCloseTo(part(0) + 0.25 * part(3), fp32_rounding));
+  CHECK(names(output.features) == std::vector<std::string>{"cnn", "vit", "text", "meme"});
 }
 
 TEST_CASE("A fused node's head sees the projections of its parts side by side") {
@@ -485,5 +560,13 @@ TEST_CASE("An edge's weight may be a schedule") {
     return graph.step(batch, {.step = step, .total_steps = 10}).total.item<double>();
   };
   CHECK(std::abs(total(10) - 3 * total(0)) < 1e-4);
-  CHECK_THAT(graph.describe(), ContainsSubstring("\"weight\":\"scheduled\""));
+  const auto weight_of = [](const sm::ModalityGraph& of) {
+    return nlohmann::json::parse(of.describe()).at("edges").at(0).at("weight");
+  };
+  const auto schedule = nlohmann::json{{"from", 1}, {"to", 3}, {"begin", 0}, {"end", 1}};
+  CHECK(weight_of(graph) == nlohmann::json{{"factor", 1}, {"schedule", schedule}});
+  const auto own = [](const sm::StepContext&) { return 2.0; };
+  CHECK(weight_of(sm::ModalityGraph{sm::node("cnn", resnet(), head), sm::node("vit", vit(), head),
+                                    sm::edge("cnn", "vit", sm::CosineLoss{}, sm::LossWeight{own}.scaled(3))}) ==
+        nlohmann::json{{"factor", 3}, {"schedule", "unknown"}});
 }

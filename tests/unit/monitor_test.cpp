@@ -6,6 +6,9 @@
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <string>
+#include <vector>
+
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::Message;
@@ -54,6 +57,25 @@ TEST_CASE("Vectors on a line are flagged") {
 TEST_CASE("bf16 features with gradient can be measured") {
   const auto z = torch::randn({16, 8}).to(torch::kBFloat16).requires_grad_();
   CHECK(sm::measure_features("z", z).warning.empty());
+}
+
+TEST_CASE("A teacher that says nothing or always the same is flagged, once it had time to learn") {
+  const auto warning = [](double share, double done, const sm::FeatureHealth& of = {.name = "teacher"}) {
+    std::vector<sm::FeatureHealth> health{{.name = "student"}, of};
+    sm::judge_teacher(health, {{"loss", 3.0}, {"teacher_entropy_share", share}}, done);
+    CHECK(health[0].warning.empty());
+    return health[1].warning;
+  };
+  CHECK(warning(0.999, 0.5) == "teacher says nothing: entropy 0.999 of ln K; lower its temperature");
+  CHECK(warning(0.001, 0.5) == "teacher always says the same: entropy 0.001 of ln K; raise its temperature");
+  for (const auto share : {0.02, 0.5, 0.98}) CHECK(warning(share, 1).empty());
+  for (const auto share : {0.001, 0.999}) CHECK(warning(share, 0.1).empty());
+  CHECK(warning(0.999, 1, {.name = "teacher", .warning = "teacher has collapsed"}) == "teacher has collapsed");
+  CHECK(warning(0.999, 1, {.name = "image"}).empty());
+
+  std::vector<sm::FeatureHealth> health{{.name = "teacher"}};
+  sm::judge_teacher(health, {{"loss", 0.0}}, 1);  // a method without prototypes
+  CHECK(health[0].warning.empty());
 }
 
 TEST_CASE("One vector tells nothing") {

@@ -74,6 +74,15 @@ TEST_CASE("The bar fills in eighths and is drawn over itself") {
   CHECK(out.str() == "\n");
 }
 
+TEST_CASE("Notes are told below the bar, that of the end too") {
+  std::ostringstream out;
+  sm::ProgressBar bar{.out = &out, .style = sm::ProgressBar::Style::lines};
+  auto info = moment(2, 8);
+  info.note = "an old checkpoint cannot be deleted";
+  bar.on_fit_end(info);
+  CHECK(out.str() == "note: an old checkpoint cannot be deleted\n");
+}
+
 TEST_CASE("A narrow terminal gets a shorter bar, then a shorter line, never a second one") {
   const auto drawn = [](int columns) {
     std::ostringstream out;

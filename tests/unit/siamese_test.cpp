@@ -142,6 +142,13 @@ TEST_CASE("A teacher begins as a copy, gets no gradient and follows") {
   output.total.backward();
   CHECK(own.grad().defined());
   CHECK_FALSE(of_teacher.grad().defined());
+  // The teacher is a copy yet: what they agree on is how alike the two views are to it.
+  const auto samples = method.represent(batch, {});
+  const auto z = sm::l2_normalize(sm::detail::find_tensor(samples, "z0")),
+             t = sm::l2_normalize(sm::detail::find_tensor(samples, "t1"));
+  CHECK(output.parts.back().first == "agreement");
+  CHECK_THAT(output.parts.back().second, AllCloseTo((z * t).sum(1).mean(), sm::test::fp32_rounding));
+  CHECK_FALSE(output.parts.back().second.requires_grad());
   CHECK_FALSE(of_teacher.requires_grad());
   // The queue takes the keys of both directions: 12 of its 24 rows.
   const auto queue = method.module()->named_buffers()["loss.queue"];

@@ -5,16 +5,21 @@
 #include <sslmeme/train/stopping.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <limits>
+#include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tiny_run.hpp"
+#include "train/checkpoint_store.hpp"
 
 namespace sm = sslmeme;
 using namespace sm::test;
@@ -43,6 +48,20 @@ struct Spoil {
       weight.fill_(std::numeric_limits<float>::quiet_NaN());
     }
     if (info.step == last) weight.copy_(kept);
+  }
+};
+
+/// Counts the steps that a process takes.
+struct Count {
+  int* steps;
+  void on_step_end(const sm::StepInfo& /*info*/) const { ++*steps; }
+};
+
+/// A signal that comes while an epoch is measured.
+struct RaiseAtEndOf {
+  std::int64_t epoch;
+  void on_epoch_end(const sm::StepInfo& info) const {
+    if (info.epoch == epoch) std::raise(SIGTERM);
   }
 };
 
@@ -78,6 +97,51 @@ TEST_CASE("A resumed run stops where the whole one does") {
   CHECK(result.history.size() == 5);
 }
 
+TEST_CASE("A run that early stopping ended is not trained on when it is resumed") {
+  const TemporaryFolder temporary;
+  const auto whole = temporary / "whole", run = temporary / "run";
+  const auto how = [](const std::filesystem::path& folder, ExistingRun existing = ExistingRun::refuse) {
+    auto longer = options(folder, existing);
+    longer.epochs = 6;
+    return longer;
+  };
+  const auto stopping = [](std::vector<double> course) {
+    return sm::EarlyStopping{.measure = listed(std::move(course)), .patience = 2};
+  };
+  const std::vector<double> course{0.6, 0.5, 0.4};
+  const auto expected = train(how(whole), stopping(course));
+  REQUIRE(expected.result.steps == 3 * batches);
+  SECTION("killed before its final weights were written") {
+    struct Kill {
+      void on_epoch_end(const sm::StepInfo& info) const {
+        if (info.epoch == 2) throw std::runtime_error{"power cut"};
+      }
+    };
+    CHECK_THROWS_AS(train(how(run), stopping(course), sm::Checkpoint{}, Kill{}), std::runtime_error);
+    CHECK_FALSE(std::filesystem::exists(run / "model.safetensors"));
+  }
+  SECTION("after its end") {
+    train(how(run), stopping(course), sm::Checkpoint{});
+  }
+  int steps = 0;
+  const auto resumed = train(how(run, ExistingRun::resume), stopping({}), sm::Checkpoint{}, Count{&steps});
+  CHECK(steps == 0);
+  CHECK((resumed.result.stopped && !resumed.result.interrupted));
+  CHECK(resumed.result.history.size() == 3);
+  CHECK((bytes_of(run / "model.safetensors") == bytes_of(whole / "model.safetensors")));
+  // With more patience than it had it goes on.
+  auto patient = stopping({0.7, 0.8, 0.9});
+  patient.patience = 3;
+  CHECK(train(how(run, ExistingRun::resume), patient).result.steps == 6 * batches);
+}
+
+TEST_CASE("A metric that no epoch has yet stops no resumed run") {
+  const TemporaryFolder temporary;
+  train(options(temporary.path), StopAt{2 * batches});
+  const auto how = options(temporary.path, ExistingRun::resume);
+  CHECK(train(how, sm::EarlyStopping{.measure = [] { return 0.5; }, .patience = 1}).result.steps == 3 * batches);
+}
+
 TEST_CASE("A metric is recorded between epochs only") {
   struct Within {
     void on_step_end(const sm::StepInfo& info) const { info.session->record("auroc", 1); }
@@ -95,6 +159,32 @@ TEST_CASE("Time that is up interrupts the run") {
   CHECK_FALSE(std::filesystem::exists(run / "model.safetensors"));
   CHECK_FALSE(train(options(""), sm::MaxTime{std::chrono::hours{1}}).result.interrupted);
   check_same(train(options(run, ExistingRun::resume)), expected, run);
+}
+
+TEST_CASE("Time that is up while an epoch is measured interrupts the run at once") {
+  struct Measure {
+    sm::Flow on_epoch_end(const sm::StepInfo& info) const {
+      const sm::MaxTime time{std::chrono::duration<double>{info.seconds + 0.01}};
+      std::this_thread::sleep_for(std::chrono::milliseconds{20});
+      return time.on_epoch_end(info);
+    }
+  };
+  const auto result = train(options(""), Measure{}).result;
+  CHECK((result.interrupted && result.steps == batches));
+}
+
+TEST_CASE("A signal that comes while an epoch is measured interrupts the run at once, also after the last") {
+  const auto epoch = GENERATE(std::int64_t{0}, epochs - 1);
+  const TemporaryFolder temporary;
+  {
+    const sm::SignalWatch watch;
+    const auto result = train(options(temporary.path), RaiseAtEndOf{epoch}, sm::StopOnSignal{}).result;
+    CHECK((result.interrupted && result.steps == (epoch + 1) * batches));
+    CHECK_FALSE(std::filesystem::exists(temporary / "model.safetensors"));
+  }
+  const auto resumed = train(options(temporary.path, ExistingRun::resume)).result;
+  CHECK((!resumed.interrupted && resumed.steps == epochs * batches));
+  CHECK(std::filesystem::exists(temporary / "model.safetensors"));
 }
 
 TEST_CASE("A signal is heard while it is watched for, and interrupts") {
@@ -176,6 +266,34 @@ TEST_CASE("More such steps in a row than allowed end training") {
   auto loader = make_loader();
   CHECK_THROWS_MATCHES((sm::Trainer{method, how}.fit(loader, Spoil{method.module(), 6, 100})), sm::NonFiniteError,
                        MessageMatches(ContainsSubstring("the loss is nan at step 8 (epoch 1, batch 3; ids ")));
+}
+
+TEST_CASE("The scale of the loss is halved by an overflow and doubled after 2,000 steps without") {
+  sm::detail::LossScaler scaler;
+  CHECK(scaler.scale == 65536);
+  scaler.overflowed();
+  scaler.overflowed();
+  CHECK(scaler.scale == 16384);
+  for (int i = 0; i < 1999; ++i) scaler.fitted();
+  CHECK(scaler.scale == 16384);
+  scaler.overflowed();  // the count begins anew
+  for (int i = 0; i < 1999; ++i) scaler.fitted();
+  CHECK(scaler.scale == 8192);
+  scaler.fitted();
+  CHECK(scaler.scale == 16384);
+  for (int i = 0; i < 2000; ++i) scaler.fitted();
+  CHECK(scaler.scale == 32768);
+}
+
+TEST_CASE("In half precision a loss that is not finite is no overflow: it is counted, and ends training") {
+  auto how = options("");
+  how.precision = sm::Precision::fp16;
+  how.skip_non_finite = GENERATE(0, 2);
+  auto method = tiny_cass();
+  auto loader = make_loader();
+  CHECK_THROWS_MATCHES(
+      (sm::Trainer{method, how}.fit(loader, Spoil{method.module(), 6, 100})), sm::NonFiniteError,
+      MessageMatches(ContainsSubstring("the loss is nan at step " + std::to_string(6 + how.skip_non_finite))));
 }
 
 TEST_CASE("In half precision the loss is scaled, and the scale falls where gradients overflow") {

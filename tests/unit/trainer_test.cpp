@@ -6,6 +6,7 @@
 #include <sslmeme/train/trainer.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -279,6 +280,45 @@ TEST_CASE("A loss that is not finite stops before anything is changed, naming st
                        sm::NonFiniteError,
                        MessageMatches(ContainsSubstring("the gradient norm is inf at step 4") ||
                                       ContainsSubstring("the gradient norm is nan at step 4")));
+}
+
+TEST_CASE("A gradient that is not finite is skipped, its loss being finite, with one batch a step and with two") {
+  const std::int64_t accumulate = GENERATE(1, 2);
+  CountingLoader loader{.batches = 4, .gives = 4};
+  Simple method;
+  method.loss = [](const Tensor& weight, const sm::Batch& batch, const sm::StepContext& context) {
+    const bool broken = context.step == 1 && batch.ids[0].item<std::int64_t>() % 20 == 10;  // the second of two
+    return broken ? (weight - weight.detach()).sqrt().sum() : weight.sum();
+  };
+  std::vector<sm::StepInfo> seen;
+  std::vector<Tensor> weights{method.net->weight.detach().clone()};
+  const auto look = [&](const sm::StepInfo& info) {
+    seen.push_back(info);
+    weights.push_back(method.net->weight.detach().clone());
+  };
+  sm::Trainer{method, {.epochs = 2, .accumulate = accumulate, .optimizer = sm::Sgd{.lr = 0.1}, .skip_non_finite = 1}}
+      .fit(loader, EachStep{look});
+  REQUIRE(seen.size() == static_cast<std::size_t>(8 / accumulate));
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    INFO(i);
+    CHECK(seen[i].skipped == (i == 1));
+    CHECK(torch::equal(weights[i + 1], weights[i]) == (i == 1));
+    if (i != 1) CHECK_THAT(seen[i].gradient_norm, WithinRel(2.0, 1e-6));  // nothing is left of the skipped gradient
+  }
+  CHECK_THAT(seen[1].note, ContainsSubstring("step 1 is skipped: the gradient norm is "));
+  CHECK(method.after->size() == seen.size() - 1);
+}
+
+TEST_CASE("In half precision a gradient that is not finite halves the scale of the loss and is not counted") {
+  CountingLoader loader{.batches = 20, .gives = 20};
+  const Simple method{.loss = [](const Tensor& weight, const sm::Batch&, const sm::StepContext&) {
+    return (weight - weight.detach()).sqrt().sum();
+  }};
+  // From 65,536 down to 1 are 16 halvings; then there is no scale to blame, and none may be skipped.
+  CHECK_THROWS_MATCHES((sm::Trainer{method, {.epochs = 1, .precision = sm::Precision::fp16}}.fit(loader)),
+                       sm::NonFiniteError,
+                       MessageMatches(ContainsSubstring("the gradient norm is ") &&
+                                      ContainsSubstring(" at step 16 (epoch 0, batch 16;")));
 }
 
 TEST_CASE("The message of a loss that is not finite names the first few of many samples") {

@@ -33,12 +33,15 @@ struct DinoMethodOptions {
 /// only, θ_t ← m·θ_t + (1 − m)·θ_s. Train it with dino_views, AdamW with a final_weight_decay, ClipScope::each. Nodes
 /// "student" and "teacher"; the teacher is the better encoder. A handle: copies share modules.
 ///
-/// Reported beside the loss: "teacher_entropy" (ln K means that the teacher says nothing, 0 that it says one thing),
-/// "center_norm", and "agreement", the mean cosine of both encoders' features of the first view.
+/// Reported beside the loss: "teacher_entropy", in nats, and "teacher_entropy_share", the same over ln K (1 means that
+/// the teacher says nothing, 0 that it says one thing; at either end the collapse monitor warns), "center_norm", and
+/// "agreement", the mean cosine of both encoders' features of the first view.
 class Dino {
  public:
-  /// teacher: an encoder of the same architecture, whose parameters and buffers are overwritten. Throws InvalidArgument
-  /// when it is another architecture or the very same module, and for options out of range.
+  /// teacher: an encoder of the same architecture, whose parameters and buffers are overwritten. It runs in the mode of
+  /// the whole method, so what it drops in training it drops here: as published, make it with no dropout and no drop
+  /// path, whatever the student has. Throws InvalidArgument when it is another architecture or the very same module,
+  /// and for options out of range.
   Dino(ImageEncoder student, ImageEncoder teacher, const DinoMethodOptions& options = {});
 
   LossOutput step(const Batch& batch, const StepContext& context);
@@ -71,7 +74,8 @@ class Dino {
 
 static_assert(Method<Dino>);
 
-/// Dino with a teacher made from the student's description. Throws InvalidArgument for an encoder that has none.
+/// Dino with a teacher made from the student's description, but for its dropout, drop path and patch drop: as in the
+/// published code only the student has them. Throws InvalidArgument for an encoder that has none.
 Dino dino(ImageEncoder student, const DinoMethodOptions& options = {},
           const BackboneRegistry& registry = BackboneRegistry::built_in());
 

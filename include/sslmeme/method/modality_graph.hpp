@@ -89,7 +89,8 @@ class ModalityGraph {
   void after_step(const StepContext& context, const LossOutput& output);
   std::shared_ptr<torch::nn::Module> module() const { return root_; }
   int views_required() const;
-  /// {"method": "modality_graph", "nodes": {NAME: {"encoder": … or "of": […], "projection": …}}, "edges": […]}.
+  /// {"method": "modality_graph", "nodes": {NAME: {"encoder": … or "of": […], "projection": …}}, "edges": [{"name": …,
+  /// "loss": its name, "options": its describe(), "weight": …}]}.
   std::string describe() const;
 
   /// Projections z (N, d) of one node for a batch.

@@ -9,6 +9,8 @@
 #include <sslmeme/method/modality_graph.hpp>
 #include <sslmeme/method/siamese.hpp>
 
+#include <optional>
+
 namespace sslmeme {
 
 struct ClipOptions {
@@ -74,7 +76,7 @@ enum class EdgeGradient {
 
 struct CassMmEdge {
   EdgeLoss loss = EdgeLoss::cosine;
-  double weight = 1;
+  LossWeight weight = 1.0;  ///< a number or a schedule
   EdgeGradient gradient = EdgeGradient::both;
 };
 
@@ -84,8 +86,10 @@ struct CassMmOptions {
   /// cnn–vit. Cosine is satisfied within an epoch: more weight drowns the words.
   CassMmEdge picture = {EdgeLoss::cosine, 0.25};
   CassMmEdge text = {EdgeLoss::info_nce, 1.0};  ///< each of cnn–text and vit–text
-  double modality_dropout = 0;                  ///< share of samples that miss one of the nodes (ModalityDropout)
-  InfoNceOptions loss = {};                     ///< of the edges with EdgeLoss::info_nce
+  std::optional<CassMmEdge> cnn_text = {};      ///< in place of `text`, where that edge is to be another
+  std::optional<CassMmEdge> vit_text = {};
+  double modality_dropout = 0;  ///< share of samples that miss one of the nodes (ModalityDropout)
+  InfoNceOptions loss = {};     ///< of the edges with EdgeLoss::info_nce
   std::uint64_t seed = 0;
   Gather gather = {};  ///< whose pairs are compared in training over several processes
 

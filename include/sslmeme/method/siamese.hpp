@@ -20,7 +20,8 @@ class MovingAverage;
 struct SiameseOptions {
   bool symmetric = false;  ///< ½ [loss(z₀, t₁) + loss(z₁, t₀)] instead of loss(z₀, t₁)
   /// An encoder of the same architecture, whose parameters and buffers are overwritten: t_v then comes from it and a
-  /// projection of its own, without gradient; both begin as copies and follow after each optimizer step. Without one
+  /// projection of its own, without gradient; both begin as copies and follow after each optimizer step. It trains in
+  /// the student's mode: make it with no dropout and no drop path, if its targets shall not vary by chance. Without one
   /// t_v is z_v.
   ImageEncoder teacher = nullptr;
   double momentum = 0.996;      ///< of the teacher at the start
@@ -28,7 +29,8 @@ struct SiameseOptions {
 };
 
 /// loss(z₀, t₁), z_v the projection of view v and t_v that of the teacher. Nodes "image" and "teacher". A handle:
-/// copies share the encoder. A loader of a single view recipe is asked for two draws of it.
+/// copies share the encoder. A loader of a single view recipe is asked for two draws of it. With a teacher "agreement",
+/// the mean cosine of z₀ and t₁, is reported beside the loss.
 class Siamese {
  public:
   template <class L>

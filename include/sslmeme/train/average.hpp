@@ -28,17 +28,23 @@ class AveragedWeights {
 
   /// After the `step`-th optimizer step, from 0.
   void update(std::int64_t step);
-  /// By the names of the module's state.
+  /// By the names of the module's state. What has several names there, as the weights of a module that occurs twice,
+  /// has them here too: one average, shared.
   const NamedTensors& state() const { return average_; }
   void load_state(const NamedTensors& tensors);
   /// Exchanges the module's weights for the average while `body` runs.
   void during(const std::function<void()>& body);
 
  private:
+  /// A tensor of the module and its average; each tensor once, whatever its names.
+  struct Averaged {
+    Tensor weight, average;
+  };
   void exchange();
 
   WeightAverage options_;
-  NamedTensors weights_, average_;  ///< the module's own tensors, and ours
+  NamedTensors average_;
+  std::vector<Averaged> pairs_;
 };
 
 }  // namespace sslmeme

@@ -30,11 +30,12 @@ struct StepInfo {
   double gradient_norm = 0;            ///< before clipping
   double samples_per_second = 0;       ///< over this epoch so far, waiting included
   double data_wait_share = 0;          ///< part of this epoch's time spent waiting for the loader, in [0, 1]
-  double seconds = 0;                  ///< since fit() began
+  double seconds = 0;                  ///< since fit() began, as of the last step
   double resident_mb = 0;              ///< main memory that the process holds, 10⁶ bytes; 0 where it cannot be told
   std::vector<FeatureHealth> health;   ///< of the last measurement
   bool health_is_new = false;          ///< measured in this step
-  std::string note;                    ///< what people should know of this step or of the start; mostly empty
+  bool skipped = false;                ///< this step changed nothing: its loss or gradient was not finite
+  std::string note;                    ///< what people should know of this step, the start or the end; mostly empty
   TrainingSession* session = nullptr;  ///< for callbacks that write: save_checkpoint(), record(), history()
 };
 

@@ -26,7 +26,8 @@ struct TrainingTime {
 };
 
 /// Linear warmup, then half a cosine down to final_factor (Loshchilov & Hutter 2016, arXiv:1608.03983, without
-/// restarts; timm's CosineLRScheduler with warmup_prefix, DINO's cosine_scheduler).
+/// restarts; timm's CosineLRScheduler with warmup_prefix). DINO's cosine_scheduler has the same cosine, but its warmup
+/// of w steps is linspace(start, base, w), which is at the peak a step earlier.
 struct WarmupCosine {
   Span warmup = Epochs{0};
   double warmup_from = -1;  ///< the factor of the very first step; negative: 1/(warmup steps + 1), so that none is lost

@@ -22,6 +22,8 @@
 
 namespace sslmeme {
 
+struct LoaderOptions;
+
 /// What to do with a run directory that was used before.
 enum class ExistingRun {
   refuse,     ///< throw InvalidArgument
@@ -38,14 +40,14 @@ enum class ClipScope {
 struct TrainerOptions {
   std::int64_t epochs = 10;
   /// Batches of the loader that make one optimizer step, as one large batch would at the memory of one of them: exact
-  /// for methods that can represent() and compare(), and for losses that are means over samples. The last step of an
-  /// epoch takes what is left.
+  /// for methods that can represent() and compare(), and for losses that are means over samples, but for batch norm,
+  /// which takes the statistics of each batch by itself. The last step of an epoch takes what is left.
   std::int64_t accumulate = 1;
   OptimizerOptions optimizer = AdamW{};
   ParameterGroups parameters = {};  ///< rules by name and layer decay
   Schedule schedule = {};           ///< of the learning rate
   /// Of the encoders; losses always run in fp32. With fp16 the loss is scaled up before its gradient is taken, and a
-  /// step whose gradients overflow is skipped with half the scale from then on.
+  /// step whose gradients overflow though its loss is finite is skipped, with half the scale from then on.
   Precision precision = Precision::fp32;
   std::optional<WeightAverage> average = {};  ///< an exponential moving average of all weights beside them
   double clip_norm = 0;                       ///< gradients longer than this are scaled down to it; 0 never
@@ -94,21 +96,24 @@ struct FitResult {
 
 /// One run of training: optimizer, schedule, precision, run directory, log and checkpoints.
 ///
-/// A run directory holds config.json (options, method, versions, seed), log.jsonl (a line a step), model.safetensors
-/// and average.safetensors (at the end), quarantine.jsonl (a line for each sample that could not be read, if there is
-/// one) and checkpoints/step-N/ (weights, their average, optimizer, manifest.json with digests; written beside the
-/// training under another name and renamed when complete).
+/// A run directory holds config.json (options, method, loader, versions, seed), log.jsonl (a line a step),
+/// model.safetensors and average.safetensors (at the end), quarantine.jsonl (a line for each sample that could not be
+/// read, if there is one) and checkpoints/step-N/ (weights, their average, optimizer, manifest.json with digests;
+/// written beside the training under another name and renamed when complete).
 class TrainingSession {
  public:
-  /// method_json: Method::describe() or empty. Throws InvalidArgument for bad options, for a used directory under
-  /// ExistingRun::refuse or in use by another process, and on resume when the configuration differs (naming the keys).
+  /// method_json: Method::describe() or empty. loader: the options that its batches come from, where there are any;
+  /// those of them that decide what a step learns from are part of the configuration. Throws InvalidArgument for bad
+  /// options, for a used directory under ExistingRun::refuse or in use by another process, and on resume when the
+  /// configuration differs (naming the keys).
   TrainingSession(std::shared_ptr<torch::nn::Module> module, TrainerOptions options, std::int64_t batches_per_epoch,
-                  const std::string& method_json);
+                  const std::string& method_json, const LoaderOptions* loader = nullptr);
   ~TrainingSession();
   TrainingSession(const TrainingSession&) = delete;
   TrainingSession& operator=(const TrainingSession&) = delete;
 
-  /// Where to go on: the first epoch that is not complete, and the batch in it.
+  /// Where to go on: the first epoch that has not ended, and the batch in it: batches_per_epoch of an epoch that was
+  /// cut off between its last step and end_epoch().
   std::int64_t first_epoch() const;
   std::int64_t first_batch() const;
 
@@ -127,6 +132,8 @@ class TrainingSession {
   FitResult finish(Flow flow);
 
   const StepInfo& info() const;
+  /// Since the session began, as of now; StepInfo::seconds is as of the last step.
+  double seconds() const;
   /// Every epoch that is complete.
   const std::vector<EpochRecord>& history() const;
   /// Notes a measurement of the epoch that just ended (call it from on_epoch_end) in its record, the log and later

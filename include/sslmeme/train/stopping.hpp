@@ -11,7 +11,7 @@
 namespace sslmeme {
 
 /// Callback. Stops when a metric has not improved for `patience` epochs. Give it before Checkpoint. It looks at the
-/// run's history, so a resumed run stops where the uninterrupted one would.
+/// run's history, so a resumed run stops where the uninterrupted one would, and one that it ended stays so.
 struct EarlyStopping {
   std::string metric = "auroc";
   std::function<double()> measure = {};  ///< recorded under `metric` after every epoch; empty: another callback did
@@ -19,6 +19,7 @@ struct EarlyStopping {
   bool higher_is_better = true;
   double least = 0;  ///< an improvement must be larger than this
 
+  Flow on_fit_begin(const StepInfo& info) const;
   /// Throws InvalidArgument when nothing was recorded under `metric`.
   Flow on_epoch_end(const StepInfo& info) const;
 };
@@ -29,6 +30,10 @@ struct MaxTime {
 
   Flow on_step_end(const StepInfo& info) const {
     return info.seconds >= limit.count() ? Flow::interrupt : Flow::proceed;
+  }
+  /// What was done at the epoch's end before, a measurement perhaps, counts too.
+  Flow on_epoch_end(const StepInfo& info) const {
+    return info.session->seconds() >= limit.count() ? Flow::interrupt : Flow::proceed;
   }
 };
 
@@ -49,11 +54,14 @@ class SignalWatch {
   std::unique_ptr<Before> before_;
 };
 
-/// Callback. Interrupts the run once a signal came; without a SignalWatch it does nothing.
+/// Callback. Interrupts the run once a signal came; without a SignalWatch it does nothing. Give it last, so that it
+/// hears a signal that came while another callback was at work.
 struct StopOnSignal {
-  Flow on_step_end(const StepInfo& /*info*/) const {
-    return SignalWatch::received() != 0 ? Flow::interrupt : Flow::proceed;
-  }
+  Flow on_step_end(const StepInfo& /*info*/) const { return wish(); }
+  Flow on_epoch_end(const StepInfo& /*info*/) const { return wish(); }
+
+ private:
+  static Flow wish() { return SignalWatch::received() != 0 ? Flow::interrupt : Flow::proceed; }
 };
 
 static_assert(Callback<EarlyStopping> && Callback<MaxTime> && Callback<StopOnSignal>);

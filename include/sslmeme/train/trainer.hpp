@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <concepts>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,14 +25,20 @@ class Trainer {
   Trainer(M method, TrainerOptions options = {}) : method_{std::move(method)}, options_{std::move(options)} {}
 
   /// Runs all epochs that are not done yet. loader: start_epoch(epoch, first_batch, views), next() → optional<Batch>
-  /// and batches_per_epoch(), as DataLoader has them; and quarantine(), where it has one, for the run directory.
-  /// Callbacks are called in the order given.
+  /// and batches_per_epoch(), as DataLoader has them; and, where it has them, options() and quarantine() for the run
+  /// directory. Callbacks are called in the order given.
   template <class Loader, class... Callbacks>
   FitResult fit(Loader& loader, Callbacks... callbacks) {
     (detail::require_callback<Callbacks>(), ...);
     std::string method_json;
     if constexpr (requires { method_.describe(); }) method_json = method_.describe();
-    TrainingSession session{method_.module(), options_, loader.batches_per_epoch(), method_json};
+    const LoaderOptions* loaded = nullptr;
+    if constexpr (requires {
+                    { loader.options() } -> std::same_as<const LoaderOptions&>;
+                  }) {
+      loaded = &loader.options();
+    }
+    TrainingSession session{method_.module(), options_, loader.batches_per_epoch(), method_json, loaded};
     const auto method = calls();
     auto flow = Flow::proceed;
     const auto call_all = [&]([[maybe_unused]] auto hook) {  // in order; the strongest wish holds
@@ -41,11 +48,11 @@ class Trainer {
     const auto& info = session.info();
 
     bool going = call_all([&](auto& callback) { return detail::call_on_fit_begin(callback, info); });
-    auto first_batch = session.first_batch();
     for (auto epoch = session.first_epoch(); epoch < options_.epochs && going; ++epoch) {
       session.begin_epoch(epoch);
-      loader.start_epoch(epoch, std::exchange(first_batch, 0), method_.views_required());
-      while (going) {
+      const bool cut_off_before_its_end = info.batch == info.batches_per_epoch;
+      if (!cut_off_before_its_end) loader.start_epoch(epoch, info.batch, method_.views_required());
+      while (going && !cut_off_before_its_end) {
         const auto asked = std::chrono::steady_clock::now();
         auto parts = next_batches(loader, session);
         if (parts.empty()) break;
