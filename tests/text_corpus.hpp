@@ -16,8 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "core/utf8.hpp"
 #include "json_files.hpp"
-#include "text/utf8.hpp"
 #include "text/vocabulary_file.hpp"
 
 namespace sslmeme::test {

@@ -7,6 +7,7 @@
 #include <sslmeme/core/image.hpp>
 #include <sslmeme/core/memory.hpp>
 #include <sslmeme/core/precision.hpp>
+#include <sslmeme/core/printable.hpp>
 #include <sslmeme/core/process_group.hpp>
 #include <sslmeme/core/random.hpp>
 #include <sslmeme/core/tensor.hpp>

@@ -6,6 +6,7 @@ import json
 import pathlib
 import struct
 import tarfile
+import zlib
 
 import PIL.Image
 
@@ -50,6 +51,14 @@ for mode in ("1", "L", "P", "LA", "RGBA", "I;16"):
     picture = gradient("RGBA").convert("LA") if mode == "LA" else gradient("L").convert("I;16") if mode == "I;16" else gradient(mode)
     write("png", f"{mode.replace(';', '').lower()}.png", encoded(picture, "PNG"))
 write("png", "transparent_colour.png", encoded(rgb, "PNG", transparency=(0, 0, 0)))
+def png_chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+packed = zlib.compress(b"a" * (1 << 20), 9)
+write("png", "compressed_text.png", b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)) +
+      png_chunk(b"zTXt", b"k\0\0" + packed) * 4 + png_chunk(b"iTXt", b"k\0\1\0\0\0" + packed) + png_chunk(b"sPLT", b"p\0\x08" + bytes(6)) +
+      png_chunk(b"IDAT", zlib.compress(bytes(7))) + png_chunk(b"IEND", b""))
 write("png", "interlaced.png", (seeds.parents[1] / "data/pictures/one_bit.png").read_bytes())
 
 write("bmp", "rgb.bmp", encoded(rgb, "BMP"))

@@ -20,6 +20,9 @@ namespace {
   throw IoError(fmt::format("cannot {} {}: {}", doing, path.string(), std::strerror(errno)));
 }
 
+/// What a temporary name adds to that of the file, before the number of the process that writes it.
+constexpr const char* temporary_suffix = ".tmp";
+
 class File {
  public:
   File(const std::filesystem::path& path, int flags, const char* doing)
@@ -38,6 +41,10 @@ class File {
  private:
   int fd_;
 };
+
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : ".";
+}
 
 void add(FileDigest& digest, std::span<const std::byte> bytes) {
   digest.crc32 = static_cast<std::uint32_t>(
@@ -68,7 +75,7 @@ FileDigest digest_of(const std::filesystem::path& path) {
 
 FileDigest write_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& body) {
   FileDigest digest;
-  const auto temporary = std::filesystem::path{path.string() + fmt::format(".tmp{}", ::getpid())};
+  const auto temporary = std::filesystem::path{path.string() + fmt::format("{}{}", temporary_suffix, ::getpid())};
   try {
     File file{temporary, O_WRONLY | O_CREAT | O_TRUNC, "create"};
     body([&](std::span<const std::byte> bytes) {
@@ -88,12 +95,23 @@ FileDigest write_atomically(const std::filesystem::path& path, const std::functi
     std::filesystem::remove(temporary, ignored);
     throw;
   }
-  sync_directory(path.has_parent_path() ? path.parent_path() : ".");
+  sync_directory(folder_of(path));
   return digest;
 }
 
 FileDigest write_atomically(const std::filesystem::path& path, std::string_view content) {
   return write_atomically(path, [&](const ByteSink& sink) { sink(std::as_bytes(std::span{content})); });
+}
+
+void remove_unfinished(const std::filesystem::path& path) {
+  const auto prefix = path.filename().string() + temporary_suffix;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator{folder_of(path), ignored}) {
+    const auto name = entry.path().filename().string();
+    const bool numbered = name.size() > prefix.size() && name.starts_with(prefix) &&
+                          name.find_first_not_of("0123456789", prefix.size()) == std::string::npos;
+    if (numbered && entry.is_regular_file(ignored)) std::filesystem::remove(entry.path(), ignored);
+  }
 }
 
 std::string read_file(const std::filesystem::path& path, std::uintmax_t max_bytes) {

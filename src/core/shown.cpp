@@ -1,5 +1,9 @@
 #include "core/shown.hpp"
 
+#include <sslmeme/core/printable.hpp>
+
+#include "core/utf8.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <system_error>
@@ -8,33 +12,30 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <utf8proc.h>
 
 namespace sslmeme::detail {
 
 namespace {
 
 /// Whether a message must not hold this character as it is: controls, and what changes the direction or the line.
-bool is_harmful(utf8proc_int32_t code) {
+bool is_harmful(char32_t code) {
   return code < 0x20 || (code >= 0x7F && code < 0xA0) || (code >= 0x200B && code <= 0x200F) ||
          (code >= 0x2028 && code <= 0x202E) || (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
 }
 
-std::string escaped(utf8proc_int32_t code) {
+std::string escaped(char32_t code) {
   if (code == '\n') return "\\n";
   if (code == '\t') return "\\t";
   if (code == '\r') return "\\r";
-  return code < 0x80 ? fmt::format("\\x{:02X}", code) : fmt::format("\\u{:04X}", code);
+  const auto number = static_cast<std::uint32_t>(code);
+  return code < 0x80 ? fmt::format("\\x{:02X}", number) : fmt::format("\\u{:04X}", number);
 }
 
-/// The first character of `text`: its bytes, and its code, negative for a byte that is not part of valid UTF-8.
-std::pair<std::string_view, utf8proc_int32_t> first_character(std::string_view text) {
-  if (static_cast<unsigned char>(text.front()) < 0x80) return {text.substr(0, 1), text.front()};
-  utf8proc_int32_t code = -1;
-  const auto length = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                       static_cast<utf8proc_ssize_t>(text.size()), &code);
-  if (length <= 0) return {text.substr(0, 1), -1};
-  return {text.substr(0, static_cast<std::size_t>(length)), code};
+/// The first character of `text`: its bytes, and its code, `malformed` for bytes that are no valid UTF-8.
+std::pair<std::string_view, char32_t> first_character(std::string_view text) {
+  auto rest = text;
+  const auto code = take_character(rest);
+  return {text.substr(0, text.size() - rest.size()), code};
 }
 
 }  // namespace
@@ -45,13 +46,13 @@ std::string shown(std::string_view text, std::size_t max_characters) {
   for (std::size_t characters = 0; !rest.empty(); ++characters) {
     if (characters == max_characters) return fmt::format("{}… ({} bytes)", result, text.size());
     const auto [bytes, code] = first_character(rest);
-    if (code < 0)
+    if (code == malformed)  // byte by byte
       result += fmt::format("\\x{:02X}", static_cast<unsigned char>(rest.front()));
     else if (is_harmful(code))
       result += escaped(code);
     else
       result += bytes;
-    rest.remove_prefix(bytes.size());
+    rest.remove_prefix(code == malformed ? 1 : bytes.size());
   }
   return result;
 }
@@ -79,7 +80,7 @@ std::string repaired_utf8(std::string_view text, std::string_view replacement) {
   std::size_t begin = 0;  // of the valid run that ends at `at`
   for (std::size_t at = 0; at < text.size();) {
     const auto [bytes, code] = first_character(text.substr(at));
-    if (code < 0) {
+    if (code == malformed) {
       repaired += text.substr(begin, at - begin);
       repaired += replacement;
       begin = at + bytes.size();
@@ -121,3 +122,11 @@ std::int64_t stable_id(std::string_view text) {
 }
 
 }  // namespace sslmeme::detail
+
+namespace sslmeme {
+
+std::string printable(std::string_view text, std::size_t max_characters) {
+  return detail::shown(text, max_characters);
+}
+
+}  // namespace sslmeme

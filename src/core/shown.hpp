@@ -21,7 +21,8 @@ std::string shown_path(const std::filesystem::path& path);
 /// Names as a message may list them: the first ten, "none" if there are none.
 std::string listed(std::span<const std::string> names);
 
-/// `text` with each byte that is not part of valid UTF-8 replaced.
+/// `text` with what is not valid UTF-8 replaced, once for the bytes of a character that is cut off: what Python's
+/// decoder does with errors="replace", and what tokenizers see.
 std::string repaired_utf8(std::string_view text, std::string_view replacement = "\uFFFD");
 
 /// `text` without the blanks and line ends around it.

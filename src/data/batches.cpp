@@ -69,7 +69,24 @@ AnySampler sampler_of(const LoaderOptions& options) {
   return options.shuffle ? AnySampler{Shuffled{}} : AnySampler{InOrder{}};
 }
 
-EpochBatches::EpochBatches(AnyDataset data, Views views, const LoaderOptions& options, std::int64_t epoch)
+std::vector<std::size_t> firsts_by_id(const AnyDataset& data) {
+  if (!data.knows_ids()) return {};
+  std::vector<std::pair<std::int64_t, std::size_t>> ids;  // and positions
+  ids.reserve(data.size());
+  for (std::size_t i = 0; i < data.size(); ++i) ids.emplace_back(data.id(i), i);
+  std::ranges::sort(ids);
+  constexpr auto id_of = &std::pair<std::int64_t, std::size_t>::first;
+  if (std::ranges::adjacent_find(ids, {}, id_of) == ids.end()) return {};
+  std::vector<std::size_t> firsts(ids.size());
+  for (std::size_t k = 0; k < ids.size(); ++k) {
+    const bool again = k > 0 && ids[k].first == ids[k - 1].first;
+    firsts[ids[k].second] = again ? firsts[ids[k - 1].second] : ids[k].second;
+  }
+  return firsts;
+}
+
+EpochBatches::EpochBatches(AnyDataset data, Views views, const LoaderOptions& options, std::int64_t epoch,
+                           std::span<const std::size_t> firsts)
     : data_{std::move(data)},
       views_{std::move(views)},
       options_{options},
@@ -83,7 +100,7 @@ EpochBatches::EpochBatches(AnyDataset data, Views views, const LoaderOptions& op
   std::vector<std::uint32_t> seen(data_.size());
   bool any = false;
   for (const auto position : order_) {
-    repetitions_.push_back(seen[position]++);
+    repetitions_.push_back(seen[firsts.empty() ? position : firsts[position]]++);
     any = any || repetitions_.back() > 0;
   }
   if (!any) repetitions_ = {};
@@ -95,6 +112,16 @@ EpochBatches::Rows EpochBatches::rows_of(std::int64_t index) const {
   const auto count = options_.pad_last ? options_.batch_size : (left + options_.ranks - 1) / options_.ranks;
   const auto begin = first + options_.rank * count;
   return {begin, count, std::clamp<std::int64_t>(begin + count - draws, 0, count)};
+}
+
+std::vector<std::size_t> EpochBatches::own_positions() const {
+  std::vector<std::size_t> positions;
+  for (std::int64_t index = 0; index < count_; ++index) {
+    const auto rows = rows_of(index);
+    const auto begin = order_.begin() + rows.first;
+    positions.insert(positions.end(), begin, begin + rows.count);
+  }
+  return positions;
 }
 
 MadeBatch EpochBatches::make(std::int64_t index, const std::atomic<bool>& stop) const {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,9 @@ std::int64_t count_batches(std::size_t draws, const LoaderOptions& options);
 
 /// LoaderOptions::sampler, or what `shuffle` stands for.
 AnySampler sampler_of(const LoaderOptions& options);
+
+/// For each position the first one whose sample has the same id; empty where no two have, or only pictures would tell.
+std::vector<std::size_t> firsts_by_id(const AnyDataset& data);
 
 /// "sample 42953 (img/42953.png): why", with the file only if `why` does not name it.
 std::string with_name(const UnreadableSample& sample, std::string_view why);
@@ -34,9 +38,13 @@ struct MadeBatch {
 /// The order and the views of one epoch. Immutable, so its batches can be made by several threads at once.
 class EpochBatches {
  public:
-  EpochBatches(AnyDataset data, Views views, const LoaderOptions& options, std::int64_t epoch);
+  /// firsts: firsts_by_id of the dataset, by which it is told that an epoch has a sample again.
+  EpochBatches(AnyDataset data, Views views, const LoaderOptions& options, std::int64_t epoch,
+               std::span<const std::size_t> firsts);
 
   std::int64_t count() const { return count_; }
+  /// The positions of the samples that this rank's batches ask for.
+  std::vector<std::size_t> own_positions() const;
   /// Batch `index`. Its error is what went wrong with a sample, naming it. An unfinished batch once `stop` is set.
   MadeBatch make(std::int64_t index, const std::atomic<bool>& stop) const;
 
@@ -60,7 +68,7 @@ class EpochBatches {
   std::int64_t epoch_, count_;
   std::vector<std::size_t> order_;          // of all ranks; after the draws what fills up the last batch
   std::size_t draws_;                       // how many there are without it
-  std::vector<std::uint32_t> repetitions_;  // how often the same position came before; empty where none ever did
+  std::vector<std::uint32_t> repetitions_;  // how often the same sample came before; empty where none ever did
 };
 
 }  // namespace sslmeme::detail

@@ -28,6 +28,7 @@ struct Decoder {
   jpeg_progress_mgr progress{};
   std::jmp_buf target{};
   int max_scans = most_scans;
+  int orientation = 1;
   PictureFault fault = PictureFault::corrupt;
   char message[JMSG_LENGTH_MAX]{};
 
@@ -88,13 +89,28 @@ void on_progress(j_common_ptr info) {
   std::longjmp(decoder.target, 1);
 }
 
+// APP1, where EXIF stands: read in its place, since libjpeg would keep every one of them, up to the file's length.
+boolean on_app1(j_decompress_ptr info) {
+  auto& source = *info->src;      // holds the whole file
+  constexpr std::size_t own = 2;  // bytes of the length, which counts itself
+  if (source.bytes_in_buffer < own) ERREXIT(info, JERR_INPUT_EOF);
+  const auto* const bytes = source.next_input_byte;
+  const auto length = std::max(own, std::size_t{bytes[0]} << 8U | bytes[1]);
+  if (source.bytes_in_buffer < length) ERREXIT(info, JERR_INPUT_EOF);
+  auto& decoder = decoder_of(reinterpret_cast<j_common_ptr>(info));
+  if (decoder.orientation == 1) decoder.orientation = exif_orientation({bytes + own, length - own});
+  source.next_input_byte += length;
+  source.bytes_in_buffer -= length;
+  return TRUE;
+}
+
 bool read_header(Decoder& decoder, const unsigned char* bytes, unsigned long size, std::int64_t max_memory) {
   if (setjmp(decoder.target) != 0) return false;
   jpeg_create_decompress(&decoder.info);  // which keeps err and client_data
   decoder.info.progress = &decoder.progress;
   decoder.info.mem->max_memory_to_use = static_cast<long>(max_memory);
   jpeg_mem_src(&decoder.info, bytes, size);
-  jpeg_save_markers(&decoder.info, JPEG_APP0 + 1, 0xFFFF);
+  jpeg_set_marker_processor(&decoder.info, JPEG_APP0 + 1, on_app1);
   jpeg_read_header(&decoder.info, TRUE);
   const auto space = decoder.info.jpeg_color_space;
   decoder.info.out_color_space = space == JCS_CMYK || space == JCS_YCCK ? JCS_CMYK : JCS_RGB;
@@ -149,10 +165,7 @@ Image decode_jpeg(std::span<const std::byte> bytes, const DecodeLimits& limits) 
   const auto scans = limits.max_scan_pixels / (width * height);
   decoder.max_scans = static_cast<int>(std::clamp<std::int64_t>(scans, 1, most_scans));
 
-  int orientation = 1;
-  for (auto marker = decoder.info.marker_list; marker != nullptr && orientation == 1; marker = marker->next) {
-    orientation = exif_orientation({marker->data, marker->data_length});
-  }
+  const int orientation = decoder.orientation;
   const auto held = (orientation == 1 ? 3 : 6) * width * height + coefficient_bytes(decoder.info);
   check_memory("JPEG", held, limits);
   Image image{static_cast<int>(width), static_cast<int>(height)};

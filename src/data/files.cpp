@@ -299,7 +299,11 @@ FileDescriptor open_beneath_by_steps(const FileDescriptor& folder, const std::st
 }
 
 FileDescriptor open_file(const fs::path& path) {
-  FileDescriptor file{::open(path.c_str(), read_flags)};
+  // Looked at first: a pipe's other end and a device notice even the shortest opening.
+  const FileDescriptor found{::open(path.c_str(), look_flags)};
+  if (found.valid() && !is_regular(found))
+    throw IoError(fmt::format("cannot open {}: it is no regular file", shown_path(path)));
+  FileDescriptor file{found.valid() ? ::open(path.c_str(), read_flags) : -1};
   if (!file.valid()) throw IoError(fmt::format("cannot open {}: {}", shown_path(path), reason(errno)));
   return file;
 }

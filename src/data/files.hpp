@@ -99,7 +99,8 @@ FileDescriptor open_beneath(const FileDescriptor& folder, const std::string& rel
 /// The same, one component at a time, each opened with O_NOFOLLOW and each link read and walked in its turn.
 FileDescriptor open_beneath_by_steps(const FileDescriptor& folder, const std::string& relative, int flags);
 
-/// Opens a file for reading. Throws IoError.
+/// Opens a regular file for reading, one that the caller names: links are followed wherever they lead. Pipes and
+/// devices are not opened even for a moment. Throws IoError.
 FileDescriptor open_file(const std::filesystem::path& path);
 
 /// Whether the descriptor is that of a regular file, not of a folder, pipe or device.

@@ -52,10 +52,10 @@ struct Run {
 /// Which samples have the same picture, over all splits.
 class Copies {
  public:
-  Copies(const PictureScan& scan, int distance) : scan_{scan}, splits_{scan.splits()} {
+  Copies(const PictureScan& scan, const InspectOptions& options) : scan_{scan}, splits_{scan.splits()} {
     sort_samples();
     find_exact();
-    find_near(distance);
+    find_near(options);
   }
 
   bool complete() const { return complete_; }
@@ -103,18 +103,19 @@ class Copies {
     }
   }
 
-  void find_near(int distance) {
+  void find_near(const InspectOptions& options) {
     std::vector<PictureSignature> signatures;
     signatures.reserve(contents_.size());
     for (const auto& content : contents_) signatures.push_back(scan_[order_[content.begin]].signature);
     near_.assign(first_.size(), none);
-    complete_ = for_each_near_pair(signatures, distance, [&](std::size_t a, std::size_t b) {
+    const auto share = [&](std::size_t a, std::size_t b) {
       for (std::size_t s = 0; s < splits_; ++s) {
         near_[a * splits_ + s] = std::min(near_[a * splits_ + s], first_[b * splits_ + s]);
         near_[b * splits_ + s] = std::min(near_[b * splits_ + s], first_[a * splits_ + s]);
       }
       share_captions(contents_[a], contents_[b]);
-    });
+    };
+    complete_ = for_each_near_pair(signatures, options.distance, share, options.max_comparisons);
   }
 
   void share_captions(const Content& a, const Content& b) {
@@ -161,7 +162,7 @@ void check(std::span<const NamedDataset> splits, const InspectOptions& options) 
 class Reporter {
  public:
   Reporter(std::span<const NamedDataset> splits, const InspectOptions& options, const PictureScan& scan)
-      : splits_{splits}, options_{options}, scan_{scan}, copies_{scan, options.distance} {}
+      : splits_{splits}, options_{options}, scan_{scan}, copies_{scan, options} {}
 
   DataReport report() const {
     DataReport report;
@@ -372,9 +373,12 @@ std::vector<std::size_t> picture_groups(const AnyDataset& data, const InspectOpt
     samples.push_back(i);
     signatures.push_back(scan[i].signature);
   }
-  if (!for_each_near_pair(signatures, options.distance,
-                          [&](std::size_t a, std::size_t b) { join(samples[a], samples[b]); })) {
-    throw DataError("picture_groups: too many of the pictures are alike to group them: give a smaller .distance");
+  const auto join_samples = [&](std::size_t a, std::size_t b) { join(samples[a], samples[b]); };
+  if (!for_each_near_pair(signatures, options.distance, join_samples, options.max_comparisons)) {
+    throw DataError(fmt::format(
+        "picture_groups: so many pictures are alike that {} comparisons do not group them: raise .max_comparisons or "
+        "give a smaller .distance",
+        options.max_comparisons));
   }
   std::vector<std::size_t> groups(scan.size());
   for (std::size_t i = 0; i < groups.size(); ++i) groups[i] = scan[i].readable ? root(i) : scan.size();

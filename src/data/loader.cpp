@@ -148,37 +148,50 @@ struct DataLoader::State {
   AnyDataset data;
   Views views;
   LoaderOptions options;
+  std::vector<std::size_t> firsts;  // by id
   std::optional<detail::EpochBatches> epoch;
   std::optional<Workers> workers;  // after `epoch`, which it refers to: destroyed first
   std::int64_t next = 0;
   std::chrono::steady_clock::duration waited{};
   Quarantine quarantine;
   std::set<std::size_t> quarantined;  // positions
+  std::vector<bool> asked;            // of which positions the epochs so far wanted the sample on this rank
+  std::size_t asked_count = 0;
 
   State(AnyDataset data_, Views views_, LoaderOptions options_)
-      : data{std::move(data_)}, views{std::move(views_)}, options{std::move(options_)} {}
+      : data{std::move(data_)},
+        views{std::move(views_)},
+        options{std::move(options_)},
+        firsts{detail::firsts_by_id(data)},
+        asked(data.size()) {}
 
   void end_epoch() {
     workers.reset();
     epoch.reset();
   }
 
-  /// Throws once too many samples turned out unreadable.
+  void ask(std::size_t position) {
+    if (!asked[position]) ++asked_count;
+    asked[position] = true;
+  }
+
+  /// Throws once too many of the samples that this rank is asked for turned out unreadable.
   void note(detail::MadeBatch& made) {
     quarantine.substituted += made.substituted;
     quarantine.left_out += made.left_out;
     for (auto& sample : made.unreadable) {
+      ask(sample.position);  // as a substitute, perhaps, from another rank's share
       if (quarantined.insert(sample.position).second) quarantine.samples.push_back(std::move(sample));
     }
     const auto& samples = quarantine.samples;
-    const auto share = static_cast<double>(samples.size()) / static_cast<double>(data.size());
+    const auto share = static_cast<double>(samples.size()) / static_cast<double>(asked_count);
     if (made.unreadable.empty() || share <= options.unreadable.abort_above) return;
     std::vector<std::string> counts;
     for (const auto& [name, n] : quarantine.counts()) counts.push_back(fmt::format("{} {}", n, name));
     throw DataError(fmt::format(
         "{} of {} samples cannot be read ({}), a larger share than .unreadable.abort_above = {}: repair or remove "
         "them; the last was {}",
-        samples.size(), data.size(), fmt::join(counts, ", "), options.unreadable.abort_above,
+        samples.size(), asked_count, fmt::join(counts, ", "), options.unreadable.abort_above,
         detail::with_name(samples.back(), samples.back().reason)));
   }
 };
@@ -205,7 +218,8 @@ void DataLoader::start_epoch(std::int64_t epoch, std::int64_t first_batch, int v
   ::malloc_trim(
       0);  // decoding threads leave their arenas scattered: without this, memory creeps up from epoch to epoch
 #endif
-  state.epoch.emplace(state.data, std::move(views), state.options, epoch);
+  state.epoch.emplace(state.data, std::move(views), state.options, epoch, state.firsts);
+  for (const auto position : state.epoch->own_positions()) state.ask(position);
   state.next = first_batch;
   if (state.options.workers == 0) return;
   try {

@@ -3,6 +3,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/data/presets.hpp>
 
+#include "core/utf8.hpp"
 #include "data/csv.hpp"
 #include "data/manifest.hpp"
 
@@ -29,22 +30,48 @@ namespace {
 
 using nlohmann::json;
 
-/// Hands a file to the JSON parser, but no string or number of more than max_row_bytes: the parser would collect it.
+/// Hands a file to the JSON parser, malformed UTF-8 repaired, but no string or number of more than max_row_bytes: the
+/// parser would collect it.
 class JsonBytes final : public std::streambuf {
  public:
   explicit JsonBytes(ByteReader& reader) : reader_{reader} {}
 
+  /// How often the bytes that were handed out so far were repaired.
+  std::size_t repairs() const { return repairs_; }
+
  protected:
   int_type underflow() override {
-    const auto block = reader_.block();
-    if (block.empty()) return traits_type::eof();
-    for (const char c : block) check(c);
-    bytes_ = block;
+    constexpr std::size_t block = 1 << 14;
+    bytes_.clear();
+    while (repaired_.empty() && bytes_.size() < block && reader_.peek() >= 0) take_character();
+    if (bytes_.empty() && !repaired_.empty()) {  // alone, so that it is counted when the parser is there
+      bytes_ = std::exchange(repaired_, {});
+      ++repairs_;
+    }
+    if (bytes_.empty()) return traits_type::eof();
+    for (const char c : bytes_) check(c);
     setg(bytes_.data(), bytes_.data(), bytes_.data() + bytes_.size());
     return traits_type::to_int_type(bytes_.front());
   }
 
  private:
+  /// The next character, or what may be one, to the end of `bytes_`; what stands for it into `repaired_` if it is none.
+  void take_character() {
+    const auto lead = static_cast<char>(reader_.get());
+    if (utf8_length(lead) == 1) {
+      bytes_ += lead;
+      return;
+    }
+    std::string character{lead};
+    constexpr int kind = 0xC0, continues = 0x80;
+    while (character.size() < utf8_length(lead) && (reader_.peek() & kind) == continues)
+      character += static_cast<char>(reader_.get());
+    if (is_utf8(character))
+      bytes_ += character;
+    else
+      repaired_ = repaired_utf8(character);
+  }
+
   void check(char c) {
     constexpr std::string_view between = " \t\r\n{}[],:";
     const bool ends = in_string_ ? c == '"' && !escaped_ : c == '"' || between.find(c) != std::string_view::npos;
@@ -55,7 +82,8 @@ class JsonBytes final : public std::streambuf {
   }
 
   ByteReader& reader_;
-  std::string bytes_;
+  std::string bytes_, repaired_;
+  std::size_t repairs_ = 0;
   bool in_string_ = false, escaped_ = false;
   std::size_t length_ = 0;
 };
@@ -64,7 +92,7 @@ class JsonBytes final : public std::streambuf {
 class TweetReader final : public nlohmann::json_sax<json> {
  public:
   using Take = std::function<void(const std::string&, Tweet)>;
-  explicit TweetReader(const Take& take) : take_{take} {}
+  TweetReader(const Take& take, const JsonBytes& bytes) : take_{take}, bytes_{bytes} {}
 
   bool null() override { return value("null"); }
   bool boolean(bool) override { return value("a boolean"); }
@@ -75,6 +103,7 @@ class TweetReader final : public nlohmann::json_sax<json> {
   bool string(std::string& text) override {
     if (depth_ != 2 || key_ != "tweet_text") return value("a string");
     tweet_.text = std::move(text);
+    tweet_.text_was_repaired = bytes_.repairs() != repairs_at_key_;
     has_text_ = true;
     return true;
   }
@@ -85,6 +114,7 @@ class TweetReader final : public nlohmann::json_sax<json> {
       has_text_ = false;
     } else if (depth_ == 2) {
       key_ = std::move(name);
+      repairs_at_key_ = bytes_.repairs();
       if ((key_ == "tweet_text" && has_text_) || (key_ == "labels" && tweet_.annotators > 0))
         wrong(fmt::format("has \"{}\" twice", key_));
     }
@@ -142,18 +172,20 @@ class TweetReader final : public nlohmann::json_sax<json> {
   }
 
   const Take& take_;
+  const JsonBytes& bytes_;
+  std::size_t repairs_at_key_ = 0;
   int depth_ = 0;
   std::string id_, key_;
   Tweet tweet_;
   bool has_text_ = false, in_labels_ = false;
 };
 
-/// The first of the files that is there. Throws IoError if none is.
+/// The first of the files that is there. Throws AbsentSplit if none is.
 std::string first_there(const Folder& folder, const std::vector<std::string>& candidates) {
   for (const auto& file : candidates) {
     if (folder.has_file(file) || (errno != ENOENT && errno != ENOTDIR)) return file;
   }
-  throw IoError(fmt::format("{} has none of {}", shown_path(folder.root()), fmt::join(candidates, ", ")));
+  throw AbsentSplit(fmt::format("{} has none of {}", shown_path(folder.root()), fmt::join(candidates, ", ")));
 }
 
 std::string folder_of(const std::string& file) {
@@ -215,14 +247,14 @@ std::vector<std::pair<std::int64_t, std::int64_t>> read_ids(ByteReader& reader) 
 }
 
 /// The words read off a picture, if there is a file with them.
-std::string picture_text(const Folder& folder, std::int64_t id) {
+RepairedText picture_text(const Folder& folder, std::int64_t id) {
   const auto path = fmt::format("img_txt/{}.json", id);
   auto file = folder.open(path);
   if (!file.valid() && (errno == ENOENT || errno == ENOTDIR)) return {};
   if (!file.valid())
     throw IoError(fmt::format("cannot open {}: {}", shown_path(folder.path_of(path)), why_not_opened(errno)));
   const auto content = ByteReader{std::move(file), folder.path_of(path), max_row_bytes, ""}.rest();
-  std::string text;
+  RepairedText text;
   with_place(folder.path_of(path), [] { return 1; }, [&] { text = read_json_text(content, "img_text"); });
   return text;
 }
@@ -230,8 +262,8 @@ std::string picture_text(const Folder& folder, std::int64_t id) {
 }  // namespace
 
 void read_tweets(ByteReader& reader, const std::function<void(const std::string&, Tweet)>& take) {
-  TweetReader tweets{take};
   JsonBytes bytes{reader};
+  TweetReader tweets{take, bytes};
   std::istream stream{&bytes};
   try {
     json::sax_parse(stream, &tweets);
@@ -240,11 +272,11 @@ void read_tweets(ByteReader& reader, const std::function<void(const std::string&
   }
 }
 
-std::string read_json_text(std::string_view json, const std::string& key) {
+RepairedText read_json_text(std::string_view json, const std::string& key) {
   auto row = parse_meme_line(json, {.id = "", .picture = "", .text = key, .label = ""});
   if (row.text.kind != Cell::Kind::string)
     throw DataError(fmt::format("{} must be a string, but is {}", in_quotes(key), row.text.described()));
-  return std::move(row.text.text);
+  return {std::move(row.text.text), row.text_was_repaired};
 }
 
 }  // namespace detail
@@ -309,9 +341,10 @@ Manifest harmeme(const fs::path& root, const std::string& split, const PresetOpt
 Manifest mmhs150k(const fs::path& root, const std::string& split, const PresetOptions& options) {
   detail::check_split("mmhs150k", split);
   constexpr std::string_view all = "MMHS150K_GT.json";
-  const auto file = fmt::format("splits/{}_ids.txt", split);
+  detail::Folder place_of_all{root};
+  const auto file = detail::first_there(place_of_all, {fmt::format("splits/{}_ids.txt", split)});
   const auto rules = detail::manifest_options(options, {});
-  detail::ManifestBuilder builder{detail::Folder{root}, root / file, rules, detail::RowRules::general};
+  detail::ManifestBuilder builder{std::move(place_of_all), root / file, rules, detail::RowRules::general};
   const auto& folder = builder.folder();
   auto split_reader = detail::open_manifest(folder, file, rules.max_file_bytes);
   const auto ids = detail::read_ids(split_reader);
@@ -337,12 +370,14 @@ Manifest mmhs150k(const fs::path& root, const std::string& split, const PresetOp
           if (!tweet) throw DataError(fmt::format("{} has no tweet {}", all, id));
           using Kind = detail::Cell::Kind;
           auto text = tweet->text;
-          if (const auto words = detail::picture_text(folder, id); !words.empty()) text += "\n" + words;
+          const auto words = detail::picture_text(folder, id);
+          if (!words.text.empty()) text += "\n" + words.text;
           const bool is_hateful = 2 * tweet->hateful > tweet->annotators;
           builder.add({.id = {.kind = Kind::whole, .text = std::to_string(id)},
                        .picture = {.kind = Kind::string, .text = fmt::format("img_resized/{}.jpg", id)},
                        .text = {.kind = Kind::string, .text = std::move(text)},
-                       .label = {.kind = Kind::whole, .text = is_hateful ? "1" : "0"}},
+                       .label = {.kind = Kind::whole, .text = is_hateful ? "1" : "0"},
+                       .text_was_repaired = tweet->text_was_repaired || words.was_repaired},
                       line);
         }
       });

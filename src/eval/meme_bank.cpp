@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
 
 namespace sslmeme {
 namespace {
@@ -43,12 +44,12 @@ class Rows {
     sum_ += some.to(torch::kDouble).sum(0);
     done_ += some.size(0);
   }
-  /// Undefined where no row came.
-  const Tensor& all() const { return all_; }
-  Tensor mean() const { return all_.defined() ? (sum_ / static_cast<double>(n_)).to(torch::kFloat) : Tensor{}; }
+  /// The rows that came, perhaps fewer than n; undefined where none did.
+  Tensor all() const { return all_.defined() ? all_.narrow(0, 0, done_) : Tensor{}; }
+  Tensor mean() const { return all_.defined() ? (sum_ / static_cast<double>(done_)).to(torch::kFloat) : Tensor{}; }
 
  private:
-  std::int64_t n_, done_ = 0;
+  std::int64_t n_, done_ = 0;  // rows that may come, that came
   Tensor all_, sum_;
 };
 
@@ -65,6 +66,8 @@ MemeBank make_bank(Supervised& classifier, const AnyDataset& data, std::shared_p
   detail::check_settings(settings);
   if (options.max_memes < 0)
     throw InvalidArgument(fmt::format("BankOptions::max_memes is {}: must be 0 or more", options.max_memes));
+  if (options.unreadable.policy == UnreadablePolicy::substitute)
+    throw InvalidArgument("BankOptions::unreadable is substitute, but no meme stands for another: leave_out or fail");
   const auto chosen = choose(data, options);
   if (chosen.empty()) return {};
   MemeBank bank;
@@ -81,7 +84,8 @@ MemeBank make_bank(Supervised& classifier, const AnyDataset& data, std::shared_p
                      .shuffle = false,
                      .drop_last = false,
                      .tokenizer = std::move(tokenizer),
-                     .max_tokens = settings.max_tokens}};
+                     .max_tokens = settings.max_tokens,
+                     .unreadable = options.unreadable}};
   const auto n = static_cast<std::int64_t>(chosen.size());
   Rows images{n}, texts{n};
   loader.start_epoch(0);
@@ -94,6 +98,10 @@ MemeBank make_bank(Supervised& classifier, const AnyDataset& data, std::shared_p
     images.add(features.image);
     texts.add(features.text);
   }
+  const auto& left_out = loader.quarantine().samples;  // in the order of the memes
+  for (auto sample = left_out.rbegin(); sample != left_out.rend(); ++sample)
+    bank.memes.erase(bank.memes.begin() + static_cast<std::ptrdiff_t>(sample->position));
+  if (bank.memes.empty()) return {};
   bank.image_mean = images.mean();
   bank.text_mean = texts.mean();
   bank.features = detail::joint({images.all(), texts.all()});

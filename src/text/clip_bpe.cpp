@@ -3,8 +3,8 @@
 #include <sslmeme/core/error.hpp>
 
 #include "core/shown.hpp"
+#include "core/utf8.hpp"
 #include "text/clip_words.hpp"
-#include "text/utf8.hpp"
 #include "text/vocabulary_file.hpp"
 
 #include <fmt/format.h>

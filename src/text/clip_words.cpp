@@ -1,9 +1,9 @@
 #include "text/clip_words.hpp"
 
+#include "core/utf8.hpp"
 #include "text/fixed_text.hpp"
 #include "text/html_entities.hpp"
 #include "text/unicode_classes.hpp"
-#include "text/utf8.hpp"
 
 #include <algorithm>
 #include <array>

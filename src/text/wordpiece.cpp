@@ -3,7 +3,7 @@
 #include <sslmeme/text/wordpiece.hpp>
 
 #include "core/shown.hpp"
-#include "text/utf8.hpp"
+#include "core/utf8.hpp"
 #include "text/vocabulary_file.hpp"
 #include "text/wordpiece_words.hpp"
 

@@ -1,7 +1,7 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/text/wordpiece.hpp>
 
-#include "text/utf8.hpp"
+#include "core/utf8.hpp"
 #include "text/wordpiece_words.hpp"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 #include "text/wordpiece_words.hpp"
 
+#include "core/utf8.hpp"
 #include "text/unicode_classes.hpp"
-#include "text/utf8.hpp"
 
 #include <algorithm>
 #include <array>

@@ -7,6 +7,10 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <span>
@@ -14,7 +18,9 @@
 #include <string_view>
 #include <vector>
 
+#include "data/decoders.hpp"
 #include "files.hpp"
+#include "peak_memory.hpp"
 
 namespace sslmeme {
 namespace {
@@ -100,6 +106,105 @@ TEST_CASE("limits are checked in the header, before anything is allocated") {
   CHECK_THROWS_MATCHES(read_image(pictures / name, {.max_bytes = 100}), DataError,
                        MessageMatches(ContainsSubstring(".limits.max_bytes") && ContainsSubstring(name)));
   CHECK_THROWS_AS(decode_image(bytes_of(pictures / name), {.max_bytes = 100}), DataError);
+}
+
+Image decode(std::string_view bytes, const DecodeLimits& limits = {}) {
+  return decode_image(std::as_bytes(std::span{bytes}), limits);
+}
+
+std::string big_endian(std::uint32_t value, int bytes = 4) {
+  std::string text;
+  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) text += static_cast<char>(value >> shift);
+  return text;
+}
+
+std::string png_chunk(const std::string& kind, const std::string& data) {
+  const auto guarded = kind + data;
+  const auto sum = crc32(0, reinterpret_cast<const Bytef*>(guarded.data()), static_cast<unsigned>(guarded.size()));
+  return big_endian(static_cast<std::uint32_t>(data.size())) + guarded + big_endian(static_cast<std::uint32_t>(sum));
+}
+
+/// A file of a few hundred bytes whose header claims `edge` × `edge` pixels.
+std::string header_bomb(const std::string& name, std::uint32_t edge) {
+  auto bytes = test::bytes_of(pictures / name);
+  const auto put = [&](std::size_t at, const std::string& value) { bytes.replace(at, value.size(), value); };
+  const auto little = [](std::uint32_t value, int count) {
+    auto text = big_endian(value, count);
+    std::ranges::reverse(text);
+    return text;
+  };
+  if (name.ends_with(".png")) {
+    constexpr std::size_t header = 8, whole = 25;  // behind the signature; length, kind, 13 bytes, checksum
+    auto content = bytes.substr(header + 8, 13);
+    content.replace(0, 8, big_endian(edge) + big_endian(edge));
+    bytes.replace(header, whole, png_chunk("IHDR", content));
+  } else if (name.ends_with(".gif")) {
+    put(6, little(edge, 2) + little(edge, 2));
+  } else if (name.ends_with(".bmp")) {
+    put(18, little(edge, 4) + little(edge, 4));
+  } else if (name.ends_with(".webp")) {  // a lossless one: 14 bits each of width and height, less 1
+    const auto sizes = (edge - 1) | (edge - 1) << 14U;
+    put(21, little((sizes & 0x0FFFFFFFU) | (static_cast<unsigned char>(bytes[24]) & 0xF0U) << 24U, 4));
+  } else {  // a JPEG: start of frame, length, precision, height, width
+    const auto frame = bytes.find("\xFF\xC0");
+    REQUIRE(frame != std::string::npos);
+    put(frame + 5, big_endian(edge, 2) + big_endian(edge, 2));
+  }
+  return bytes;
+}
+
+TEST_CASE("a header that claims a huge picture takes no memory") {
+  std::vector<std::string> names{"rgb.png",    "interlaced.png", "gif_256.gif",
+                                 "bmp_24.bmp", "bmp_8_runs.bmp", "baseline.jpg"};
+  if (detail::has_webp()) names.emplace_back("webp_lossless.webp");
+  const auto refused = [](const std::string& bytes, const std::string& limit, const DecodeLimits& limits) {
+    try {
+      decode(bytes, limits);
+      FAIL("decoded");
+    } catch (const PictureError& error) {
+      CHECK(error.fault() == PictureFault::too_large);
+      CHECK_THAT(error.what(), ContainsSubstring(limit));
+    }
+  };
+  constexpr std::int64_t little = 4 * 1024;  // KiB; a picture of 9,000² takes 237,000
+  for (const auto& name : names) {
+    CAPTURE(name);
+    const auto larger = header_bomb(name, 16'000), large = header_bomb(name, 9000);
+    CHECK(test::peak_growth([&] { refused(larger, "16000 × 16000", {}); }) < little);
+    if (name == "bmp_24.bmp") continue;  // whose header tells how long the file must be
+    CHECK(test::peak_growth([&] { refused(large, ".limits.max_memory", {.max_memory = 200 << 20}); }) < little);
+  }
+}
+
+TEST_CASE("what a PNG holds beside its picture is not inflated") {
+  const std::string kind = GENERATE("zTXt", "iTXt");
+  const std::string text(std::size_t{7} << 20, 'a');
+  auto size = compressBound(text.size());
+  std::string packed(size, '\0');
+  REQUIRE(compress(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(text.data()),
+                   text.size()) == Z_OK);
+  packed.resize(size);
+  const auto chunk = png_chunk(
+      kind, std::string("key\0", 4) + (kind == "iTXt" ? std::string("\1\0\0\0", 4) : std::string(1, '\0')) + packed);
+  const std::string image = GENERATE("rgb16.png", "palette.png", "interlaced.png");
+  auto bomb = test::bytes_of(pictures / image);
+  constexpr std::size_t behind_header = 33;
+  for (int i = 0; i < 20; ++i) bomb.insert(behind_header, chunk);
+  CAPTURE(kind, image);
+  const auto expected = read_image(pictures / image);
+  CHECK(test::peak_growth([&] { CHECK(decode(bomb) == expected); }) < 4 * 1024);  // KiB, of 143,000 inflated
+}
+
+TEST_CASE("a JPEG's APP1 markers are read, not kept") {
+  auto jpeg = test::bytes_of(pictures / "orientation_6.jpg");
+  const auto expected = decode(jpeg);
+  std::string markers;
+  for (int i = 0; i < 512; ++i) markers += "\xFF\xE1\xFF\xFF" + std::string(0xFFFF - 2, 'x');
+  jpeg.insert(2, markers);  // behind the start; EXIF comes after them
+  CHECK(test::peak_growth([&] { CHECK(decode(jpeg) == expected); }) < 8 * 1024);  // KiB, of 32,000
+  // One that ends beyond the file.
+  CHECK_THROWS_MATCHES(decode(jpeg.substr(0, 1000)), PictureError,
+                       MessageMatches(ContainsSubstring("damaged or truncated JPEG")));
 }
 
 TEST_CASE("a JPEG header that claims 60000 × 60000 pixels is refused") {

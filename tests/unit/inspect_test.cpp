@@ -1,5 +1,6 @@
 // inspect_data: what was planted is found, once, and nothing else.
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/printable.hpp>
 #include <sslmeme/data/image_io.hpp>
 #include <sslmeme/data/image_ops.hpp>
 #include <sslmeme/data/inspect.hpp>
@@ -259,6 +260,23 @@ TEST_CASE("JSON has every figure, and names that are not UTF-8") {
   CHECK(split.at("width").at("median") == 96);
   CHECK(json.at("leaks").empty());
   CHECK(json.at("near_complete") == true);
+}
+
+TEST_CASE("a search for near pictures that is cut off says so") {
+  const InMemory data;
+  data.add(wave_picture(1));
+  data.add(resize(wave_picture(1), 72, 54));
+  const std::vector<NamedDataset> splits{{"train", data}};
+  CHECK(inspect_data(splits).near_complete);
+  const InspectOptions cut_off{.max_comparisons = 0};
+  CHECK_FALSE(inspect_data(splits, cut_off).near_complete);
+  CHECK_THROWS_MATCHES(picture_groups(data, cut_off), DataError,
+                       MessageMatches(ContainsSubstring("0 comparisons do not group them")));
+}
+
+TEST_CASE("names of files are printable without harm") {
+  CHECK(printable("a\n\x1B[2J\xFF\u202Eé") == "a\\n\\x1B[2J\\xFF\\u202Eé");
+  CHECK(printable(std::string(401, 'x')) == std::string(400, 'x') + "… (401 bytes)");
 }
 
 TEST_CASE("bad calls are refused, and other errors come through") {

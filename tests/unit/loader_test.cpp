@@ -129,6 +129,39 @@ TEST_CASE("augmentation changes with the epoch and the view") {
   CHECK_FALSE(torch::equal(first.views[0], second.views[0]));
 }
 
+TEST_CASE("a sample that a dataset has twice has other dice the second time") {
+  const Views random{{.size = 16, .transform = RandomResizedCrop{.size = 16}}};
+  const auto batch_of = [&](std::vector<std::size_t> indices) {
+    const auto rows = static_cast<std::int64_t>(indices.size());
+    DataLoader loader{Subset{Synthetic{}, std::move(indices)}, random, {.batch_size = rows, .shuffle = false}};
+    return batches_of(loader, 0).front();
+  };
+  const auto once = batch_of({3, 5}), twice = batch_of({3, 5, 3, 3});
+  const auto &pixels = twice.views[0], &expected = once.views[0];
+  CHECK(torch::equal(pixels[0], expected[0]));
+  CHECK(torch::equal(pixels[1], expected[1]));
+  CHECK_FALSE(torch::equal(pixels[2], pixels[0]));
+  CHECK_FALSE(torch::equal(pixels[3], pixels[0]));
+  CHECK_FALSE(torch::equal(pixels[3], pixels[2]));
+}
+
+TEST_CASE("to make a loader reads no picture") {
+  struct Bare {  // whose ids come with the pictures
+    std::atomic<int>* gets;
+    std::size_t size() const { return 8; }
+    Sample get(std::size_t i) const {
+      ++*gets;
+      return {Image{20, 17}, "", {}, static_cast<std::int64_t>(i)};
+    }
+  };
+  std::atomic<int> gets = 0;
+  CHECK_FALSE(AnyDataset{Bare{&gets}}.knows_ids());
+  CHECK(AnyDataset{Synthetic{}}.knows_ids());
+  DataLoader loader{Subset{Bare{&gets}, {0, 1, 1}}, eval_views({.size = 8}), {.batch_size = 3, .workers = 0}};
+  loader.start_epoch(0);
+  CHECK(gets.load() == 0);
+}
+
 TEST_CASE("a sample's error names it, keeps its class, and the loader goes on with the next epoch") {
   const int workers = GENERATE(0, 1, 2, 4);
   const test::TemporaryFolder root;

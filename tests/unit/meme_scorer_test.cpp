@@ -255,6 +255,30 @@ TEST_CASE("of many labelled memes the same few are drawn for any number of worke
   CHECK(classifier.module()->is_training());
 }
 
+TEST_CASE("a bank leaves out memes that cannot be read where it is told to") {
+  struct Damaged : TinyMemes {
+    Sample get(std::size_t i) const {
+      if (i == 3) throw PictureError(PictureFault::truncated, "img/3.png is damaged");
+      return TinyMemes::get(i);
+    }
+  };
+  auto classifier = test::tiny_classifier();
+  const auto bank_of = [&](const AnyDataset& data, UnreadablePolicy policy) {
+    return make_bank(classifier, data, test::tiny_words(), tiny_settings,
+                     {.batch_size = 5, .workers = 1, .unreadable = {.policy = policy, .abort_above = 1}});
+  };
+  CHECK_THROWS_AS(bank_of(Damaged{}, UnreadablePolicy::fail), PictureError);
+  CHECK_THROWS_AS(bank_of(Damaged{}, UnreadablePolicy::substitute), InvalidArgument);
+  const auto bank = bank_of(Damaged{}, UnreadablePolicy::leave_out);
+  const auto whole = bank_of(TinyMemes{}, UnreadablePolicy::fail);
+  REQUIRE(bank.memes.size() == 11);
+  REQUIRE(bank.features.size(0) == 11);
+  CHECK(bank.memes[2].id == 102);
+  CHECK(bank.memes[3].id == 104);
+  CHECK(torch::allclose(bank.features[3], whole.features[4], 1e-4, 1e-5));
+  CHECK(bank.image_mean.isfinite().all().item<bool>());
+}
+
 TEST_CASE("a classifier is built again from its description") {
   const auto classifier = test::tiny_classifier();
   const auto again = supervised_from_json(classifier.describe());

@@ -73,7 +73,7 @@ TEST_CASE("MAMI: tab-separated files with their pictures beside them, test label
 
   CHECK_THROWS_MATCHES(mami(root.path, "dev"), InvalidArgument,
                        MessageMatches(ContainsSubstring("\"train\", \"trial\"")));
-  CHECK_THROWS_MATCHES(mami(root.path, "trial"), IoError, MessageMatches(ContainsSubstring("trial.csv")));
+  CHECK_THROWS_MATCHES(mami(root.path, "trial"), AbsentSplit, MessageMatches(ContainsSubstring("trial.csv")));
 }
 
 TEST_CASE("MAMI: a file that commas separate is said to lack its columns") {
@@ -110,7 +110,7 @@ TEST_CASE("HarMeme: ids and labels in words, pictures in images/") {
   CHECK_THROWS_MATCHES(
       harmeme(root.path, "val"), DataError,
       MessageMatches(ContainsSubstring("val.jsonl:1: \"labels\" must be one of .labels: \"not harmful\"")));
-  CHECK_THROWS_AS(harmeme(root.path, "test"), IoError);
+  CHECK_THROWS_AS(harmeme(root.path, "test"), AbsentSplit);
   CHECK_THROWS_AS(harmeme(root.path, "../train"), InvalidArgument);
 }
 
@@ -151,7 +151,7 @@ TEST_CASE("MMHS150K: the split's ids in order, labels by majority, words of the 
   const auto val = mmhs150k(root.path, "val");
   REQUIRE(val.size() == 1);
   CHECK(val.label(0) == 0);  // one of three is no majority
-  CHECK_THROWS_AS(mmhs150k(root.path, "test"), IoError);
+  CHECK_THROWS_AS(mmhs150k(root.path, "test"), AbsentSplit);
   CHECK_THROWS_AS(mmhs150k(root.path, "dev"), InvalidArgument);
 }
 
@@ -210,13 +210,30 @@ TEST_CASE("MMHS150K: what is wrong is named with its file") {
               "the tweet 1063020048816660480 stands twice"},
              {of("{\"x\": \"" + std::string(3 << 20, 'x')), "a value of more than 1048576 bytes"},
              {of("{\"x\": " + std::string(3 << 20, '1')), "a value of more than 1048576 bytes"},
-             {of("{\"x\": \"" + std::string(100, '\\') + "\xFF\""), "not JSON"}}) {
+             {of("{\"x\": \"" + std::string(101, '\\') + "x\""), "not JSON"}}) {
       CAPTURE(json.substr(0, 200));
       root.add("MMHS150K_GT.json", json);
       refused("MMHS150K_GT.json: ");
       refused(message);
     }
   }
+}
+
+TEST_CASE("MMHS150K: malformed UTF-8 becomes U+FFFD, and the texts that held some are counted") {
+  const Folder root;
+  root.add("splits/train_ids.txt", "1\n2\n3\n4\n");
+  for (const auto* id : {"1", "2", "3", "4"}) root.add_picture(std::string{"img_resized/"} + id + ".jpg");
+  root.add("MMHS150K_GT.json",
+           "{\"1\": {\"tweet_text\": \"a\xFFz\xE2\x82\", \"labels\": [0]},"
+           " \"2\": {\"more\": \"\xFF\", \"tweet_text\": \"\uFFFD é\", \"\x80\": \"\xF0\x9F\", \"labels\": [1]},"
+           " \"3\": {\"labels\": [1], \"tweet_text\": \"plain\"}, \"4\": {\"tweet_text\": \"\", \"labels\": [0]}}");
+  root.add("img_txt/3.json", "{\"img_text\": \"\xC3\"}");
+  const auto data = mmhs150k(root.path, "train");
+  REQUIRE(data.size() == 4);
+  CHECK(data.text(0) == "a\uFFFDz\uFFFD");
+  CHECK(data.text(1) == "\uFFFD é");  // as it stands in the file
+  CHECK(data.text(2) == "plain\n\uFFFD");
+  CHECK(data.repaired_texts() == 2);
 }
 
 TEST_CASE("a big JSON object is read entry by entry") {

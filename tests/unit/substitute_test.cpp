@@ -174,6 +174,39 @@ TEST_CASE("too many unreadable samples are an error, at the same batch for any n
   CHECK_THROWS_MATCHES(batches_of(none, 0), DataError, MessageMatches(ContainsSubstring("1 of 400")));
 }
 
+TEST_CASE("too many are too many of what a rank is asked for") {
+  const auto loader_of_rank = [](const Damaged& data, std::int64_t rank, double abort_above,
+                                 const AnySampler& sampler) {
+    return DataLoader{data,
+                      train_views({.size = 8}),
+                      {.batch_size = 16,
+                       .workers = 0,
+                       .sampler = sampler,
+                       .unreadable = {.policy = UnreadablePolicy::substitute, .abort_above = abort_above},
+                       .rank = rank,
+                       .ranks = 2}};
+  };
+  // In the dataset's order rank 0 has positions 0 … 15, 32 … 47 and so on: 12 batches, 192 samples.
+  const Damaged two{{{0, corrupt}, {32, missing}}};
+  auto first = loader_of_rank(two, 0, 0.01, InOrder{}), second = loader_of_rank(two, 1, 0.01, InOrder{});
+  CHECK_THROWS_MATCHES(batches_of(first, 0), DataError,
+                       MessageMatches(ContainsSubstring("2 of 192 samples cannot be read")));
+  CHECK(batches_of(second, 0).size() == 12);
+
+  // Over epochs a rank meets with more samples, readable ones too.
+  struct Alternating {
+    std::vector<std::size_t> order(const SamplerEpoch& epoch) const {
+      std::vector<std::size_t> positions(epoch.samples);
+      for (std::size_t i = 0; i < positions.size(); ++i)
+        positions[i] = (i + static_cast<std::size_t>(epoch.epoch % 2) * 16) % positions.size();
+      return positions;
+    }
+  };
+  auto loader = loader_of_rank({{{0, corrupt}, {16, missing}}}, 0, 0.006, Alternating{});  // 1 of 192, then 2 of 384
+  for (std::int64_t epoch = 0; epoch < 4; ++epoch) CHECK(batches_of(loader, epoch).size() == 12);
+  CHECK(loader.quarantine().samples.size() == 2);
+}
+
 TEST_CASE("only what a dataset cannot read is substituted") {
   struct DiskFails : Damaged {
     Sample get(std::size_t i) const {

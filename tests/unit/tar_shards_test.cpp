@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "files.hpp"
+#include "open_watch.hpp"
 #include "tar_files.hpp"
 
 namespace sslmeme {
@@ -434,7 +435,9 @@ TEST_CASE("a shard is a regular file, and stays the one that was indexed") {
   CHECK_THROWS_MATCHES(TarShards({folder / "none.tar"}), IoError, MessageMatches(ContainsSubstring("none.tar")));
   CHECK_THROWS_MATCHES(TarShards({folder.path}), IoError, MessageMatches(ContainsSubstring("no regular file")));
   REQUIRE(::mkfifo((folder / "pipe.tar").c_str(), 0600) == 0);
+  const test::OpenWatch pipe{folder / "pipe.tar"};
   CHECK_THROWS_MATCHES(TarShards({folder / "pipe.tar"}), IoError, MessageMatches(ContainsSubstring("no regular file")));
+  CHECK_FALSE(pipe.opened());
   CHECK_THROWS_AS(TarShards({}), InvalidArgument);
   CHECK_THROWS_MATCHES(TarShards({folder / "a.tar"}, {.max_members = 0}), InvalidArgument,
                        MessageMatches(ContainsSubstring(".max_members is 0")));

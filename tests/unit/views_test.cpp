@@ -10,7 +10,9 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <set>
 #include <vector>
@@ -23,6 +25,17 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 
 const Image source = read_image(std::filesystem::path{SSLMEME_TEST_DATA} / "transforms" / "source.png");
+
+/// That the view is what `expected` makes of a picture under the same dice.
+void check_same(const View& view, const ImageTransform& expected) {
+  for (std::uint64_t seed = 0; seed < 400; ++seed) {  // so many that each probability shows
+    CAPTURE(seed);
+    Rng a{derive_seed({3, seed})}, b{derive_seed({3, seed})};
+    REQUIRE(view.transform(source, a) == expected(source, b));
+  }
+  CHECK(view.normalize.mean == imagenet_mean_std.mean);
+  CHECK(view.normalize.std == imagenet_mean_std.std);
+}
 
 TEST_CASE("every recipe makes one view of its size") {
   const auto recipe = GENERATE(cass_views, clip_train, clip_eval, eval_views);
@@ -66,6 +79,19 @@ TEST_CASE("CASS leaves a view alone as often as its probabilities say") {
   CHECK(views[0].normalize.mean == imagenet_mean_std.mean);
 }
 
+TEST_CASE("CASS's view is its published chain") {
+  const auto perspective = ColorJitter{.brightness = 0.2, .contrast = 0.2, .saturation = 0.2, .hue = 0} |
+                           RandomPerspective{.distortion_scale = 0.2, .p = 0.5};
+  const auto turn =
+      ColorJitter{.brightness = 0.2, .contrast = 0.2, .saturation = 0.2, .hue = 0} |
+      RandomAffine{.degrees = {-10, 10}, .translate = {0, 0}, .scale = {1, 1}, .interpolation = Interpolation::nearest};
+  check_same(cass_views({.size = 32})[0], Resize{.width = 32, .height = 32} |
+                                              RandomApply{.p = 0.3, .transform = perspective} |
+                                              RandomApply{.p = 0.3, .transform = turn} | RandomVerticalFlip{.p = 0.3} |
+                                              RandomHorizontalFlip{.p = 0.3});
+  CHECK(cass_views()[0].size == 224);
+}
+
 TEST_CASE("one view may be repeated, several must fit") {
   const auto one = cass_views({.size = 16});
   CHECK(one.repeated(1).size() == 1);
@@ -97,6 +123,30 @@ TEST_CASE("DINO's views: two large parts of the picture, then small ones, no two
   CHECK(dino_views({.locals = 0}).size() == 2);
   CHECK_THROWS_MATCHES(dino_views({.locals = -1}), InvalidArgument, MessageMatches(ContainsSubstring("locals is -1")));
   CHECK_THROWS_AS(dino_views({.local_size = 4}), InvalidArgument);
+}
+
+TEST_CASE("DINO's views are its published chains") {
+  const auto chain_of = [](int size, const std::array<double, 2>& area, double blurred, int taps = 23) {
+    return RandomResizedCrop{
+               .size = size, .scale = area, .ratio = {3.0 / 4, 4.0 / 3}, .interpolation = Interpolation::bicubic} |
+           RandomHorizontalFlip{.p = 0.5} |
+           RandomApply{.p = 0.8,
+                       .transform = ColorJitter{.brightness = 0.4, .contrast = 0.4, .saturation = 0.2, .hue = 0.1}} |
+           RandomGrayscale{.p = 0.2} |
+           RandomApply{.p = blurred, .transform = GaussianBlur{.kernel_size = taps, .sigma = {0.1, 2.0}}};
+  };
+  const auto views = dino_views({.global_size = 32, .local_size = 16, .locals = 2});
+  check_same(views[0], chain_of(32, {0.4, 1.0}, 1.0));
+  check_same(views[1], chain_of(32, {0.4, 1.0}, 0.1) | RandomSolarize{.threshold = 128, .p = 0.2});
+  check_same(views[2], chain_of(16, {0.05, 0.4}, 0.5));
+  check_same(views[3], chain_of(16, {0.05, 0.4}, 0.5));
+  const auto other = dino_views(
+      {.global_size = 32, .local_size = 8, .locals = 1, .global_scale = {0.14, 1.0}, .local_scale = {0.05, 0.14}});
+  check_same(other[0], chain_of(32, {0.14, 1.0}, 1.0));
+  check_same(other[2], chain_of(8, {0.05, 0.14}, 0.5, 15));  // a kernel that its 8 pixels have room for
+  CHECK(dino_views()[0].size == 224);
+  CHECK(dino_views()[1].size == 224);
+  CHECK(dino_views()[9].size == 96);
 }
 
 TEST_CASE("DINO's second large view alone is solarized, about one in five") {

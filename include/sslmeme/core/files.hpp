@@ -29,6 +29,9 @@ FileDigest digest_of(const std::filesystem::path& path);
 FileDigest write_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& body);
 FileDigest write_atomically(const std::filesystem::path& path, std::string_view content);
 
+/// Removes what write_atomically(path) left under its temporary names when its process died. Nobody may be writing it.
+void remove_unfinished(const std::filesystem::path& path);
+
 /// The whole file. Throws IoError when it cannot be read, DataError when it is larger than `max_bytes`.
 std::string read_file(const std::filesystem::path& path, std::uintmax_t max_bytes = std::uintmax_t{1} << 30U);
 

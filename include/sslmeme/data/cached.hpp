@@ -29,6 +29,7 @@ class CachedDataset {
   std::size_t size() const { return data_.size(); }
   Sample get(std::size_t i) const;
   std::int64_t id(std::size_t i) const;
+  bool knows_ids() const { return data_.knows_ids(); }
   std::optional<std::int64_t> label(std::size_t i) const;
   std::string text(std::size_t i) const;
   std::string source(std::size_t i) const { return data_.source(i); }

@@ -19,7 +19,8 @@ namespace sslmeme {
 ///
 /// Five more members are used where a type has them, and save decoding the picture: `id(i)`, `label(i)`, `text(i)` with
 /// the types of Sample's members, `source(i)`, a string that names the sample in messages (its picture file, say), and
-/// `bytes(i)`, the picture's encoded file as a std::vector<std::byte>, by whose hash duplicates are found.
+/// `bytes(i)`, the picture's encoded file as a std::vector<std::byte>, by whose hash duplicates are found. A dataset
+/// that hands `id` on to another one says by `knows_ids()` whether that one has it.
 template <class D>
 concept Dataset = std::move_constructible<D> && requires(const D& data, std::size_t i) {
   { data.size() } -> std::convertible_to<std::size_t>;
@@ -43,6 +44,8 @@ class AnyDataset {
   Sample get(std::size_t i) const { return model_->get(checked(i)); }
   /// The sample's id; decodes the picture only if the dataset has no `id`. The same holds for `label` and `text`.
   std::int64_t id(std::size_t i) const { return model_->id(checked(i)); }
+  /// Whether `id` is told without decoding pictures.
+  bool knows_ids() const { return model_->knows_ids(); }
   std::optional<std::int64_t> label(std::size_t i) const { return model_->label(checked(i)); }
   std::string text(std::size_t i) const { return model_->text(checked(i)); }
   /// The name of the sample in messages; empty if the dataset has no `source`.
@@ -56,6 +59,7 @@ class AnyDataset {
     virtual std::size_t size() const = 0;
     virtual Sample get(std::size_t i) const = 0;
     virtual std::int64_t id(std::size_t i) const = 0;
+    virtual bool knows_ids() const = 0;
     virtual std::optional<std::int64_t> label(std::size_t i) const = 0;
     virtual std::string text(std::size_t i) const = 0;
     virtual std::string source(std::size_t i) const = 0;
@@ -72,6 +76,12 @@ class AnyDataset {
         return data.id(i);
       else
         return get(i).id;
+    }
+    bool knows_ids() const override {
+      if constexpr (requires { data.knows_ids(); })
+        return data.knows_ids();
+      else
+        return requires(std::size_t i) { data.id(i); };
     }
     std::optional<std::int64_t> label(std::size_t i) const override {
       if constexpr (requires { data.label(i); })
@@ -116,6 +126,7 @@ class Subset {
   std::size_t size() const { return indices_->size(); }
   Sample get(std::size_t i) const { return data_.get(indices_->at(i)); }
   std::int64_t id(std::size_t i) const { return data_.id(indices_->at(i)); }
+  bool knows_ids() const { return data_.knows_ids(); }
   std::optional<std::int64_t> label(std::size_t i) const { return data_.label(indices_->at(i)); }
   std::string text(std::size_t i) const { return data_.text(indices_->at(i)); }
   std::string source(std::size_t i) const { return data_.source(indices_->at(i)); }

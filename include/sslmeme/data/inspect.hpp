@@ -26,6 +26,7 @@ struct InspectOptions {
   int workers = 2;               ///< threads that read pictures; 0: the calling thread does
   int distance = near_distance;  ///< bits in which the perceptual hashes of near pictures differ at most, 0 to 6
   std::size_t listed = 100;      ///< so many findings of a kind are listed; counts are of all
+  std::uint64_t max_comparisons = 4'000'000'000;  ///< in the search for near pictures, see for_each_near_pair
   std::function<void(std::size_t done, std::size_t total)> progress = {};  ///< after each sample, one thread at a time
 };
 
@@ -80,11 +81,12 @@ struct DataReport {
   std::size_t unreadable() const;  ///< in all splits
 };
 
-/// Reads every sample once and reports on the splits, which are given in the order train, dev, test.
+/// Decodes every picture once and reports on the splits, which are given in the order train, dev, test.
 ///
 /// A copy is exact when the encoded files are equal, or, where a dataset has no `bytes`, the decoded pixels; equality
 /// is that of 128-bit hashes. Pictures that cannot be read, for which a dataset throws DataError or IoError, are
-/// counted, not fatal. About 200 bytes a sample are kept, no pictures. The report is the same whatever the number of
+/// counted, not fatal. Where a dataset has `bytes`, files are read a second time, for their hash. No pictures are kept,
+/// but 300 to 1,000 bytes a sample. The report is the same whatever the number of
 /// workers. Throws InvalidArgument for no split, more than 64, two of one name, and options out of range.
 ///
 ///   const auto report = inspect_data(std::vector<NamedDataset>{{"train", train}, {"dev", dev}});

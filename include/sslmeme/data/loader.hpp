@@ -42,7 +42,8 @@ struct LoaderOptions {
 ///   while (const auto batch = loader.next()) { … }
 ///
 /// The order comes from derive_seed({seed, epoch}), the dice of a view from derive_seed({seed, epoch, sample id,
-/// view}); where an epoch has a sample again, also from how often it came before.
+/// view}); where an epoch has a sample again, also from how often it came before. That it is the same is told by its
+/// id, and by its position for a dataset that tells ids with the pictures alone.
 ///
 /// Unreadable samples: under UnreadablePolicy::substitute the one that takes the place is drawn from the epoch's by
 /// dice from derive_seed({seed, epoch, id of the unreadable sample, repetition, try}), again until one can be read, and
@@ -65,7 +66,8 @@ class DataLoader {
 
   /// The next batch, or none at the end of the epoch. Rethrows what went wrong with a sample, as the same class of
   /// sslmeme::Error and naming its id and picture; after that a new epoch can be started. Throws InvalidArgument if
-  /// none was started, and DataError when more of the dataset is unreadable than Unreadable::abort_above allows.
+  /// none was started, and DataError when more of the samples that this rank's epochs so far ask for are unreadable
+  /// than Unreadable::abort_above allows.
   std::optional<Batch> next();
 
   /// What the batches that next() returned met with, whatever was prepared beyond them.

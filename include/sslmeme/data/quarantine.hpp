@@ -23,7 +23,8 @@ enum class UnreadablePolicy {
 
 struct Unreadable {
   UnreadablePolicy policy = UnreadablePolicy::fail;
-  double abort_above = 0.01;  ///< when a larger share of the dataset's samples turns out unreadable, it is an error
+  /// When a larger share of the samples that a loader's epochs ask for, on its rank, is unreadable, it is an error.
+  double abort_above = 0.01;
 };
 
 /// A sample that could not be read.

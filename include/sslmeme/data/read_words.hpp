@@ -54,6 +54,7 @@ class WithReadWords {
     return sample;
   }
   std::int64_t id(std::size_t i) const { return data_.id(i); }
+  bool knows_ids() const { return data_.knows_ids(); }
   std::optional<std::int64_t> label(std::size_t i) const { return data_.label(i); }
   /// Reads the words too, where there are none.
   std::string text(std::size_t i) const {

@@ -3,6 +3,7 @@
 
 #include <sslmeme/core/precision.hpp>
 #include <sslmeme/data/dataset.hpp>
+#include <sslmeme/data/quarantine.hpp>
 #include <sslmeme/data/views.hpp>
 #include <sslmeme/method/supervised.hpp>
 #include <sslmeme/text/tokenizer.hpp>
@@ -49,11 +50,13 @@ struct BankOptions {
   std::uint64_t seed = 0;           ///< of the draw
   std::int64_t batch_size = 64;     ///< memes that are encoded at once
   int workers = 2;                  ///< threads that read them
+  Unreadable unreadable = {};       ///< fail, or leave_out: then the bank is smaller by those that cannot be read
 };
 
 /// Encodes the labelled memes of a dataset, in its order; the same for any number of workers. Takes 4·N·D bytes, on
 /// disk too (10,000 memes of ViT-B/16 and BERT: 61 MB), and one pass of each encoder a meme. tokenizer: may be null
-/// where the classifier reads no words. Throws as DataLoader does, and NonFiniteError naming the id.
+/// where the classifier reads no words. Throws as DataLoader does, InvalidArgument for a policy of substituting, and
+/// NonFiniteError naming the id.
 MemeBank make_bank(Supervised& classifier, const AnyDataset& data, std::shared_ptr<const Tokenizer> tokenizer,
                    const ScorerSettings& settings, const BankOptions& options = {});
 

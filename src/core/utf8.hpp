@@ -1,4 +1,4 @@
-// UTF-8 as Python's decoder with errors="replace" reads it.
+// The one reader of UTF-8, as Python's decoder with errors="replace" reads it.
 #pragma once
 
 #include <cstddef>
