@@ -53,21 +53,23 @@ void add_options(CLI::App& app, Arguments& a) {
       ->check(CLI::IsMember({"pictures", "texts"}));
   a.add_layout_to(app);
   app.add_option("--out", a.out, "safetensors file to write: embeddings f32 (N, D), ids i64 (N)")->required();
-  a.of_texts = {app.add_option("--vocab", a.vocabulary, "vocabulary: vocab.txt, or CLIP's merges; .gz too"),
-                app.add_flag("--cased", a.cased, "the WordPiece vocabulary has upper case"),
-                app.add_option("--max-tokens", a.max_tokens, "longest text in tokens; 0 as the model says")
-                    ->check(CLI::NonNegativeNumber)
-                    ->capture_default_str()};
-  a.of_pictures = {
-      app.add_option("--preprocess", a.preprocess,
-                     "how pictures are prepared: as clip, dino, hugging_face (ViT), timm, torchvision do, or "
-                     "whole (nothing cut off); auto goes by the model and the names in the weights")
-          ->check(CLI::IsMember({"auto", "clip", "dino", "hugging_face", "timm", "torchvision", "whole"}))
-          ->capture_default_str(),
-      app.add_option("--size", a.size, "pixels of both edges; 0 as the model says")
+  a.of_texts = {
+      app.add_option("--vocab", a.vocabulary, "vocabulary: vocab.txt, or CLIP's merges; .gz too"),
+      app.add_flag("--cased", a.cased, "the WordPiece vocabulary has upper case"),
+      app.add_option("--max-tokens", a.max_tokens,
+                     "longest text in tokens; 0 as the model says, minilm_l6 512 (all-MiniLM-L6-v2 is published "
+                     "to cut at 256)")
           ->check(CLI::NonNegativeNumber)
-          ->capture_default_str(),
-      app.add_option("--workers", a.workers, "threads that read pictures")->capture_default_str()};
+          ->capture_default_str()};
+  a.of_pictures = {app.add_option("--preprocess", a.preprocess,
+                                  "how pictures are prepared: as clip, dino, hugging_face, timm, torchvision do, or "
+                                  "whole (nothing cut off); auto goes by the model and the names in the weights")
+                       ->check(CLI::IsMember({"auto", "clip", "dino", "hugging_face", "timm", "torchvision", "whole"}))
+                       ->capture_default_str(),
+                   app.add_option("--size", a.size, "pixels of both edges; 0 as the model says")
+                       ->check(CLI::NonNegativeNumber)
+                       ->capture_default_str(),
+                   app.add_option("--workers", a.workers, "threads that read pictures")->capture_default_str()};
   app.add_option("--prefix", a.prefix, "of the names in the weights that count, e.g. model.");
   app.add_option("--allow-missing", a.allow_missing, "parameters that the file may lack, e.g. fc_norm.*")
       ->delimiter(',');
@@ -79,8 +81,10 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_flag("--restart", a.restart, "throw away what an interrupted run left, where it would go on");
   app.add_flag("--overwrite", a.overwrite, "replace --out if it is there");
   app.footer(
-      "Example:\n  embed --model minilm_l6 --weights model.safetensors --vocab vocab.txt --texts captions.txt --out "
-      "captions.safetensors");
+      "Example:\n  embed --model minilm_l6 --weights model.safetensors --vocab vocab.txt --max-tokens 256 --texts "
+      "captions.txt --normalize --out captions.safetensors\n"
+      "  embed --model ViT-B-32-quickgelu --weights clip.safetensors --vocab bpe_simple_vocab_16e6.txt.gz --data memes "
+      "--of texts --out texts.safetensors");
 }
 
 std::string bare_name(const Arguments& a) {
@@ -89,11 +93,6 @@ std::string bare_name(const Arguments& a) {
 
 bool has(const std::vector<std::string>& names, const std::string& name) {
   return std::ranges::find(names, name) != names.end();
-}
-
-bool is_clip(const std::string& name) {
-  const auto registry = sm::BackboneRegistry::built_in();
-  return has(registry.image_names(), name) && has(registry.text_names(), name);
 }
 
 /// Whether pictures are embedded, not texts. Throws for a model and an input that do not go together.
@@ -161,7 +160,7 @@ sm::LoadReport load(const Arguments& a, Encoder& encoder) {
 /// How the published weights of a library want pictures to be prepared.
 std::string preprocessing(const Arguments& a, const sm::LoadReport& report) {
   if (a.preprocess != "auto") return a.preprocess;
-  if (is_clip(bare_name(a))) return "clip";
+  if (is_clip(a.model)) return "clip";
   const auto format = sm::name_of(report.format);
   return format == "own" ? "timm" : std::string{format};
 }
@@ -176,7 +175,8 @@ sm::Views views(const std::string& kind, const std::string& name, int size) {
                       .normalize = normalize}};
   };
   if (kind == "clip") return sm::clip_eval({.size = size});
-  if (kind == "dino") return centered(0.875, sm::Interpolation::bicubic, {});
+  // transformers prepares pictures for its ResNets as DINO does.
+  if (kind == "dino" || (kind == "hugging_face" && !vit)) return centered(0.875, sm::Interpolation::bicubic, {});
   if (kind == "torchvision") return centered(0.875, sm::Interpolation::bilinear, {});
   if (kind == "hugging_face")
     return {{.size = size, .transform = sm::Resize{.width = size, .height = size}, .normalize = halves}};
@@ -318,9 +318,8 @@ std::vector<std::string> lines_of(const std::string& file) {
 void run_texts(const Arguments& a) {
   if (a.vocabulary.empty())
     throw sm::InvalidArgument("a text encoder needs the vocabulary that its weights were trained with: give --vocab");
-  const bool clip = is_clip(bare_name(a));
   const auto tokenizer = [&]() -> std::shared_ptr<const sm::Tokenizer> {
-    if (clip) return std::make_shared<const sm::ClipBpe>(sm::ClipBpe::from_file(a.vocabulary));
+    if (is_clip(a.model)) return std::make_shared<const sm::ClipBpe>(sm::ClipBpe::from_file(a.vocabulary));
     return std::make_shared<const sm::WordPiece>(sm::WordPiece::from_file(a.vocabulary, {.lower_case = !a.cased}));
   }();
   const auto encoder = parse_text_encoder(a.model, {.vocabulary_size = tokenizer->vocabulary_size()});

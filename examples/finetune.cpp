@@ -61,18 +61,29 @@ void add_options(CLI::App& app, Arguments& a) {
 }
 
 /// The encoders that the modality asks for; a null one is not used.
-std::pair<sm::ImageEncoder, sm::TextEncoder> encoders(const Arguments& a, std::int64_t vocabulary_size) {
+struct Encoders {
   sm::ImageEncoder image;
   sm::TextEncoder text;
+  Words words;  ///< of the text encoder
+};
+
+Encoders encoders(const Arguments& a, const sm::AnyDataset& train_split) {
+  Encoders made;
   if (a.modality != "words") {
-    image = a.from.empty() ? parse_image_encoder(a.image, {.image_size = a.size, .seed = a.seed})
-                           : sm::load_image_encoder(a.from, a.image_node);
+    made.image = a.from.empty() ? parse_image_encoder(a.image, {.image_size = a.size, .seed = a.seed})
+                                : sm::load_image_encoder(a.from, a.image_node);
   }
-  if (a.modality != "picture") {
-    text = a.from.empty() ? parse_text_encoder(a.text, {.vocabulary_size = vocabulary_size, .seed = a.seed})
-                          : sm::load_text_encoder(a.from, a.text_node);
+  if (a.modality == "picture") {
+    made.words = a.words({}, train_split);
+  } else if (a.from.empty()) {
+    made.words = a.words(a.text, train_split);
+    made.text =
+        parse_text_encoder(a.text, {.vocabulary_size = made.words.tokenizer->vocabulary_size(), .seed = a.seed});
+  } else {
+    made.text = sm::load_text_encoder(a.from, a.text_node);
+    made.words = a.words_of(*made.text, a.from);
   }
-  return {image, text};
+  return made;
 }
 
 void report(const RunResults& results) {
@@ -101,29 +112,28 @@ int main(int argc, char** argv) {
   add_options(app, a);
 
   return run_program(app, argc, argv, [&] {
-    const auto train_split = a.dataset();
+    const auto opened = a.dataset();
+    const auto& train_split = opened.data;
     const auto splits = open_splits(a, a.dev, a.test, a.also);
-    if (a.vocabulary.empty() && !a.from.empty() && a.modality != "picture")
-      a.vocabulary = (std::filesystem::path{a.from} / "vocab.txt").string();
-    const auto tokenizer = a.tokenizer(train_split);
-    const auto [image, text] = encoders(a, tokenizer->vocabulary_size());
+    const auto made = encoders(a, train_split);
+    const auto& tokenizer = made.words.tokenizer;
     const auto norm = a.fusion_norm == "l2" ? sm::FusionNorm::l2 : sm::FusionNorm::batch;
-    sm::Supervised classifier{image,
-                              text,
+    sm::Supervised classifier{made.image,
+                              made.text,
                               {.fusion = {.kind = sm::fusion_kind(a.fusion),
                                           .norm = norm,
                                           .fusion_dropout = a.fusion_dropout,
                                           .seed = a.seed},
                                .train_encoders = !a.freeze}};
     const Preparation preparation{a.size, tokenizer, a.max_tokens};
-    sm::DataLoader loader{train_split, sm::train_views({.size = a.size}), a.loader(tokenizer)};
+    sm::DataLoader loader{train_split, sm::train_views({.size = a.size}), a.loader(opened, tokenizer)};
     const auto dev_auroc = [&] {
       auto dev = evaluation_loader(splits.all.front().data, preparation);
       const auto predictions = sm::predict(classifier, dev);
       return sm::evaluate(predictions, predictions).auroc;
     };
     const auto patience = a.patience > 0 ? a.patience : a.epochs;
-    const VocabularyKeeper vocabulary{tokenizer};
+    const VocabularyKeeper vocabulary{made.words};
     const ForgetResults forget;
     const sm::EarlyStopping stop{.metric = "dev_auroc", .measure = dev_auroc, .patience = patience};
     std::optional<Guided> guided;
@@ -136,7 +146,8 @@ int main(int argc, char** argv) {
     const auto results = measure_run(classifier, splits, preparation, a.out, {a.split, a.from});
     sm::save_scorer(a.out, classifier, train_split, tokenizer,
                     {a.size, a.max_tokens, results.threshold, results.temperature},
-                    {.max_memes = a.bank, .seed = a.seed, .workers = a.workers});
+                    {.max_memes = a.bank, .seed = a.seed, .workers = a.workers, .unreadable = a.unreadable_of_bank()},
+                    std::filesystem::path{a.out} / made.words.file());
     report(results);
     if (guided) measure_votes(guided->method, splits, preparation, a.out, a.guided.neighbours);
   });

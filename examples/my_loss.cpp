@@ -1,7 +1,6 @@
 // my_loss: a loss of one's own in twenty lines (align_uniform.hpp), trained through Siamese. Copy both to start.
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/data/loader.hpp>
-#include <sslmeme/data/meme_jsonl.hpp>
 #include <sslmeme/method/siamese.hpp>
 #include <sslmeme/testing/loss_contract.hpp>
 #include <sslmeme/train/progress.hpp>
@@ -9,6 +8,7 @@
 
 #include "align_uniform.hpp"
 #include "support/cli.hpp"
+#include "support/data.hpp"
 
 #include <sstream>
 
@@ -26,11 +26,14 @@ void check(const AlignUniform& loss) {
 
 int main(int argc, char** argv) {
   CLI::App app{"Trains a picture encoder with a loss of your own (alignment + uniformity), without labels.", "my_loss"};
-  std::string data, split = "train", encoder = "resnet18:width=16,depth=1";
+  examples::DataArguments memes;
+  std::string split = "train", encoder = "resnet18:width=16,depth=1";
   std::int64_t epochs = 2, batch = 32;
   int size = 64;
   AlignUniform loss;
-  app.add_option("--data", data, "folder in the Hateful Memes layout")->required();
+  app.add_option("--data", memes.data, "folder of memes, in the Hateful Memes layout or one that --layout names")
+      ->required();
+  memes.add_layout_to(app);
   app.add_option("--split", split, "split to train on")->capture_default_str();
   app.add_option("--epochs", epochs)->capture_default_str();
   app.add_option("--batch", batch, "samples a batch")->capture_default_str();
@@ -41,8 +44,9 @@ int main(int argc, char** argv) {
 
   return examples::run_program(app, argc, argv, [&] {
     check(loss);
+    const auto data = memes.open(split);
     // [train]
-    sm::DataLoader loader{sm::MemeJsonl{data, split}, sm::cass_views({.size = size}), {.batch_size = batch}};
+    sm::DataLoader loader{data, sm::cass_views({.size = size}), {.batch_size = batch}};
     const sm::Siamese method{examples::parse_image_encoder(encoder, {.image_size = size}), sm::projection({.out = 128}),
                              loss};
     sm::Trainer{method, {.epochs = epochs}}.fit(loader, sm::ProgressBar{"my_loss"});

@@ -31,7 +31,7 @@ CLI::Option* add_choice(CLI::App& app, const std::string& option, T& value, cons
 }
 
 /// The options --NAME-loss, --NAME-weight and --NAME-gradient.
-void add_edge(CLI::App& app, const std::string& name, const std::string& which, sm::CassMmEdge& edge,
+void add_edge(CLI::App& app, const std::string& name, const std::string& which, sm::CassMmEdge& edge, double& weight,
               const std::vector<CLI::Option*>& excluded) {
   const auto excludes = [&](CLI::Option* option) {
     for (auto* const other : excluded) option->excludes(other);
@@ -42,7 +42,7 @@ void add_edge(CLI::App& app, const std::string& name, const std::string& which, 
                        {"vicreg", sm::EdgeLoss::vicreg},
                        {"barlow_twins", sm::EdgeLoss::barlow_twins}},
                       "loss of the edge " + which));
-  excludes(app.add_option("--" + name + "-weight", edge.weight, "its weight")->capture_default_str());
+  excludes(app.add_option("--" + name + "-weight", weight, "its weight")->capture_default_str());
   excludes(add_choice(app, "--" + name + "-gradient", edge.gradient,
                       {{"both", sm::EdgeGradient::both},
                        {"first", sm::EdgeGradient::first},
@@ -70,8 +70,9 @@ int main(int argc, char** argv) {
   auto* const whole_memes =
       app.add_flag("--fused", fused, "CNN and words against ViT and words: one edge, which is as --text-* says")
           ->excludes(all_cosine);
-  add_edge(app, "picture", "CNN-ViT", options.picture, {all_cosine, whole_memes});
-  add_edge(app, "text", "picture-text, each of the two", options.text, {all_cosine});
+  double picture_weight = options.picture.weight.at({}), text_weight = options.text.weight.at({});
+  add_edge(app, "picture", "CNN-ViT", options.picture, picture_weight, {all_cosine, whole_memes});
+  add_edge(app, "text", "picture-text, each of the two", options.text, text_weight, {all_cosine});
   add_choice(app, "--projection", options.projection,
              {{"linear", sm::ProjectionKind::linear},
               {"mlp", sm::ProjectionKind::mlp},
@@ -80,16 +81,20 @@ int main(int argc, char** argv) {
   const auto* const dropout = app.add_option("--modality-dropout", options.modality_dropout,
                                              "share of samples that miss a node [0; 0.5 with --fused]");
   app.add_flag("--mask-duplicates", options.loss.mask_duplicates,
-               "equal captions in a batch are no negatives of each other");
+               "equal captions in a batch are no negatives of each other; whole memes, as --fused compares, differ by "
+               "their pictures")
+      ->excludes(whole_memes);
   app.footer(
       "Example:\n  pretrain_cass_mm --data memes --out runs/cass_mm --size 64 --cnn resnet18:width=32 --vit "
       "vit_tiny_patch16_224:patch_size=8,depth=4");
 
   return run_program(app, argc, argv, [&] {
-    const auto data = arguments.dataset();
-    const auto tokenizer = arguments.tokenizer(data);
+    const auto split = arguments.dataset();
+    const auto words = arguments.words(text, split.data);
     const sm::ImageEncoderOptions encoder{.image_size = arguments.size, .seed = arguments.seed};
     options.seed = of_fused.seed = arguments.seed;
+    options.picture.weight = picture_weight;
+    options.text.weight = text_weight;
     if (reference) {
       options.picture = sm::CassMmOptions::reference().picture;
       options.text = sm::CassMmOptions::reference().text;
@@ -99,11 +104,12 @@ int main(int argc, char** argv) {
     of_fused.loss = options.loss;
     of_fused.projection = options.projection;
     const auto image_of = [&](const std::string& name) { return parse_image_encoder(name, encoder); };
-    const auto words =
-        parse_text_encoder(text, {.vocabulary_size = tokenizer->vocabulary_size(), .seed = arguments.seed});
-    auto method = fused ? sm::cass_mm_fused(image_of(cnn), image_of(vit), words, of_fused)
-                        : sm::cass_mm(image_of(cnn), image_of(vit), words, options);
-    sm::DataLoader loader{data, sm::train_views({.size = arguments.size}), arguments.loader(tokenizer)};
-    train(method, arguments, loader, "cass-mm", VocabularyKeeper{tokenizer});
+    const auto reader =
+        parse_text_encoder(text, {.vocabulary_size = words.tokenizer->vocabulary_size(), .seed = arguments.seed});
+    auto method = fused ? sm::cass_mm_fused(image_of(cnn), image_of(vit), reader, of_fused)
+                        : sm::cass_mm(image_of(cnn), image_of(vit), reader, options);
+    sm::DataLoader loader{split.data, sm::train_views({.size = arguments.size}),
+                          arguments.loader(split, words.tokenizer)};
+    train(method, arguments, loader, "cass-mm", VocabularyKeeper{words});
   });
 }

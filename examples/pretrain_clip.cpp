@@ -19,18 +19,21 @@ int main(int argc, char** argv) {
   app.add_flag("--mask-duplicates", mask_duplicates, "equal captions in a batch are no negatives of each other");
   app.footer(
       "Example:\n  pretrain_clip --data memes --out runs/clip --size 64 --image "
-      "vit_tiny_patch16_224:patch_size=8,depth=4 --epochs 5");
+      "vit_tiny_patch16_224:patch_size=8,depth=4 --epochs 5\n"
+      "  pretrain_clip --data memes --out runs/clip --image ViT-B-32:weights=clip.safetensors --text "
+      "ViT-B-32:weights=clip.safetensors --vocab bpe_simple_vocab_16e6.txt.gz");
 
   return run_program(app, argc, argv, [&] {
-    const auto data = arguments.dataset();
-    const auto tokenizer = arguments.tokenizer(data);
-    auto method =
-        sm::clip(parse_image_encoder(image, {.image_size = arguments.size, .seed = arguments.seed}),
-                 parse_text_encoder(text, {.vocabulary_size = tokenizer->vocabulary_size(), .seed = arguments.seed}),
-                 {.projection = mlp ? sm::ProjectionKind::mlp : sm::ProjectionKind::linear,
-                  .loss = {.mask_duplicates = mask_duplicates},
-                  .seed = arguments.seed});
-    sm::DataLoader loader{data, sm::train_views({.size = arguments.size}), arguments.loader(tokenizer)};
-    train(method, arguments, loader, "clip", VocabularyKeeper{tokenizer});
+    const auto split = arguments.dataset();
+    const auto words = arguments.words(text, split.data);
+    auto method = sm::clip(
+        parse_image_encoder(image, {.image_size = arguments.size, .seed = arguments.seed}),
+        parse_text_encoder(text, {.vocabulary_size = words.tokenizer->vocabulary_size(), .seed = arguments.seed}),
+        {.projection = mlp ? sm::ProjectionKind::mlp : sm::ProjectionKind::linear,
+         .loss = {.mask_duplicates = mask_duplicates},
+         .seed = arguments.seed});
+    sm::DataLoader loader{split.data, sm::train_views({.size = arguments.size}),
+                          arguments.loader(split, words.tokenizer)};
+    train(method, arguments, loader, "clip", VocabularyKeeper{words});
   });
 }

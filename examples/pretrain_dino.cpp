@@ -55,7 +55,8 @@ int main(int argc, char** argv) {
     auto trainer = arguments.trainer();
     std::get<sm::AdamW>(trainer.optimizer).final_weight_decay = final_weight_decay;
     trainer.clip_scope = sm::ClipScope::each;
-    sm::DataLoader loader{arguments.dataset(), sm::dino_views(views), arguments.loader()};
+    const auto split = arguments.dataset();
+    sm::DataLoader loader{split.data, sm::dino_views(views), arguments.loader(split)};
     if (knn.empty()) {
       train(method, arguments, trainer, loader, "dino");
     } else {

@@ -2,6 +2,7 @@
 // writes the Hateful Memes layout beside the pictures.
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/files.hpp>
+#include <sslmeme/core/printable.hpp>
 #include <sslmeme/core/random.hpp>
 #include <sslmeme/data/inspect.hpp>
 
@@ -10,7 +11,6 @@
 #include "support/reading_bar.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -21,6 +21,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace {
@@ -37,10 +38,18 @@ using Parts = std::array<Part, 3>;
 
 /// The line of a sample. Throws DataError for what the layout cannot say.
 std::string line_of(const sm::AnyDataset& data, std::size_t i, const fs::path& root) {
+  const auto source = sm::printable(data.source(i));
   const auto picture = fs::path{data.source(i)}.lexically_relative(root);
-  if (picture.empty() || *picture.begin() == ".." || !fs::is_regular_file(root / picture)) {
-    throw sm::DataError(fmt::format("the picture {} is no file in {}: give the folder that holds the pictures",
-                                    data.source(i), root.string()));
+  std::error_code error;
+  if (picture.empty() || *picture.begin() == ".." || !fs::is_regular_file(root / picture, error)) {
+    throw sm::DataError(fmt::format("the picture {} is no file in {}: give the folder that holds the pictures", source,
+                                    sm::printable(root.native())));
+  }
+  if (data.id(i) < 0) {
+    throw sm::DataError(fmt::format(
+        "{} has the id {}, but the Hateful Memes layout knows whole numbers from 0: renumber it, or give --id-column "
+        "\"\" to number the rows",
+        source, data.id(i)));
   }
   nlohmann::ordered_json json{{"id", data.id(i)}, {"img", picture.string()}};
   if (const auto label = data.label(i)) {
@@ -48,12 +57,16 @@ std::string line_of(const sm::AnyDataset& data, std::size_t i, const fs::path& r
       throw sm::DataError(
           fmt::format("{} has the label {}, but the Hateful Memes layout knows 0 and 1: see "
                       "--label-names",
-                      data.source(i), *label));
+                      source, *label));
     }
     json["label"] = *label;
   }
   json["text"] = data.text(i);
-  return json.dump() + "\n";
+  try {
+    return json.dump() + "\n";
+  } catch (const nlohmann::json::type_error&) {  // texts are valid UTF-8, whatever stood in the file
+    throw sm::DataError(fmt::format("the name of the picture {} is not UTF-8, as JSON must be: rename it", source));
+  }
 }
 
 /// Deals what can be read: groups in random order, each to the part that lacks most of its share of the label.
@@ -84,8 +97,9 @@ void write_parts(const sm::AnyDataset& data, const Parts& parts, const fs::path&
   std::map<fs::path, std::string> files;
   for (const auto& part : parts) {
     const auto file = root / (part.name + ".jsonl");
-    if (fs::exists(file) && !overwrite)
-      throw sm::InvalidArgument(fmt::format("{} is there already: --overwrite it", file.string()));
+    std::error_code error;
+    if (fs::exists(file, error) && !overwrite)
+      throw sm::InvalidArgument(fmt::format("{} is there already: --overwrite it", sm::printable(file.native())));
     std::string lines;
     for (const auto i : part.samples) lines += line_of(data, i, root);
     files[file] = std::move(lines);
@@ -98,11 +112,11 @@ void write_parts(const sm::AnyDataset& data, const Parts& parts, const fs::path&
 int main(int argc, char** argv) {
   CLI::App app{"Deals memes to train.jsonl, dev_seen.jsonl and test_seen.jsonl; copies of a picture stay together.",
                "split_data"};
-  DataArguments arguments;
+  DataArguments arguments{.check_pictures = false, .duplicates = sm::DuplicateIds::keep_first};  // left out
+  sm::InspectOptions options;
   std::string split;
   Parts parts{Part{"train"}, Part{"dev_seen", 0.1}, Part{"test_seen", 0.2}};
   std::uint64_t seed = 0;
-  int workers = 2;
   bool overwrite = false;
   app.add_option("DIR", arguments.data, "folder with a table of memes and their pictures")->required();
   arguments.add_layout_to(app);
@@ -110,7 +124,9 @@ int main(int argc, char** argv) {
   app.add_option("--dev", parts[1].share, "share of dev_seen")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   app.add_option("--test", parts[2].share, "share of test_seen")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   app.add_option("--seed", seed, "the same seed deals the same")->capture_default_str();
-  app.add_option("--workers", workers, "threads that read pictures")->capture_default_str();
+  app.add_option("--max-comparisons", options.max_comparisons, "in the search for near pictures, which fails then")
+      ->capture_default_str();
+  app.add_option("--workers", options.workers, "threads that read pictures")->capture_default_str();
   app.add_flag("--overwrite", overwrite, "replace the files that are there");
   app.footer("Example:\n  split_data memes --picture-column file --dev 0.1 --test 0.2");
 
@@ -121,16 +137,19 @@ int main(int argc, char** argv) {
     const auto names = arguments.splits();
     if (split.empty() && names.size() > 1)
       throw sm::InvalidArgument(fmt::format("{} holds {}: choose one with --split, and --layout csv for a table",
-                                            arguments.data, fmt::join(names, ", ")));
-    const auto all = arguments.open(split.empty() ? names.front() : split);
+                                            sm::printable(arguments.data), joined(names)));
+    const auto opened = arguments.open_split(split.empty() ? names.front() : split);
+    const auto& all = opened.data;
 
-    const auto groups = sm::picture_groups(all, {.workers = workers, .progress = reading_bar()});
+    options.progress = reading_bar();
+    const auto groups = sm::picture_groups(all, options);
     deal(all, groups, seed, parts);
     write_parts(all, parts, arguments.data, overwrite);
     for (const auto& part : parts) std::cout << fmt::format("{:<10} {:>6} memes\n", part.name, part.samples.size());
     const std::set<std::size_t> different{groups.begin(), groups.end()};
     const auto unreadable = std::ranges::count(groups, all.size());
     std::cout << fmt::format("{} different pictures; {} memes left out: inspect_data tells why they cannot be read\n",
-                             different.size() - different.count(all.size()), unreadable);
+                             different.size() - different.count(all.size()), unreadable)
+              << mended(opened);
   });
 }

@@ -60,9 +60,7 @@ void check(const MakeMemesOptions& options) {
     throw InvalidArgument(fmt::format("{} threads cannot work: give 1 or more, or 0 for one a core", options.threads));
   if (options.classes < 0 || (options.classes > 0 && options.classes < 3))
     throw InvalidArgument(fmt::format("{} pictures of each emoji: give 3 or more, or 0 for none", options.classes));
-  if (!(options.harmful_share >= 0 && options.harmful_share <= 1)) {
-    throw InvalidArgument(fmt::format("{} is no share of the unlabelled memes: give 0 to 1", options.harmful_share));
-  }
+  check_harmful_share(options.harmful_share);
 }
 
 /// A file of memes; without `labels` nobody reads off it what is harmful.

@@ -118,11 +118,14 @@ std::vector<PlannedMeme> plan_split(Split split, int count, std::uint64_t seed, 
   return memes;
 }
 
+void check_harmful_share(double share) {
+  if (!(share >= 0 && share <= 1))
+    throw InvalidArgument(fmt::format("{} is no share of the unlabelled memes: give 0 to 1", share));
+}
+
 std::vector<PlannedMeme> plan_pool(int count, double harmful_share, std::uint64_t seed) {
   if (count <= 0) throw InvalidArgument(fmt::format("{} unlabelled memes: give a positive number", count));
-  if (!(harmful_share >= 0 && harmful_share <= 1)) {
-    throw InvalidArgument(fmt::format("{} is no share of the unlabelled memes: give 0 to 1", harmful_share));
-  }
+  check_harmful_share(harmful_share);
   const auto fours = known_fours(Split::train, seed);
   const auto mean = std::llround(harmful_share * count);
   Rng rng{derive_seed({seed, 6})};

@@ -49,8 +49,11 @@ std::vector<PlannedMeme> plan_split(Split split, int count, std::uint64_t seed, 
 /// `count` memes as they are found before anybody chose or labelled them, in random order: the pairs of train, of which
 /// `harmful_share` (rounded to a whole number) are harmful. Of the memes with any picture, and of those with any
 /// caption, the same share is expected to be harmful, so one of them alone still tells nothing, but what is usual
-/// beside a picture is now the harmless caption. Throws InvalidArgument if `count` is not positive or `harmful_share`
-/// is not in [0, 1].
+/// beside a picture is now the harmless caption. Throws InvalidArgument if `count` is not positive and as
+/// check_harmful_share() does.
 std::vector<PlannedMeme> plan_pool(int count, double harmful_share, std::uint64_t seed);
+
+/// Throws InvalidArgument unless 0 <= share <= 1.
+void check_harmful_share(double share);
 
 }  // namespace sslmeme

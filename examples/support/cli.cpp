@@ -1,11 +1,16 @@
 #include "support/cli.hpp"
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/core/memory.hpp>
 #include <sslmeme/nn/weights.hpp>
+#include <sslmeme/text/clip_bpe.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <iostream>
@@ -31,7 +36,7 @@ Field number(T& target) {
   };
 }
 
-Field rate(std::optional<double>& target) {
+Field optional_number(std::optional<double>& target) {
   return [&target](const std::string& text) { return CLI::detail::lexical_cast(text, target.emplace()); };
 }
 
@@ -87,6 +92,29 @@ struct Extras {
   }
 };
 
+std::string bare_name(const std::string& encoder) {
+  return encoder.substr(0, encoder.find(':'));
+}
+
+/// Where a run keeps its vocabulary, if it has one.
+std::filesystem::path kept_vocabulary(const std::filesystem::path& run, bool clip) {
+  if (!clip) return run / "vocab.txt";
+  std::error_code error;
+  const auto compressed = run / "merges.txt.gz";
+  return std::filesystem::exists(compressed, error) ? compressed : run / "merges.txt";
+}
+
+Words read_words(const std::filesystem::path& file, bool clip) {
+  try {
+    if (!clip) return {std::make_shared<const sm::WordPiece>(sm::WordPiece::from_file(file))};
+    return {std::make_shared<const sm::ClipBpe>(sm::ClipBpe::from_file(file)), sm::read_file(file)};
+  } catch (const sm::DataError& error) {
+    throw sm::DataError(fmt::format("{} (--vocab {})", error.what(),
+                                    clip ? "of CLIP's text encoder is its merges, bpe_simple_vocab_16e6.txt.gz"
+                                         : "of a text encoder that is not CLIP's is a WordPiece vocab.txt"));
+  }
+}
+
 constexpr int exit_interrupted = 75;
 
 }  // namespace
@@ -137,7 +165,9 @@ sm::ImageEncoder parse_image_encoder(const std::string& text, sm::ImageEncoderOp
                 {"width", number(options.width)},
                 {"depth", number(options.depth)},
                 {"pooling", pooling(options.pooling)},
+                {"norm_eps", optional_number(options.norm_eps)},
                 {"drop_rate", number(options.drop_rate)},
+                {"pos_drop_rate", number(options.pos_drop_rate)},
                 {"proj_drop_rate", number(options.proj_drop_rate)},
                 {"attn_drop_rate", number(options.attn_drop_rate)},
                 {"drop_path_rate", number(options.drop_path_rate)},
@@ -151,14 +181,30 @@ sm::ImageEncoder parse_image_encoder(const std::string& text, sm::ImageEncoderOp
 
 sm::TextEncoder parse_text_encoder(const std::string& text, sm::TextEncoderOptions options) {
   Extras extras;
-  Fields fields{{"width", number(options.width)},      {"depth", number(options.depth)},
-                {"dropout", rate(options.dropout)},    {"attention_dropout", rate(options.attention_dropout)},
-                {"pooling", pooling(options.pooling)}, {"max_tokens", number(options.max_tokens)}};
+  Fields fields{{"width", number(options.width)},
+                {"depth", number(options.depth)},
+                {"dropout", optional_number(options.dropout)},
+                {"attention_dropout", optional_number(options.attention_dropout)},
+                {"pooling", pooling(options.pooling)},
+                {"max_tokens", number(options.max_tokens)}};
   extras.add_to(fields);
   const auto name = parse_encoder(text, fields);
   auto encoder = sm::text_encoder(name, options);
   extras.apply_to(*encoder);
   return encoder;
+}
+
+bool is_clip(const std::string& encoder) {
+  const auto registry = sm::BackboneRegistry::built_in();
+  const auto has = [name = bare_name(encoder)](const std::vector<std::string>& names) {
+    return std::ranges::find(names, name) != names.end();
+  };
+  return has(registry.image_names()) && has(registry.text_names());
+}
+
+std::string Words::file() const {
+  if (merges.empty()) return "vocab.txt";
+  return merges.starts_with("\x1F\x8B") ? "merges.txt.gz" : "merges.txt";
 }
 
 void TrainingArguments::add_to(CLI::App& app) {
@@ -170,16 +216,29 @@ void TrainingArguments::add_to(CLI::App& app) {
   app.add_option("--size", size, "pixels of both edges")->capture_default_str();
   app.add_option("--epochs", epochs)->capture_default_str();
   app.add_option("--batch", batch, "samples a batch")->capture_default_str();
-  app.add_option("--accumulate", accumulate, "batches a step, with the gradient of one large batch")
+  app.add_option("--accumulate", accumulate,
+                 "batches a step, with the gradient of one large batch; batch norm sees each by itself")
       ->capture_default_str();
   app.add_option("--lr", lr, "peak learning rate of AdamW")->capture_default_str();
   app.add_option("--weight-decay", weight_decay)->capture_default_str();
   app.add_option("--warmup", warmup_epochs, "epochs of linear warmup")->capture_default_str();
   app.add_option("--clip-norm", clip_norm, "gradients are scaled down to this norm; 0 never")->capture_default_str();
   app.add_option("--workers", workers, "threads that load data")->capture_default_str();
+  app.add_option(
+         "--unreadable", unreadable,
+         "what to do about a meme to train on whose picture cannot be read: substitute takes another and lists it "
+         "in OUT/quarantine.jsonl, until they are over 1 % of the split; fail ends at the first")
+      ->check(CLI::IsMember({"fail", "substitute"}))
+      ->capture_default_str();
+  app.add_option("--shard-window", shard_window,
+                 "of --layout shards: samples that are mixed, the rest is read in sequence")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--seed", seed)->capture_default_str();
   app.add_option("--device", device, "cpu, cuda, cuda:1")->capture_default_str();
-  app.add_option("--vocab", vocabulary, "WordPiece vocab.txt; without it one is trained on the split's texts");
+  app.add_option("--vocab", vocabulary,
+                 "vocabulary: WordPiece's vocab.txt, without it one is trained on the split's texts; of CLIP's text "
+                 "encoder its merges; .gz too");
   app.add_option("--max-tokens", max_tokens, "longest text, in tokens")->capture_default_str();
   app.add_option("--checkpoint-every", every_epochs, "epochs between checkpoints")->capture_default_str();
   app.add_option("--keep", keep, "so many of the newest checkpoints stay")->capture_default_str();
@@ -206,19 +265,61 @@ sm::TrainerOptions TrainingArguments::trainer() const {
                                   : sm::ExistingRun::refuse};
 }
 
-sm::LoaderOptions TrainingArguments::loader(std::shared_ptr<const sm::Tokenizer> tokenizer) const {
+sm::LoaderOptions TrainingArguments::loader(const OpenSplit& train,
+                                            std::shared_ptr<const sm::Tokenizer> tokenizer) const {
+  const bool fail = unreadable == "fail";
   return {.batch_size = batch,
           .workers = workers,
           .seed = seed,
           .tokenizer = std::move(tokenizer),
-          .max_tokens = max_tokens};
+          .max_tokens = max_tokens,
+          .sampler = shard_order(train, shard_window),
+          .unreadable = {.policy = fail ? sm::UnreadablePolicy::fail : sm::UnreadablePolicy::substitute}};
 }
 
-std::shared_ptr<const sm::WordPiece> TrainingArguments::tokenizer(const sm::AnyDataset& dataset) const {
-  const auto saved = std::filesystem::path{out} / "vocab.txt";
-  if (!vocabulary.empty()) return std::make_shared<sm::WordPiece>(sm::WordPiece::from_file(vocabulary));
-  if (resume && std::filesystem::exists(saved)) return std::make_shared<sm::WordPiece>(sm::WordPiece::from_file(saved));
-  return train_tokenizer(dataset);
+sm::Unreadable TrainingArguments::unreadable_of_bank() const {
+  // Training has counted them already: a bank of few memes may have more than their share.
+  if (unreadable == "fail") return {};
+  return {.policy = sm::UnreadablePolicy::leave_out, .abort_above = 1};
+}
+
+Words TrainingArguments::words(const std::string& text_encoder, const sm::AnyDataset& dataset) const {
+  const bool clip = is_clip(text_encoder);
+  if (!vocabulary.empty()) return read_words(vocabulary, clip);
+  const auto kept = kept_vocabulary(out, clip);
+  if (resume && std::filesystem::exists(kept)) return read_words(kept, clip);
+  if (clip) {
+    throw sm::InvalidArgument(
+        fmt::format("the text encoder {} reads CLIP's tokens: give its merges by --vocab, bpe_simple_vocab_16e6.txt.gz "
+                    "of open_clip",
+                    bare_name(text_encoder)));
+  }
+  return {train_tokenizer(dataset)};
+}
+
+Words TrainingArguments::words_of(const sm::TextBackbone& encoder, const std::string& from) const {
+  const auto described = nlohmann::json::parse(encoder.description());
+  const bool clip = is_clip(described.at("name").get<std::string>());
+  const auto file = vocabulary.empty() ? kept_vocabulary(from, clip) : std::filesystem::path{vocabulary};
+  auto words = read_words(file, clip);
+  const auto ids = described.at("options").value("vocabulary_size", std::int64_t{0});
+  if (ids > 0 && ids != words.tokenizer->vocabulary_size()) {
+    throw sm::InvalidArgument(
+        fmt::format("{} has {} tokens, the text encoder of {} was trained with {}: give the vocabulary of that run",
+                    file.string(), words.tokenizer->vocabulary_size(), from, ids));
+  }
+  return words;
+}
+
+void tell_unreadable(const sm::DataLoader& loader, const std::string& label, const std::filesystem::path& run) {
+  const auto& quarantine = loader.quarantine();
+  if (quarantine.samples.empty()) return;
+  std::vector<std::string> counts;
+  for (const auto& [fault, n] : quarantine.counts()) counts.push_back(fmt::format("{} {}", n, fault));
+  std::cerr << fmt::format(
+      "{}: {} of {} samples could not be read ({}), others took their place {} times: {} lists them\n", label,
+      quarantine.samples.size(), loader.samples(), fmt::join(counts, ", "), quarantine.substituted,
+      (run / "quarantine.jsonl").string());
 }
 
 std::shared_ptr<const sm::WordPiece> train_tokenizer(const sm::AnyDataset& data) {
@@ -230,7 +331,12 @@ std::shared_ptr<const sm::WordPiece> train_tokenizer(const sm::AnyDataset& data)
 }
 
 void VocabularyKeeper::on_fit_begin(const sm::StepInfo& info) const {
-  tokenizer->save(info.session->output_dir() / "vocab.txt");
+  const auto file = info.session->output_dir() / words.file();
+  if (const auto* const pieces = dynamic_cast<const sm::WordPiece*>(words.tokenizer.get())) {
+    pieces->save(file);
+  } else {
+    sm::write_atomically(file, words.merges);
+  }
 }
 
 }  // namespace examples

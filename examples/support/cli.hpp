@@ -37,31 +37,54 @@ void check_new_file(const std::filesystem::path& out, bool overwrite);
 sm::ImageEncoder parse_image_encoder(const std::string& text, sm::ImageEncoderOptions options);
 sm::TextEncoder parse_text_encoder(const std::string& text, sm::TextEncoderOptions options);
 
+/// Whether an encoder, as on the command line, is a tower of CLIP.
+bool is_clip(const std::string& encoder);
+
+/// What makes tokens of a run's texts.
+struct Words {
+  std::shared_ptr<const sm::Tokenizer> tokenizer;
+  std::string merges = {};  ///< the bytes of CLIP's file, compressed or not; empty: the tokenizer is a WordPiece
+
+  /// The name of the vocabulary's file in a run: vocab.txt, merges.txt or merges.txt.gz.
+  std::string file() const;
+};
+
 /// The options of every program that trains.
 struct TrainingArguments : DataArguments {
-  std::string split = "train", out, device = "cpu", vocabulary;
+  std::string split = "train", out, device = "cpu", vocabulary, unreadable = "substitute";
   int size = 224, workers = 2;
   std::int64_t epochs = 10, batch = 32, accumulate = 1, max_tokens = 64, every_epochs = 1, keep = 2, skip = 0;
   double lr = 1e-3, weight_decay = 0.05, warmup_epochs = 1, clip_norm = 1;
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0, shard_window = 1000;
   bool bf16 = false, resume = false, overwrite = false;
 
   void add_to(CLI::App& app);
   sm::TrainerOptions trainer() const;
-  sm::LoaderOptions loader(std::shared_ptr<const sm::Tokenizer> tokenizer = nullptr) const;
+  /// For the split to train on: shards are read nearly in sequence, and unreadable samples are dealt with as
+  /// --unreadable says.
+  sm::LoaderOptions loader(const OpenSplit& train, std::shared_ptr<const sm::Tokenizer> tokenizer = nullptr) const;
   /// The split to train on.
-  sm::AnyDataset dataset() const { return open(split); }
-  /// The WordPiece vocabulary given by --vocab; else that of the run directory when resuming; else one trained on the
-  /// texts of `dataset`.
-  std::shared_ptr<const sm::WordPiece> tokenizer(const sm::AnyDataset& dataset) const;
+  OpenSplit dataset() const { return open_split(split); }
+  /// What a classifier keeps of the memes that it learned from: what training can do without, it can too.
+  sm::Unreadable unreadable_of_bank() const;
+  /// For a fresh text encoder, as on the command line: the vocabulary given by --vocab; else that of the run directory
+  /// when resuming; else a WordPiece trained on the texts of `dataset`. Throws InvalidArgument where CLIP's merges are
+  /// needed and not given, and DataError for a file of the other kind.
+  Words words(const std::string& text_encoder, const sm::AnyDataset& dataset) const;
+  /// For a text encoder of the run `from`: the vocabulary given by --vocab, else the run's. Throws as words() does, and
+  /// InvalidArgument for one of another size than the encoder's.
+  Words words_of(const sm::TextBackbone& encoder, const std::string& from) const;
 };
+
+/// Says on stderr how many samples training could not read, if any, and where they are listed.
+void tell_unreadable(const sm::DataLoader& loader, const std::string& label, const std::filesystem::path& run);
 
 /// A small vocabulary trained on the texts of a dataset.
 std::shared_ptr<const sm::WordPiece> train_tokenizer(const sm::AnyDataset& data);
 
 /// Callback that saves the vocabulary beside the weights, where finetune looks for it.
 struct VocabularyKeeper {
-  std::shared_ptr<const sm::WordPiece> tokenizer;
+  Words words;
   void on_fit_begin(const sm::StepInfo& info) const;
 };
 

@@ -1,6 +1,7 @@
 #include "support/data.hpp"
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/printable.hpp>
 #include <sslmeme/data/caption_folder.hpp>
 #include <sslmeme/data/image_folder.hpp>
 #include <sslmeme/data/meme_jsonl.hpp>
@@ -14,6 +15,7 @@
 #include <array>
 #include <set>
 #include <string_view>
+#include <system_error>
 #include <tuple>
 
 namespace examples {
@@ -29,19 +31,44 @@ const Names& table_extensions() {
   return names;
 }
 
-/// What lies in the folder, by name. Throws IoError.
-std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
+std::string shown(const fs::path& path) {
+  return sm::printable(path.native());
+}
+
+// Whoever makes a folder can put a link in a circle into it, for which the overloads without a code throw.
+bool is_file(const fs::path& path) {
   std::error_code error;
-  std::vector<fs::directory_entry> entries;
-  for (fs::directory_iterator it{folder, error}; !error && it != fs::directory_iterator{}; it.increment(error))
-    entries.push_back(*it);
-  if (error) throw sm::IoError(fmt::format("cannot list {}: {}", folder.string(), error.message()));
+  return fs::is_regular_file(path, error);
+}
+bool is_folder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+
+/// What lies in the folder, by name, without what begins with a dot. Throws IoError.
+std::vector<fs::path> entries_of(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> entries;
+  for (fs::directory_iterator it{folder, error}; !error && it != fs::directory_iterator{}; it.increment(error)) {
+    if (!it->path().filename().native().starts_with('.')) entries.push_back(it->path());
+  }
+  if (error) throw sm::IoError(fmt::format("cannot list {}: {}", shown(folder), error.message()));
   std::ranges::sort(entries);
   return entries;
 }
 
-bool has_extension(const fs::directory_entry& entry, const Names& extensions) {
-  return entry.is_regular_file() && std::ranges::count(extensions, entry.path().extension().string()) > 0;
+bool has_extension(const fs::path& entry, const Names& extensions) {
+  return std::ranges::count(extensions, entry.extension().string()) > 0 && is_file(entry);
+}
+
+/// Throws DataError if `path`, which is there, is a link that leads out of `root`.
+void require_within(const fs::path& root, const fs::path& path) {
+  std::error_code error;
+  const auto top = fs::canonical(root, error);
+  const auto place = error ? fs::path{} : fs::canonical(path, error);
+  if (!error && std::mismatch(top.begin(), top.end(), place.begin(), place.end()).first == top.end()) return;
+  throw sm::DataError(
+      fmt::format("{} is a link that leads out of {}: put what it leads to in its place", shown(path), shown(root)));
 }
 
 /// "train" of "train-00012.tar" and of "train.tar".
@@ -69,15 +96,14 @@ const Preset* preset_of(const std::string& layout) {
 
 /// Whether the folder's sub-folders are splits: whoever has splits has "train".
 bool has_split_folders(const fs::path& root) {
-  return fs::is_directory(root / "train");
+  return is_folder(root / "train");
 }
 
 /// Whether a text file stands beside another file of the same name.
 bool has_captions(const fs::path& folder) {
   std::set<std::string> texts, others;
   for (const auto& entry : entries_of(folder)) {
-    if (entry.is_regular_file())
-      (entry.path().extension() == ".txt" ? texts : others).insert(entry.path().stem().string());
+    if (is_file(entry)) (entry.extension() == ".txt" ? texts : others).insert(entry.stem().string());
   }
   return std::ranges::any_of(texts, [&](const auto& name) { return others.contains(name); });
 }
@@ -94,11 +120,49 @@ Names in_order(const std::set<std::string>& names) {
 }
 
 [[noreturn]] void no_split(const std::string& split, const DataArguments& arguments) {
-  throw sm::IoError(fmt::format("no split {} in {}, read with the layout {}; there: {}", split, arguments.data,
-                                arguments.resolved_layout(), fmt::join(arguments.splits(), ", ")));
+  throw sm::IoError(fmt::format("no split {} in {}, read with the layout {}; there: {}", sm::printable(split),
+                                shown(arguments.data), arguments.resolved_layout(), joined(arguments.splits())));
+}
+
+/// A split that a table lists.
+template <class Table>
+OpenSplit listed(const std::string& name, const Table& data) {
+  return {.name = name,
+          .data = data,
+          .table = data.file().filename().string(),
+          .repeated_ids = {data.duplicates().begin(), data.duplicates().end()},
+          .repaired_texts = data.repaired_texts()};
 }
 
 }  // namespace
+
+std::optional<sm::AnySampler> shard_order(const OpenSplit& split, std::size_t window) {
+  if (split.shard_sizes.empty()) return {};
+  return sm::ShardOrder{split.shard_sizes, {.window = window}};
+}
+
+std::string mended(const OpenSplit& split) {
+  std::string text;
+  const auto& rows = split.repeated_ids;
+  const auto table = sm::printable(split.table);
+  constexpr std::size_t most = 5;
+  if (!rows.empty())
+    text +=
+        fmt::format("\nrepeated ids in {}: {} rows of {} left out\n", sm::printable(split.name), rows.size(), table);
+  for (std::size_t i = 0; i < std::min(most, rows.size()); ++i)
+    text += fmt::format("  line {} has the id {} of line {}\n", rows[i].line, rows[i].id, rows[i].first_line);
+  if (rows.size() > most) text += fmt::format("  … and {} more\n", rows.size() - most);
+  if (split.repaired_texts > 0)
+    text += fmt::format("\nmalformed UTF-8 in {}: {} texts of {} repaired\n", sm::printable(split.name),
+                        split.repaired_texts, table);
+  return text;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::vector<std::string> parts;
+  for (const auto& name : names) parts.push_back(sm::printable(name));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
 
 void DataArguments::add_layout_to(CLI::App& app) {
   app.add_option(
@@ -117,19 +181,23 @@ void DataArguments::add_layout_to(CLI::App& app) {
 }
 
 std::string DataArguments::resolved_layout() const {
-  if (layout != "auto" || !fs::is_directory(data)) return layout == "auto" ? "memes" : layout;
-  const auto entries = entries_of(data);
+  if (layout != "auto") return layout;
+  const fs::path top{data};
+  if (!is_folder(top)) return "memes";
+  const auto entries = entries_of(top);
   const auto any = [&](const Names& extensions) {
     return std::ranges::any_of(entries, [&](const auto& entry) { return has_extension(entry, extensions); });
   };
   if (any({".jsonl"})) return "memes";
   if (any(table_extensions())) return "csv";
   if (any({".tar"})) return "shards";
-  const auto root = has_split_folders(data) ? fs::path{data} / "train" : fs::path{data};
+  const auto root = has_split_folders(top) ? top / "train" : top;
+  require_within(top, root);
   std::vector<fs::path> folders;
   for (const auto& entry : entries_of(root)) {
-    if (entry.is_directory()) folders.push_back(entry.path());
+    if (is_folder(entry)) folders.push_back(entry);
   }
+  if (!folders.empty()) require_within(top, folders.front());
   // img2dataset's sub-folders are numbers, not classes: the first one tells.
   if (has_captions(root) || (!folders.empty() && has_captions(folders.front()))) return "captions";
   return folders.empty() ? "memes" : "folder";
@@ -140,15 +208,15 @@ std::vector<std::string> DataArguments::splits() const {
   if (const auto* const preset = preset_of(kind)) return {preset->splits.begin(), preset->splits.end()};
   std::set<std::string> names;
   for (const auto& entry : entries_of(data)) {
-    if (kind == "memes" && has_extension(entry, {".jsonl"})) names.insert(entry.path().stem().string());
-    if (kind == "csv" && has_extension(entry, table_extensions())) names.insert(entry.path().stem().string());
-    if (kind == "shards" && has_extension(entry, {".tar"})) names.insert(split_of_shard(entry.path()));
-    if ((kind == "folder" || kind == "captions") && has_split_folders(data) && entry.is_directory())
-      names.insert(entry.path().filename().string());
+    if (kind == "memes" && has_extension(entry, {".jsonl"})) names.insert(entry.stem().string());
+    if (kind == "csv" && has_extension(entry, table_extensions())) names.insert(entry.stem().string());
+    if (kind == "shards" && has_extension(entry, {".tar"})) names.insert(split_of_shard(entry));
+    if ((kind == "folder" || kind == "captions") && has_split_folders(data) && is_folder(entry))
+      names.insert(entry.filename().string());
   }
   if (names.empty() && (kind == "folder" || kind == "captions")) names.insert("train");
   if (names.empty()) {
-    throw sm::IoError(fmt::format("no split in {}, read with the layout {}: it should hold {}", data, kind,
+    throw sm::IoError(fmt::format("no split in {}, read with the layout {}: it should hold {}", shown(data), kind,
                                   kind == "memes" ? "train.jsonl"
                                   : kind == "csv" ? "train.csv, .tsv or .jsonl"
                                                   : "train-000.tar"));
@@ -160,6 +228,7 @@ sm::ManifestOptions DataArguments::table() const {
   sm::ManifestOptions options;
   options.columns = columns;
   for (std::size_t i = 0; i < label_names.size(); ++i) options.labels[label_names[i]] = static_cast<std::int64_t>(i);
+  options.duplicates = duplicates;
   options.check_pictures = false;  // a picture that is missing is one sample's trouble
   return options;
 }
@@ -167,9 +236,30 @@ sm::ManifestOptions DataArguments::table() const {
 /// The table of a split, relative to the folder.
 fs::path DataArguments::file_of(const std::string& split) const {
   for (const auto& extension : table_extensions()) {
-    if (fs::is_regular_file(fs::path{data} / (split + extension))) return split + extension;
+    if (is_file(fs::path{data} / (split + extension))) return split + extension;
   }
   no_split(split, *this);
+}
+
+std::vector<fs::path> DataArguments::shards_of(const std::string& split) const {
+  std::vector<fs::path> shards;
+  for (const auto& entry : entries_of(data)) {
+    if (!has_extension(entry, {".tar"}) || split_of_shard(entry) != split) continue;
+    require_within(data, entry);
+    shards.push_back(entry);
+  }
+  if (shards.empty()) no_split(split, *this);
+  return shards;
+}
+
+/// The folder of a split's pictures.
+fs::path DataArguments::folder_of(const std::string& split) const {
+  const auto names = splits();
+  if (std::ranges::find(names, split) == names.end()) no_split(split, *this);
+  const fs::path root{data};
+  const auto folder = has_split_folders(root) ? root / split : root;
+  require_within(root, folder);
+  return folder;
 }
 
 DataArguments DataArguments::resolved() const {
@@ -178,42 +268,35 @@ DataArguments DataArguments::resolved() const {
   return found;
 }
 
-sm::AnyDataset DataArguments::open(const std::string& split) const {
-  if (layout == "auto") return resolved().open(split);
-  const auto& kind = layout;
+OpenSplit DataArguments::open_split(const std::string& split) const {
+  if (layout == "auto") return resolved().open_split(split);
   const fs::path root{data};
-  if (const auto* const preset = preset_of(kind)) return preset->open(root, split, {.check_pictures = false});
-  if (kind == "memes") return sm::MemeJsonl{root, split, {.check_pictures = check_pictures}};
-  if (kind == "csv") return sm::Manifest{root, file_of(split).string(), table()};
-  if (kind == "shards") {
-    std::vector<fs::path> shards;
-    for (const auto& entry : entries_of(root)) {
-      if (has_extension(entry, {".tar"}) && split_of_shard(entry.path()) == split) shards.push_back(entry.path());
-    }
-    if (shards.empty()) no_split(split, *this);
-    return sm::TarShards{std::move(shards)};
+  if (const auto* const preset = preset_of(layout))
+    return listed(split, preset->open(root, split, {.duplicates = duplicates, .check_pictures = false}));
+  if (layout == "memes")
+    return listed(split, sm::MemeJsonl{root, split, {.duplicates = duplicates, .check_pictures = check_pictures}});
+  if (layout == "csv") return listed(split, sm::Manifest{root, file_of(split).string(), table()});
+  if (layout == "shards") {
+    const sm::TarShards shards{shards_of(split)};
+    return {.name = split, .data = shards, .shard_sizes = shards.shard_sizes()};
   }
-  const auto names = splits();
-  if (std::ranges::find(names, split) == names.end()) no_split(split, *this);
-  const auto folder = has_split_folders(root) ? root / split : root;
-  if (kind == "captions") return sm::CaptionFolder{folder};
-  return sm::ImageFolder{folder};
+  if (layout == "captions") return {.name = split, .data = sm::CaptionFolder{folder_of(split)}};
+  return {.name = split, .data = sm::ImageFolder{folder_of(split)}};
 }
 
-std::vector<sm::NamedDataset> DataArguments::open_all() const {
+AllSplits DataArguments::open_all() const {
   if (layout == "auto") return resolved().open_all();
-  std::vector<sm::NamedDataset> all;
-  const bool may_lack = preset_of(layout) != nullptr;
-  std::string lacking;
+  AllSplits all;
+  std::string why;
   for (const auto& split : splits()) {
     try {
-      all.push_back({split, open(split)});
-    } catch (const sm::IoError& error) {
-      if (!may_lack) throw;
-      if (lacking.empty()) lacking = error.what();
+      all.there.push_back(open_split(split));
+    } catch (const sm::AbsentSplit& error) {  // not everybody has all of a published data set
+      all.absent.push_back(split);
+      if (why.empty()) why = error.what();
     }
   }
-  if (all.empty()) throw sm::IoError(lacking);
+  if (all.there.empty()) throw sm::IoError(why);
   return all;
 }
 

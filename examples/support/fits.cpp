@@ -53,12 +53,12 @@ class SeedRun {
         seed_{static_cast<std::uint64_t>(seed)},
         number_{seed},
         progress_{progress},
-        train_{experiment.data.open(experiment.train)},
-        pool_{experiment.data.open(experiment.pretraining_split())},
+        train_{experiment.data.open_split(experiment.train)},
+        pool_{experiment.data.open_split(experiment.pretraining_split())},
         splits_{open_splits(experiment.data, experiment.dev, experiment.test, experiment.also)} {
     at::set_num_threads(experiment.threads);
     tokenizer_ = experiment.vocabulary.empty()
-                     ? train_tokenizer(train_)
+                     ? train_tokenizer(train_.data)
                      : std::make_shared<const sm::WordPiece>(sm::WordPiece::from_file(experiment.vocabulary));
     progress.fits_total = static_cast<int>(experiment.pretrainings.size() + experiment.classifiers.size());
   }
@@ -103,19 +103,22 @@ class SeedRun {
             .existing = experiment_.checkpoints ? sm::ExistingRun::resume : sm::ExistingRun::overwrite};
   }
 
-  sm::DataLoader loader(const sm::AnyDataset& data, sm::Views views, std::int64_t batch) const {
-    return {data,
+  sm::DataLoader loader(const OpenSplit& split, sm::Views views, std::int64_t batch) const {
+    return {split.data,
             std::move(views),
             {.batch_size = batch,
              .workers = experiment_.workers,
              .seed = seed_,
              .tokenizer = tokenizer_,
-             .max_tokens = experiment_.max_tokens}};
+             .max_tokens = experiment_.max_tokens,
+             .sampler = shard_order(split),
+             .unreadable = {.policy = sm::UnreadablePolicy::substitute}}};
   }
 
   template <class M, class... Callbacks>
   void train(const M& method, const sm::TrainerOptions& options, sm::DataLoader batches, Callbacks... callbacks) {
-    sm::Trainer{method, options}.fit(batches, VocabularyKeeper{tokenizer_}, callbacks..., ProgressReporter{&progress_},
+    sm::Trainer{method, options}.fit(batches, VocabularyKeeper{{tokenizer_}}, callbacks...,
+                                     ProgressReporter{&progress_},
                                      sm::Checkpoint{.every_epochs = experiment_.checkpoints ? 1 : 0, .keep = 1});
   }
 
@@ -163,13 +166,13 @@ class SeedRun {
 
   void finetune(const FinetuneFit& fit) {
     auto classifier = make_classifier(fit);
-    const auto data =
-        fit.labels == 0 ? train_ : sm::AnyDataset{sm::Subset{train_, some_of_each_class(train_, fit.labels, seed_)}};
+    const auto split = fit.labels == 0 ? train_ : few_labels(fit.labels);
+    const auto& data = split.data;
     const auto samples = static_cast<std::int64_t>(data.size());
     const auto batch = std::min(experiment_.batch, samples), steps = samples / batch;
     const auto epochs = std::max(fit.epochs, (experiment_.least_steps + steps - 1) / steps);
     const Preparation preparation{fit.size, tokenizer_, experiment_.max_tokens};
-    auto batches = loader(data, sm::train_views({.size = fit.size}), batch);
+    auto batches = loader(split, sm::train_views({.size = fit.size}), batch);
     if (fit.retrieval_guided) {
       const auto guided = guide(classifier, data, preparation, {});
       train(guided.method, trainer(epochs, fit.key), std::move(batches), guided.remember);
@@ -180,7 +183,14 @@ class SeedRun {
                                      {experiment_.train, fit.from.empty() ? "" : folder(fit.from).string()});
     sm::save_scorer(folder(fit.key), classifier, data, tokenizer_,
                     {fit.size, experiment_.max_tokens, results.threshold, results.temperature},
-                    {.max_memes = experiment_.bank, .seed = seed_, .workers = experiment_.workers});
+                    {.max_memes = experiment_.bank,
+                     .seed = seed_,
+                     .workers = experiment_.workers,
+                     .unreadable = {.policy = sm::UnreadablePolicy::leave_out, .abort_above = 1}});
+  }
+
+  OpenSplit few_labels(std::int64_t labels) const {
+    return {.name = train_.name, .data = sm::Subset{train_.data, some_of_each_class(train_.data, labels, seed_)}};
   }
 
   sm::Supervised make_classifier(const FinetuneFit& fit) const {
@@ -223,7 +233,7 @@ class SeedRun {
   std::uint64_t seed_;  ///< number_, for options
   int number_;
   SeedProgress& progress_;
-  sm::AnyDataset train_, pool_;
+  OpenSplit train_, pool_;
   MeasuredSplits splits_;
   std::shared_ptr<const sm::WordPiece> tokenizer_;
 };

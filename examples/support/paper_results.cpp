@@ -1,7 +1,5 @@
 #include "support/paper_results.hpp"
 
-#include <sslmeme/core/files.hpp>
-
 #include "support/run_curves.hpp"
 
 #include <fmt/format.h>
@@ -11,7 +9,6 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
-#include <sstream>
 #include <vector>
 
 namespace examples {
@@ -130,11 +127,11 @@ std::string heading(const Experiment& e) {
 /// The sum over all steps, from what they logged.
 double training_seconds(const std::filesystem::path& run, std::int64_t batch) {
   double seconds = 0;
-  std::istringstream lines{sm::read_file(run / "log.jsonl")};
-  for (std::string line; std::getline(lines, line);) {
-    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (const auto rate = json.is_object() ? json.value("samples_per_second", 0.0) : 0.0; rate > 0)
-      seconds += static_cast<double>(batch) / rate;
+  const auto curves = read_curves(run);
+  for (const auto& curve : curves.speed.all()) {
+    for (const auto rate : curve.value) {
+      if (rate > 0) seconds += static_cast<double>(batch) / rate;
+    }
   }
   return seconds;
 }

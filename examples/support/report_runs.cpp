@@ -119,16 +119,29 @@ std::string numberless(const fs::path& path) {
   return stem.string();
 }
 
-/// What runs of one model have in common. Each may start from a pre-training of its own seed.
-std::string identity(const JudgedRun& run) {
-  auto config = run.config;
+/// A run's config.json without what may differ between runs of one model.
+json shared_config(json config) {
   erase_seeds(config);
   config["trainer"].erase("threads");
   config["trainer"].erase("device");
   config.erase("versions");
+  return config;
+}
+
+/// The pre-training that a run starts from, whichever its seed: its path, and its settings while they can be read.
+json pretraining_of(const JudgedRun& run) {
+  const auto& from = run.results.origin.from;
+  if (from.empty()) return nullptr;
+  return {numberless(from), fs::exists(fs::path{from} / "config.json") ? shared_config(read_config(from)) : json{}};
+}
+
+/// What runs of one model have in common. Each may start from a pre-training of its own seed.
+std::string identity(const JudgedRun& run) {
   const auto& r = run.results;
-  const auto from = r.origin.from.empty() ? "" : numberless(r.origin.from);
-  return json{config, r.size, r.max_tokens, r.test, r.dev, r.data.data, r.data.layout, r.origin.train, from}.dump();
+  return json{
+      shared_config(run.config), r.size, r.max_tokens, r.test, r.dev, r.data.data, r.data.layout, r.origin.train,
+      pretraining_of(run)}
+      .dump();
 }
 
 std::string last_part(const fs::path& directory) {

@@ -39,6 +39,7 @@ bool is_log_line(const Json& line) {
 /// Where a part goes that is_monitor().
 Curves* monitor(RunCurves& curves, const std::string& part) {
   if (part == "teacher_entropy") return &curves.teacher_entropy;
+  if (part == "teacher_entropy_share") return &curves.teacher_entropy_share;
   if (part == "center_norm") return &curves.center_norm;
   if (part == "agreement") return &curves.agreement;
   return nullptr;
@@ -48,12 +49,16 @@ void add_step(RunCurves& curves, double x, const Json& line) {
   const auto value = [&](const char* key) { return line.value(key, Json{}); };
   curves.loss.add("loss", x, value("loss"));
   const auto parts = line.value("parts", Json::object());
+  Json of_loss = Json::object();
   for (const auto& [name, part] : parts.items()) {
     if (auto* const watched = monitor(curves, name)) {
       watched->add(name, x, part);
-    } else if (parts.size() > 1) {  // a single part is the loss
-      curves.loss.add(name, x, part);
+    } else {
+      of_loss[name] = part;
     }
+  }
+  if (of_loss.size() > 1) {  // a single part is the loss
+    for (const auto& [name, part] : of_loss.items()) curves.loss.add(name, x, part);
   }
   curves.rate.add("learning rate", x, value("learning_rate"));
   curves.norm.add("gradient norm", x, value("gradient_norm"));
@@ -145,9 +150,11 @@ std::vector<sm::LossChart> charts_of(const RunCurves& curves, const ChartsOf& ho
       "Deviation of the normalised features times √d: near 1 spread, 0 collapsed.", "deviation", curves.deviation,
       false);
   add("rank", "Effective rank", "How many directions the features really use.", "rank", curves.rank, false);
+  const bool of_ln_k = !curves.teacher_entropy_share.empty();  // runs of an older version have the nats alone
   add("entropy", "Entropy of the teacher",
-      "0: it always chooses the same prototype; ln of the number of prototypes: it does not choose.", "nats",
-      curves.teacher_entropy, false);
+      of_ln_k ? "Over ln of the number of prototypes. 0: it always chooses the same one; 1: it does not choose."
+              : "0: it always chooses the same prototype; ln of the number of prototypes: it does not choose.",
+      of_ln_k ? "share of ln K" : "nats", of_ln_k ? curves.teacher_entropy_share : curves.teacher_entropy, false);
   add("center", "Norm of the centre", "What the teacher's outputs have in common; it should level off.", "norm",
       curves.center_norm, false);
   add("agreement", "Agreement", "Cosine between student and teacher.", "cosine", curves.agreement, false);

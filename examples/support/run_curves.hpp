@@ -23,6 +23,7 @@ class Curves {
   void add(const std::string& name, double x, const nlohmann::json& value);
   /// Neighbours are averaged until no curve has more than `most` points: more than one sees.
   std::vector<sm::LossCurve> thinned(std::size_t most = 400) const;
+  const std::vector<sm::LossCurve>& all() const { return curves_; }
   bool empty() const { return curves_.empty(); }
 
  private:
@@ -33,7 +34,7 @@ struct RunCurves {
   std::int64_t steps = 0;
   std::int64_t skipped = 0;                          ///< whose loss or gradient was not finite
   std::map<std::string, std::string> warnings = {};  ///< the collapse monitor's first of each node
-  Curves loss, metrics, deviation, rank, teacher_entropy, center_norm, agreement;
+  Curves loss, metrics, deviation, rank, teacher_entropy, teacher_entropy_share, center_norm, agreement;
   Curves rate, norm, speed, wait, memory;
 };
 

@@ -11,7 +11,8 @@
 
 namespace examples {
 
-/// Trains; `callbacks` come first. Throws Interrupted when SIGINT or SIGTERM ended the run before its time.
+/// Trains; `callbacks` come first. In the end stderr has what could not be read. Throws Interrupted when SIGINT or
+/// SIGTERM ended the run before its time.
 template <class M, class... Callbacks>
 void train(const M& method, const TrainingArguments& arguments, const sm::TrainerOptions& options,
            sm::DataLoader& loader, const std::string& label, Callbacks... callbacks) {
@@ -20,6 +21,7 @@ void train(const M& method, const TrainingArguments& arguments, const sm::Traine
   const auto result =
       trainer.fit(loader, std::move(callbacks)..., sm::ProgressBar{label}, sm::CsvLog{}, sm::TensorBoardLog{},
                   sm::Checkpoint{.every_epochs = arguments.every_epochs, .keep = arguments.keep}, sm::StopOnSignal{});
+  tell_unreadable(loader, label, arguments.out);
   if (result.interrupted) throw Interrupted{};
 }
 template <class M, class... Callbacks>

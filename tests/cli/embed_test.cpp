@@ -1,14 +1,20 @@
 // embed as a person runs it: the numbers of the library, nothing lost when it is stopped, one line for bad input.
+#include <sslmeme/core/files.hpp>
 #include <sslmeme/data/image_io.hpp>
 #include <sslmeme/data/picture_folder.hpp>
 #include <sslmeme/data/views.hpp>
 #include <sslmeme/nn/backbone.hpp>
 #include <sslmeme/nn/weights.hpp>
+#include <sslmeme/text/clip_bpe.hpp>
 #include <sslmeme/text/wordpiece.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <cstdint>
+#include <cstring>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +39,19 @@ constexpr const char* small_bert = "minilm_l6:width=24,depth=2,max_tokens=16";
 
 Tensor tensor_of(const fs::path& file, const char* name) {
   return sm::SafetensorsFile{file}.tensor(name).clone();
+}
+
+/// The shorter edge to so many pixels, and of that the middle.
+sm::Views centered(int size, int shorter, sm::Interpolation interpolation, const sm::Normalize& normalize) {
+  return {{.size = size,
+           .transform = sm::Resize{.size = shorter, .interpolation = interpolation} | sm::CenterCrop{.size = size},
+           .normalize = normalize}};
+}
+
+/// (1, 3, S, S)
+Tensor prepared(const sm::Image& picture, const sm::Views& views) {
+  sm::Rng rng{0};
+  return views[0].normalize(views[0].transform(picture, rng)).unsqueeze(0);
 }
 
 /// It told of the weights, and then that it cannot go on.
@@ -90,16 +109,11 @@ struct World {
 TEST_CASE("Embeddings of pictures are the encoder's features, with ids and names") {
   const World world;
   const sm::Normalize halves{.mean = {0.5, 0.5, 0.5}, .std = {0.5, 0.5, 0.5}};
-  const auto centered = [](int shorter, sm::Interpolation interpolation, const sm::Normalize& normalize) {
-    return sm::Views{
-        {.size = 32,
-         .transform = sm::Resize{.size = shorter, .interpolation = interpolation} | sm::CenterCrop{.size = 32},
-         .normalize = normalize}};
-  };
   const std::pair<std::string, sm::Views> kinds[] = {
-      {"", centered(35, sm::Interpolation::bicubic, halves)},  // the file has the module's own names, which are timm's
-      {"--preprocess dino", centered(36, sm::Interpolation::bicubic, {})},
-      {"--preprocess torchvision", centered(36, sm::Interpolation::bilinear, {})},
+      {"",
+       centered(32, 35, sm::Interpolation::bicubic, halves)},  // the file has the module's own names, which are timm's
+      {"--preprocess dino", centered(32, 36, sm::Interpolation::bicubic, {})},
+      {"--preprocess torchvision", centered(32, 36, sm::Interpolation::bilinear, {})},
       {"--preprocess hugging_face",
        {{.size = 32, .transform = sm::Resize{.width = 32, .height = 32}, .normalize = halves}}},
       {"--preprocess clip", sm::clip_eval({.size = 32})},
@@ -114,10 +128,9 @@ TEST_CASE("Embeddings of pictures are the encoder's features, with ids and names
     const auto features = tensor_of(out, "embeddings"), ids = tensor_of(out, "ids");
     REQUIRE(features.sizes() == torch::IntArrayRef({10, 24}));
     for (std::size_t i = 0; i < data.size(); ++i) {
-      sm::Rng rng{0};
-      const auto picture = views[0].normalize(views[0].transform(data.get(i).picture, rng));
       const auto row = static_cast<std::int64_t>(i);
-      CHECK_THAT(features[row], AllCloseTo(world.vit->forward(picture.unsqueeze(0))[0], fp32_deep));
+      const auto expected = world.vit->forward(prepared(data.get(i).picture, views))[0];
+      CHECK_THAT(features[row], AllCloseTo(expected, fp32_deep));
       CHECK(ids[row].item<std::int64_t>() == data.id(i));
     }
   }
@@ -126,6 +139,98 @@ TEST_CASE("Embeddings of pictures are the encoder's features, with ids and names
   for (std::size_t i = 0; i < data.size(); ++i) expected.append(data.name(i)).push_back('\0');
   CHECK(std::string(static_cast<const char*>(names.data_ptr()), names.nbytes()) == expected);
   CHECK_FALSE(fs::exists(world.root / "out.safetensors.part"));
+}
+
+TEST_CASE("How pictures are prepared goes by the names in the file, and is told") {
+  const World world;
+  for (const std::string library : {"torchvision", "dino", "hugging_face"}) {
+    INFO(library);
+    const auto name = library == "hugging_face" ? "hugging_face_vit" : library;
+    const auto told =
+        run("embed", "--model " + std::string{small_vit} + " --weights " SSLMEME_TEST_DATA + "/parity/weights_" + name +
+                         ".safetensors --images " + (world.root / "pictures").string() + " --out " +
+                         (world.root / (library + ".safetensors")).string());
+    INFO(told.output);
+    CHECK(told.code == 0);
+    CHECK_THAT(told.output, ContainsSubstring("tensors from " + library) &&
+                                ContainsSubstring("pictures of 32 × 32 pixels, prepared as " + library + " does\n"));
+  }
+}
+
+TEST_CASE("timm's ResNets see the middle 95 %, and its networks of 384 pixels the whole height") {
+  const World world;
+  const auto check = [&](const std::string& model, const sm::ImageEncoder& encoder, const sm::Views& views) {
+    INFO(model);
+    encoder->eval();
+    sm::save_weights(world.root / "timm.safetensors", *encoder);
+    const auto outcome = run("embed", "--model " + model + " --weights " + (world.root / "timm.safetensors").string() +
+                                          " --images " + (world.root / "pictures/deep").string() +
+                                          " --overwrite --out " + (world.root / "out.safetensors").string());
+    INFO(outcome.output);
+    REQUIRE(outcome.code == 0);
+    CHECK_THAT(outcome.output, ContainsSubstring("prepared as timm does"));
+    const auto features = tensor_of(world.root / "out.safetensors", "embeddings");
+    const sm::PictureFolder data{world.root / "pictures/deep"};
+    const torch::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < data.size(); ++i) {
+      const auto expected = encoder->forward(prepared(data.get(i).picture, views));
+      CHECK_THAT(features.narrow(0, static_cast<std::int64_t>(i), 1), AllCloseTo(expected, fp32_deep));
+    }
+  };
+  check("resnet18:image_size=76,width=8,depth=1",
+        sm::image_encoder("resnet18", {.image_size = 76, .width = 8, .depth = 1, .seed = 7}),
+        centered(76, 80, sm::Interpolation::bicubic, {}));
+  check("vit_tiny_patch16_384:patch_size=96,width=24,depth=1",
+        sm::image_encoder("vit_tiny_patch16_384", {.patch_size = 96, .width = 24, .depth = 1, .seed = 8}),
+        centered(384, 384, sm::Interpolation::bicubic, {.mean = {0.5, 0.5, 0.5}, .std = {0.5, 0.5, 0.5}}));
+}
+
+TEST_CASE("Both towers of CLIP embed a folder of memes out of one file") {
+  const World world;
+  fs::create_directories(world.root / "memes/img");
+  const std::vector<std::string> texts{"a red rose", "is not blue", "a rose is a rose is a rose"};
+  std::string lines;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const auto number = std::to_string(i);
+    write_png(world.root / ("memes/img/" + number + ".png"), sm::test::wave_picture(i, 40, 36));
+    lines +=
+        R"({"id": )" + number + R"(, "img": "img/)" + number + R"(.png", "label": 0, "text": ")" + texts[i] + "\"}\n";
+  }
+  world.root.write("memes/train.jsonl", lines);
+  const auto merges = world.root.write("merges.txt", "heading\nr o\nro s\nros e</w>\ni s</w>\n");
+  const auto tokenizer = sm::ClipBpe::from_file(merges);
+  const auto pictures =
+      sm::image_encoder("ViT-B-32", {.image_size = 32, .patch_size = 8, .width = 64, .depth = 1, .seed = 9});
+  const auto words = sm::text_encoder(
+      "ViT-B-32", {.vocabulary_size = tokenizer.vocabulary_size(), .width = 16, .depth = 1, .seed = 10});
+  sm::save_clip(world.root / "clip.safetensors", *pictures, *words, 2.66);
+  pictures->eval();
+  words->eval();
+  const auto out = world.root / "out.safetensors";
+  const auto embed = [&](const std::string& options, const std::string& more) {
+    return run("embed", "--model ViT-B-32:" + options + " --weights " + (world.root / "clip.safetensors").string() +
+                            " --data " + (world.root / "memes").string() + " --overwrite --out " + out.string() + more);
+  };
+  const torch::NoGradGuard no_grad;
+
+  const auto of_pictures = embed("image_size=32,patch_size=8,width=64,depth=1", "");
+  INFO(of_pictures.output);
+  REQUIRE(of_pictures.code == 0);
+  CHECK_THAT(of_pictures.output,
+             ContainsSubstring("tensors from open_clip") && ContainsSubstring("prepared as clip does"));
+  const auto embedded = tensor_of(out, "embeddings");
+  REQUIRE(embedded.sizes() == torch::IntArrayRef({3, 512}));
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const auto picture = sm::read_image(world.root / ("memes/img/" + std::to_string(i) + ".png"));
+    CHECK_THAT(embedded.narrow(0, static_cast<std::int64_t>(i), 1),
+               AllCloseTo(pictures->forward(prepared(picture, sm::clip_eval({.size = 32}))), fp32_deep));
+  }
+
+  const auto of_texts = embed("width=16,depth=1", " --of texts --vocab " + merges.string());
+  INFO(of_texts.output);
+  REQUIRE(of_texts.code == 0);
+  const auto [tokens, mask] = sm::tokenize(tokenizer, texts, sm::ClipBpe::context_length);
+  CHECK_THAT(tensor_of(out, "embeddings"), AllCloseTo(words->forward(tokens, mask), fp32_deep));
 }
 
 TEST_CASE("Pictures and texts of a folder of memes are embedded in its order") {
@@ -224,6 +329,46 @@ TEST_CASE("What was embedded before a stop is not embedded again") {
   fs::rename(world.root / "pictures", world.root / "others");
   fs::copy(world.root / "others", world.root / "pictures", fs::copy_options::recursive);
   CHECK(run("embed", world.of_pictures("--normalize --restart")).code == 0);
+}
+
+TEST_CASE("Texts go on after the last whole window of a full disk, with batches of another size") {
+  const World world;
+  const torch::NoGradGuard no_grad;
+  const auto [tokens, mask] =
+      sm::tokenize(sm::WordPiece::from_vocabulary(world.vocabulary), world.texts, world.bert->max_tokens());
+  const auto expected = world.bert->forward(tokens, mask);
+  constexpr std::int64_t window = 8 * 7, width = 24;
+  constexpr auto head = 2 * sizeof(std::uint32_t), values = sizeof(float) * std::size_t{window * width};
+
+  // No file may pass 16 blocks: the first window's rows fit in, not all of them.
+  CHECK(sm::test::run_command("ulimit -c 0; ulimit -f 16; OMP_NUM_THREADS=1 " SSLMEME_PROGRAMS "/embed " +
+                              world.of_texts("--batch 7"))
+            .code != 0);
+  const auto part = sm::test::bytes_of(world.root / "out.safetensors.part");
+  const auto rows_at = part.find('\n') + 1;  // behind the line that tells what is embedded
+  REQUIRE(part.size() >= rows_at + head + values);
+  auto first = torch::empty({window, width});
+  std::memcpy(first.data_ptr(), part.data() + rows_at + head, values);
+  CHECK_THAT(first, AllCloseTo(expected.narrow(0, 0, window), fp32_deep));
+
+  // Rows that no text gives, in place of the first window's, show that it is not embedded again.
+  const auto marked = torch::full({window, width}, 7.0F);
+  const std::uint32_t heading[] = {
+      static_cast<std::uint32_t>(window),
+      sm::digest_of(std::span{static_cast<const std::byte*>(marked.data_ptr()), values}).crc32};
+  auto resumable = part.substr(0, rows_at);
+  resumable.append(reinterpret_cast<const char*>(heading), sizeof heading);
+  resumable.append(static_cast<const char*>(marked.data_ptr()), values);
+  resumable += part.substr(rows_at, head + values / 2);  // and the beginning of another window
+  world.root.write("out.safetensors.part", resumable);
+  const auto resumed = run("embed", world.of_texts("--batch 5"));
+  INFO(resumed.output);
+  REQUIRE(resumed.code == 0);
+  const auto found = tensor_of(world.root / "out.safetensors", "embeddings");
+  REQUIRE(found.sizes() == torch::IntArrayRef({300, width}));
+  CHECK(torch::equal(found.narrow(0, 0, window), marked));
+  const auto left = 300 - window;
+  CHECK_THAT(found.narrow(0, window, left), AllCloseTo(expected.narrow(0, window, left), fp32_deep));
 }
 
 TEST_CASE("embed says in one line what cannot be embedded") {

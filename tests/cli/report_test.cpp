@@ -79,6 +79,29 @@ struct Runs {
   }
 };
 
+/// While it lives a run says that it started from a longer pre-training, whose folder's name differs by a number alone.
+class OtherPretraining {
+ public:
+  OtherPretraining(const Runs& runs, const std::string& run, const std::string& name)
+      : results_{fs::path{runs.path(run)} / "results.json"}, before_{bytes_of(results_)} {
+    const auto folder = runs.root / name;
+    fs::create_directory(folder);
+    auto config = sslmeme::test::json_of(fs::path{runs.path("clip")} / "config.json");
+    config["trainer"]["epochs"] = 9;
+    std::ofstream{folder / "config.json"} << config.dump();
+    auto results = sslmeme::test::json_of(results_);
+    results["from"] = folder.string();
+    std::ofstream{results_} << results.dump();
+  }
+  ~OtherPretraining() { std::ofstream{results_} << before_; }
+  OtherPretraining(const OtherPretraining&) = delete;
+  OtherPretraining& operator=(const OtherPretraining&) = delete;
+
+ private:
+  fs::path results_;
+  std::string before_;
+};
+
 /// Made once for all tests, which put back what they change.
 const Runs& made_runs() {
   static const Runs runs;
@@ -171,6 +194,10 @@ TEST_CASE("report shows its runs, and refuses those that it cannot show") {
     refused(runs.memes, "is no run directory");
     refused(runs.path("fresh") + " " + runs.path("fresh"), "is given twice");
     refused("A=" + runs.path("judge-seed0") + " A=" + runs.path("fresh"), "in more than the seed");
+    {
+      const OtherPretraining longer{runs, "judge-seed1", "clip-9"};
+      refused("A=" + runs.path("judge-seed0") + " A=" + runs.path("judge-seed1"), "in more than the seed");
+    }
     refused("--tables " + runs.path("fresh/config.json"), "results.json of paper_tables");
     refused("", "give run directories");
     fs::rename(fs::path{runs.path("fresh")} / "results.json", runs.path("results.json"));
@@ -260,6 +287,26 @@ TEST_CASE("Losses and what tells of a collapse are drawn from a log, also of a r
   check_one_line(run("plot_run", folder.string()), "plot_run", "log.jsonl:6 is no line of a training log");
   std::ofstream{log} << "";
   check_one_line(run("report", folder.string()), "report", "log.jsonl holds no step yet");
+}
+
+TEST_CASE("The entropy of a teacher is drawn over ln K, and a loss of one part once") {
+  const sslmeme::test::TemporaryFolder root;
+  fs::create_directory(root / "dino");
+  root.write("dino/config.json", R"({"trainer": {"seed": 1, "batches_per_epoch": 2}, "method": {"method": "dino"}})");
+  nlohmann::json line{{"epoch", 0}, {"loss", 2.5}};
+  line["parts"] = {{"dino", 2.5}, {"teacher_entropy", 1.25}, {"teacher_entropy_share", 0.625}};
+  std::string lines;
+  for (const int number : {1, 2}) {
+    line["step"] = number;
+    lines += line.dump() + "\n";
+  }
+  root.write("dino/log.jsonl", lines);
+  require_success(run("plot_run", (root / "dino").string() + " --out " + (root / "out.html").string()));
+  const auto html = bytes_of(root / "out.html");
+  CHECK_THAT(html, ContainsSubstring("<title>teacher_entropy_share: step 1, share of ln K 0.625</title>"));
+  CHECK(count(html, "teacher_entropy: step") == 0);
+  CHECK_THAT(html, ContainsSubstring("<title>loss: step 1, loss 2.5</title>"));
+  CHECK(count(html, "<title>dino: step") == 0);
 }
 
 TEST_CASE("In Chromium the report is whole, quiet and readable", "[.browser]") {
