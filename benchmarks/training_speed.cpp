@@ -1,4 +1,4 @@
-// training_speed METHOD FOLDER BATCH STEPS [workers]: training as a program does it, data included, in bf16: real
+// training_speed METHOD FOLDER BATCH STEPS [workers] [bf16|fp32]: training as a program does it, data included: real
 // pictures of a meme folder (and its vocab.txt) through the loader, the method and the trainer.
 //   METHOD   dino_vit_tiny, dino_vit_small, cass_small (ResNet-18 + ViT-Ti), cass_large (ResNet-50 + ViT-S),
 //            clip (ViT-S + a BERT of 6 layers)
@@ -35,6 +35,7 @@ struct Work {
   std::string folder;
   std::int64_t batch, steps;
   int workers;
+  sm::Precision precision;
 
   template <class M>
   void train(const M& method, const sm::Views& views, const std::shared_ptr<const sm::Tokenizer>& words = nullptr,
@@ -45,7 +46,7 @@ struct Work {
     sm::Trainer trainer{method,
                         {.epochs = 1000,
                          .optimizer = sm::AdamW{.lr = 5e-4, .weight_decay = 0.04},
-                         .precision = sm::Precision::bf16,
+                         .precision = precision,
                          .clip_norm = 3,
                          .clip_scope = scope}};
     trainer.fit(loader, Stopwatch{steps});
@@ -66,7 +67,8 @@ void run(const std::string& method, const Work& work) {
     return work.train(sm::cass(sm::image_encoder("resnet50"), vit("small"), {.contrast = 0}), sm::cass_views());
   if (method == "clip") {
     const auto words = std::make_shared<const sm::WordPiece>(sm::WordPiece::from_file(work.folder + "/vocab.txt"));
-    const auto text = sm::text_encoder("bert_base", {.vocabulary_size = 30522, .width = 384, .depth = 6});
+    const auto text =
+        sm::text_encoder("bert_base", {.vocabulary_size = 30522, .width = 384, .depth = 6, .attention_dropout = 0});
     return work.train(sm::clip(vit("small"), text), sm::clip_train(), words);
   }
   throw sm::InvalidArgument("training_speed: no method \"" + method + "\"");
@@ -76,12 +78,14 @@ void run(const std::string& method, const Work& work) {
 
 int main(int argc, char** argv) {
   if (argc < 5) {
-    std::cerr << "usage: training_speed METHOD FOLDER BATCH STEPS [workers]\n";
+    std::cerr << "usage: training_speed METHOD FOLDER BATCH STEPS [workers] [bf16|fp32]\n";
     return 2;
   }
+  const bool fp32 = argc > 6 && std::string{argv[6]} == "fp32";
   sm::keep_freed_memory();
   try {
-    run(argv[1], {argv[2], std::stoll(argv[3]), std::stoll(argv[4]), argc > 5 ? std::stoi(argv[5]) : 1});
+    run(argv[1], {argv[2], std::stoll(argv[3]), std::stoll(argv[4]), argc > 5 ? std::stoi(argv[5]) : 1,
+                  fp32 ? sm::Precision::fp32 : sm::Precision::bf16});
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

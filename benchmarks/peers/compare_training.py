@@ -2,10 +2,10 @@
 """Training from files to updated weights, ours beside tuned Python: seconds a step and seconds from launch to the first optimizer step.
 
 Peers: timm encoders, lightly's DINO head and loss, open_clip's loss, transformers' BERT; Albumentations (OpenCV) in a torch DataLoader with persistent workers; bf16
-autocast, channels_last for the CNNs, fused AdamW, multi-tensor EMA and clipping, malloc told to keep freed memory; --compile adds torch.compile. Both sides run in processes of their own, by turns, with
+autocast unless --fp32 says otherwise, channels_last for the CNNs, fused AdamW, multi-tensor EMA and clipping, malloc told to keep freed memory; --compile adds torch.compile. Both sides run in processes of their own, by turns, with
 the same number of threads, workers, pictures and views. The pictures (550 × 400 JPEG, quality 90) and their captions of twelve words are drawn by this script.
 
-Usage: benchmarks/peers/compare_training.py build/dev/benchmarks/training_speed [--only METHOD] [--compile] [--json FILE]
+Usage: benchmarks/peers/compare_training.py build/dev/benchmarks/training_speed [--only METHOD] [--fp32] [--compile] [--json FILE]
 Needs torch, torchvision, timm, lightly, open_clip, transformers, albumentations, opencv, pillow, numpy.
 """
 import argparse
@@ -52,7 +52,7 @@ def draw_memes(folder):
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(vocabulary)]) + "\n")
 
 
-def peer(name, folder, batch, steps, workers, compiled):
+def peer(name, folder, batch, steps, workers, compiled, bf16):
     import torch
 
     library = torch.library.Library("torchvision", "DEF")  # its compiled operators do not load beside a CPU torch
@@ -132,7 +132,7 @@ def peer(name, folder, batch, steps, workers, compiled):
         model = student
 
         def loss_of(pictures, _words):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 with torch.no_grad():
                     targets = teacher["head"](of_teacher(torch.cat(pictures[:2])))
                 features = torch.cat([of_student(torch.cat(pictures[:2])), of_student(torch.cat(pictures[2:]))])
@@ -145,7 +145,7 @@ def peer(name, folder, batch, steps, workers, compiled):
         fast_cnn, fast_vit = fast(cnn), fast(transformer)
 
         def loss_of(pictures, _words):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 a = model["a"](fast_cnn(pictures[0].contiguous(memory_format=torch.channels_last)))
                 b = model["b"](fast_vit(pictures[0]))
             return (2 - 2 * torch.nn.functional.cosine_similarity(a.float(), b.float())).mean()
@@ -160,7 +160,7 @@ def peer(name, folder, batch, steps, workers, compiled):
         fast_picture, fast_words, criterion = fast(picture_tower), fast(words_tower), open_clip.ClipLoss()
 
         def loss_of(pictures, words):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 a = model["a"](fast_picture(pictures[0]))
                 b = model["b"](fast_words(**words).last_hidden_state[:, 0])
             normalize = torch.nn.functional.normalize
@@ -215,6 +215,7 @@ def main():
     parser.add_argument("--only", choices=METHODS)
     parser.add_argument("--workers", type=int, default=1, help="data workers on both sides")
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--fp32", action="store_true", help="both sides in fp32: for processors without products of bf16")
     parser.add_argument("--compile", action="store_true", help="the peer compiles its encoders")
     parser.add_argument("--json")
     arguments = parser.parse_args()
@@ -229,15 +230,16 @@ def main():
         for method, (batch, steps) in METHODS.items():
             if arguments.only not in (None, method):
                 continue
-            ours = [arguments.training_speed, method, str(folder), str(batch), str(steps), str(arguments.workers)]
-            theirs = [sys.executable, __file__, "--peer", method, str(folder), str(batch), str(steps), str(arguments.workers), str(int(arguments.compile))]
+            ours = [arguments.training_speed, method, str(folder), str(batch), str(steps), str(arguments.workers), "fp32" if arguments.fp32 else "bf16"]
+            theirs = [sys.executable, __file__, "--peer", method, str(folder), str(batch), str(steps), str(arguments.workers), str(int(arguments.compile)),
+                      str(int(not arguments.fp32))]
             results = {"ours": [], "peer": []}
             for _ in range(arguments.turns):
                 results["ours"].append(measure(ours, environment))
                 results["peer"].append(measure(theirs, of_peer))
             step = {side: statistics.median(s for _, steps in turns for s in steps) for side, turns in results.items()}
             first = {side: min(first for first, _ in turns) for side, turns in results.items()}
-            rows.append({"method": method, "batch": batch, "threads": THREADS, "workers": arguments.workers, "compiled": arguments.compile,
+            rows.append({"method": method, "batch": batch, "threads": THREADS, "workers": arguments.workers, "compiled": arguments.compile, "precision": "fp32" if arguments.fp32 else "bf16",
                          "step": step, "first": first, "faster": step["peer"] / step["ours"]})
             print(f"{method:<16}{batch:>6}{step['ours']:>14.3f}{step['peer']:>14.3f}{step['peer'] / step['ours']:>8.2f}×"
                   f"{first['ours']:>12.2f}s{first['peer']:>12.2f}s{first['ours'] / first['peer']:>8.2f}", flush=True)
@@ -247,7 +249,7 @@ def main():
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--peer"]:
-        name, folder, batch, steps, workers, compiled = sys.argv[2:]
-        peer(name, pathlib.Path(folder), int(batch), int(steps), int(workers), compiled == "1")
+        name, folder, batch, steps, workers, compiled, bf16 = sys.argv[2:]
+        peer(name, pathlib.Path(folder), int(batch), int(steps), int(workers), compiled == "1", bf16 == "1")
     else:
         main()
