@@ -123,8 +123,8 @@ void require_heads(std::int64_t width, std::int64_t heads);
 /// Throws InvalidArgument unless image_size is a multiple of `step`; `what` stands before it: "patch_size " or nothing.
 void require_image_size(std::int64_t image_size, std::int64_t step, const char* what);
 
-/// torch.nn.Linear as Python has it, where the product adds the bias. LibTorch's own C++ module needs a further pass over
-/// the result for it wherever x has three dimensions.
+/// torch.nn.Linear as Python has it, where the product adds the bias. LibTorch's own C++ module needs a further pass
+/// over the result for it wherever x has three dimensions.
 class LinearImpl : public torch::nn::LinearImpl {
  public:
   using torch::nn::LinearImpl::LinearImpl;
