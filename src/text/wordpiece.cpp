@@ -37,8 +37,8 @@ void check(const std::vector<std::string>& vocabulary, std::string_view prefix, 
     }
     const auto [first, is_new] = seen.emplace(token, i);
     if (!is_new) {
-      throw Problem{fmt::format("{}{}: \"{}\" is there already as number {}; remove one", prefix, base + i, token,
-                                base + first->second)};
+      throw Problem{fmt::format("{}{}: {} is there already as number {}; remove one", prefix, base + i,
+                                detail::in_quotes(token), base + first->second)};
     }
   }
   for (const auto* token : required_tokens) {
