@@ -1,8 +1,8 @@
-// views_speed FOLDER [rounds]: milliseconds a picture of processor time, on one thread, of reading the pictures of
-// FOLDER and of making views of them, normalized into the memory of a batch, as the loader does. Its peer and driver is
-// benchmarks/peers/compare_views.py.
+// views_speed FOLDER [rounds] [name]: milliseconds a picture of processor time, on one thread, of reading the pictures
+// of FOLDER and of making views of them (all, or those of a recipe), normalized into the memory of a batch, as the
+// loader does. Its peer and driver is benchmarks/peers/compare_views.py.
 #include <sslmeme/core/error.hpp>
-#include <sslmeme/core/files.hpp>
+#include <sslmeme/core/memory.hpp>
 #include <sslmeme/data/image_io.hpp>
 #include <sslmeme/data/views.hpp>
 
@@ -31,12 +31,14 @@ void measure(const char* name, std::size_t pictures, int rounds, F f) {
   std::cout << name << ' ' << 1e3 * best / static_cast<double>(pictures) << std::endl;
 }
 
-void run(const std::filesystem::path& folder, int rounds) {
+void run(const std::filesystem::path& folder, int rounds, const std::string& only) {
   std::vector<std::filesystem::path> paths;
   for (const auto& entry : std::filesystem::directory_iterator{folder}) paths.push_back(entry.path());
   std::sort(paths.begin(), paths.end());
-  measure("decode", paths.size(), rounds, [&](std::size_t i) { sm::read_image(paths[i]); });
+  if (only.empty() || only == "decode")
+    measure("decode", paths.size(), rounds, [&](std::size_t i) { sm::read_image(paths[i]); });
   const auto make = [&](const char* name, const sm::Views& views) {
+    if (!only.empty() && only != name) return;
     std::vector<std::vector<float>> batch;
     for (const auto& view : views)
       batch.emplace_back(3 * static_cast<std::size_t>(view.size) * static_cast<std::size_t>(view.size));
@@ -57,12 +59,13 @@ void run(const std::filesystem::path& folder, int rounds) {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::cerr << "usage: views_speed FOLDER [rounds]\n";
+    std::cerr << "usage: views_speed FOLDER [rounds] [decode | dino | clip_eval | cass_384]\n";
     return 2;
   }
   at::set_num_threads(1);
+  sm::keep_freed_memory();  // as the programs do
   try {
-    run(argv[1], argc > 2 ? std::stoi(argv[2]) : 3);
+    run(argv[1], argc > 2 ? std::stoi(argv[2]) : 3, argc > 3 ? argv[3] : "");
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

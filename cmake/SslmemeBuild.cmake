@@ -12,10 +12,15 @@ if(PROJECT_IS_TOP_LEVEL)
   endif()
 endif()
 
+set(SSLMEME_PCH_FLAG "")
+if(SSLMEME_CCACHE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(SSLMEME_PCH_FLAG -fpch-preprocess)  # ccache asks g++ for it
+endif()
+
 # Flags of our own targets. -fPIC everywhere lets library, programs and tests share one precompiled header.
 add_library(sslmeme_own INTERFACE)
 target_compile_options(sslmeme_own INTERFACE -fPIC -Wall -Wextra -Wpedantic -Wshadow
-  $<$<BOOL:${SSLMEME_WERROR}>:-Werror> $<$<AND:$<BOOL:${SSLMEME_CCACHE}>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess>)
+  $<$<BOOL:${SSLMEME_WERROR}>:-Werror> ${SSLMEME_PCH_FLAG})
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
   # g++ 13 believes that torch::autograd::Function::apply() copies bytes beyond a vector of one.
   target_compile_options(sslmeme_own INTERFACE -Wno-array-bounds)

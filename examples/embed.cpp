@@ -87,22 +87,14 @@ void add_options(CLI::App& app, Arguments& a) {
       "--of texts --out texts.safetensors");
 }
 
-std::string bare_name(const Arguments& a) {
-  return a.model.substr(0, a.model.find(':'));
-}
-
-bool has(const std::vector<std::string>& names, const std::string& name) {
-  return std::ranges::find(names, name) != names.end();
-}
-
 /// Whether pictures are embedded, not texts. Throws for a model and an input that do not go together.
 bool of_pictures(const Arguments& a) {
-  const auto registry = sm::BackboneRegistry::built_in();
-  const auto name = bare_name(a);
-  const bool reads_texts = has(registry.text_names(), name), reads_pictures = has(registry.image_names(), name);
+  const auto name = bare_name(a.model);
+  const auto [reads_pictures, reads_texts] = reads_of(a.model);
   const bool wants_texts =
       !a.texts.empty() || a.of == "texts" || (a.images.empty() && a.of.empty() && reads_texts && !reads_pictures);
   // A name that nobody has is told with the nearest ones.
+  const auto registry = sm::BackboneRegistry::built_in();
   if (!reads_texts && !reads_pictures)
     wants_texts ? void(registry.make_text(name, {})) : void(registry.make_image(name, {}));
   if (!(wants_texts ? reads_texts : reads_pictures)) {
@@ -300,7 +292,7 @@ void run_pictures(const Arguments& a) {
   rows.names = std::move(names);
   auto store = store_of(a, *encoder, encoder->feature_dim(), "pictures, " + kind, rows);
   const torch::NoGradGuard no_grad;
-  embed_pictures(a, *encoder, data, rows, store, views(kind, bare_name(a), size));
+  embed_pictures(a, *encoder, data, rows, store, views(kind, bare_name(a.model), size));
   write(a, *encoder, rows, store, "pictures, prepared as " + kind);
 }
 

@@ -91,16 +91,6 @@ std::string sizes(const sm::DataReport& report) {
   return text;
 }
 
-/// The first few of a list, one a line, and how many more there are.
-template <class Item, class Line>
-std::string few(const std::vector<Item>& items, std::size_t all, const Line& line) {
-  constexpr std::size_t shown = 5;
-  std::string text;
-  for (std::size_t i = 0; i < std::min(shown, items.size()); ++i) text += fmt::format("  {}\n", line(items[i]));
-  if (all > shown) text += fmt::format("  … and {} more\n", all - shown);
-  return text;
-}
-
 std::string pair_line(const sm::PicturePair& pair) {
   const auto name = [](const std::string& source, std::int64_t id) {
     return source.empty() ? std::to_string(id) : sm::printable(source);

@@ -23,4 +23,13 @@ inline std::vector<nlohmann::json> json_lines_of(const std::filesystem::path& pa
   return lines;
 }
 
+/// The log of a run without what tells of time and memory.
+inline std::vector<nlohmann::json> timeless_log_of(const std::filesystem::path& run) {
+  auto log = json_lines_of(run / "log.jsonl");
+  for (auto& line : log) {
+    for (const auto* key : {"samples_per_second", "data_wait_share", "resident_mb"}) line.erase(key);
+  }
+  return log;
+}
+
 }  // namespace sslmeme::test

@@ -4,11 +4,9 @@
 
 #include <sslmeme/core/files.hpp>
 
-#include <zlib.h>
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <span>
@@ -54,22 +52,6 @@ inline bool same_ids(const Ids& ids, const nlohmann::json& golden) {
   IdHash hash;
   hash.add(ids);
   return hash.hex() == golden.get<std::string>();
-}
-
-/// `text` as gzip compresses it.
-inline std::string gzipped(std::string text) {
-  z_stream stream{};
-  if (deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) std::abort();
-  std::string bytes(deflateBound(&stream, text.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(text.data());
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(bytes.data());
-  stream.avail_out = static_cast<uInt>(bytes.size());
-  const int answer = deflate(&stream, Z_FINISH);
-  bytes.resize(stream.total_out);
-  deflateEnd(&stream);
-  if (answer != Z_STREAM_END) std::abort();
-  return bytes;
 }
 
 inline std::string from_hex(const std::string& hex) {

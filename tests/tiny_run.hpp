@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,6 +59,22 @@ inline TrainerOptions options(const std::filesystem::path& run, ExistingRun exis
 struct StopAt {
   std::int64_t step;
   Flow on_step_end(const StepInfo& info) const { return info.step == step ? Flow::stop : Flow::proceed; }
+};
+
+struct Crash : std::runtime_error {
+  Crash() : std::runtime_error("power cut") {}
+};
+struct CrashAt {
+  std::int64_t step;
+  void on_step_end(const StepInfo& info) const {
+    if (info.step == step) throw Crash{};
+  }
+};
+struct CrashAtEndOf {
+  std::int64_t epoch;
+  void on_epoch_end(const StepInfo& info) const {
+    if (info.epoch == epoch) throw Crash{};
+  }
 };
 
 struct Trained {

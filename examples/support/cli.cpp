@@ -92,10 +92,6 @@ struct Extras {
   }
 };
 
-std::string bare_name(const std::string& encoder) {
-  return encoder.substr(0, encoder.find(':'));
-}
-
 /// Where a run keeps its vocabulary, if it has one.
 std::filesystem::path kept_vocabulary(const std::filesystem::path& run, bool clip) {
   if (!clip) return run / "vocab.txt";
@@ -194,12 +190,21 @@ sm::TextEncoder parse_text_encoder(const std::string& text, sm::TextEncoderOptio
   return encoder;
 }
 
-bool is_clip(const std::string& encoder) {
+std::string bare_name(const std::string& encoder) {
+  return encoder.substr(0, encoder.find(':'));
+}
+
+Reads reads_of(const std::string& encoder) {
   const auto registry = sm::BackboneRegistry::built_in();
   const auto has = [name = bare_name(encoder)](const std::vector<std::string>& names) {
     return std::ranges::find(names, name) != names.end();
   };
-  return has(registry.image_names()) && has(registry.text_names());
+  return {has(registry.image_names()), has(registry.text_names())};
+}
+
+bool is_clip(const std::string& encoder) {
+  const auto reads = reads_of(encoder);
+  return reads.pictures && reads.texts;
 }
 
 std::string Words::file() const {
@@ -278,9 +283,7 @@ sm::LoaderOptions TrainingArguments::loader(const OpenSplit& train,
 }
 
 sm::Unreadable TrainingArguments::unreadable_of_bank() const {
-  // Training has counted them already: a bank of few memes may have more than their share.
-  if (unreadable == "fail") return {};
-  return {.policy = sm::UnreadablePolicy::leave_out, .abort_above = 1};
+  return unreadable == "fail" ? sm::Unreadable{} : left_out_of_bank;
 }
 
 Words TrainingArguments::words(const std::string& text_encoder, const sm::AnyDataset& dataset) const {

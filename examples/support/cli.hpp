@@ -37,8 +37,19 @@ void check_new_file(const std::filesystem::path& out, bool overwrite);
 sm::ImageEncoder parse_image_encoder(const std::string& text, sm::ImageEncoderOptions options);
 sm::TextEncoder parse_text_encoder(const std::string& text, sm::TextEncoderOptions options);
 
+/// The name of an encoder as on the command line.
+std::string bare_name(const std::string& encoder);
+/// What an encoder of that name reads; both of CLIP's towers have one name.
+struct Reads {
+  bool pictures, texts;
+};
+Reads reads_of(const std::string& encoder);
 /// Whether an encoder, as on the command line, is a tower of CLIP.
 bool is_clip(const std::string& encoder);
+
+/// What the bank of a classifier does without: training counted such memes already, so that of few memes any share may
+/// be missing.
+inline constexpr sm::Unreadable left_out_of_bank{.policy = sm::UnreadablePolicy::leave_out, .abort_above = 1};
 
 /// What makes tokens of a run's texts.
 struct Words {
@@ -55,7 +66,7 @@ struct TrainingArguments : DataArguments {
   int size = 224, workers = 2;
   std::int64_t epochs = 10, batch = 32, accumulate = 1, max_tokens = 64, every_epochs = 1, keep = 2, skip = 0;
   double lr = 1e-3, weight_decay = 0.05, warmup_epochs = 1, clip_norm = 1;
-  std::uint64_t seed = 0, shard_window = 1000;
+  std::uint64_t seed = 0, shard_window = sm::ShardOrderOptions{}.window;
   bool bf16 = false, resume = false, overwrite = false;
 
   void add_to(CLI::App& app);

@@ -145,13 +145,13 @@ std::string mended(const OpenSplit& split) {
   std::string text;
   const auto& rows = split.repeated_ids;
   const auto table = sm::printable(split.table);
-  constexpr std::size_t most = 5;
-  if (!rows.empty())
+  if (!rows.empty()) {
     text +=
-        fmt::format("\nrepeated ids in {}: {} rows of {} left out\n", sm::printable(split.name), rows.size(), table);
-  for (std::size_t i = 0; i < std::min(most, rows.size()); ++i)
-    text += fmt::format("  line {} has the id {} of line {}\n", rows[i].line, rows[i].id, rows[i].first_line);
-  if (rows.size() > most) text += fmt::format("  … and {} more\n", rows.size() - most);
+        fmt::format("\nrepeated ids in {}: {} rows of {} left out\n", sm::printable(split.name), rows.size(), table) +
+        few(rows, rows.size(), [](const sm::DuplicateId& row) {
+          return fmt::format("line {} has the id {} of line {}", row.line, row.id, row.first_line);
+        });
+  }
   if (split.repaired_texts > 0)
     text += fmt::format("\nmalformed UTF-8 in {}: {} texts of {} repaired\n", sm::printable(split.name),
                         split.repaired_texts, table);

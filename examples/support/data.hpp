@@ -2,12 +2,14 @@
 #pragma once
 
 #include <sslmeme/data/dataset.hpp>
-#include <sslmeme/data/inspect.hpp>
 #include <sslmeme/data/manifest.hpp>
 #include <sslmeme/data/sampler.hpp>
+#include <sslmeme/data/tar_shards.hpp>
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <optional>
@@ -35,7 +37,17 @@ struct AllSplits {
 };
 
 /// The order in which shards are read nearly in sequence, `window` of their samples mixed; none for another layout.
-std::optional<sm::AnySampler> shard_order(const OpenSplit& split, std::size_t window = 1000);
+std::optional<sm::AnySampler> shard_order(const OpenSplit& split, std::size_t window = sm::ShardOrderOptions{}.window);
+
+/// The first few of a list, one a line, and how many more there are of `all`.
+template <class Item, class Line>
+std::string few(const std::vector<Item>& items, std::size_t all, const Line& line) {
+  constexpr std::size_t shown = 5;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(shown, items.size()); ++i) text += fmt::format("  {}\n", line(items[i]));
+  if (all > shown) text += fmt::format("  … and {} more\n", all - shown);
+  return text;
+}
 
 /// What was left out or repaired while the table of a split was read, for people; empty if nothing was.
 std::string mended(const OpenSplit& split);

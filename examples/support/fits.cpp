@@ -181,12 +181,10 @@ class SeedRun {
     }
     const auto results = measure_run(classifier, splits_, preparation, folder(fit.key),
                                      {experiment_.train, fit.from.empty() ? "" : folder(fit.from).string()});
-    sm::save_scorer(folder(fit.key), classifier, data, tokenizer_,
-                    {fit.size, experiment_.max_tokens, results.threshold, results.temperature},
-                    {.max_memes = experiment_.bank,
-                     .seed = seed_,
-                     .workers = experiment_.workers,
-                     .unreadable = {.policy = sm::UnreadablePolicy::leave_out, .abort_above = 1}});
+    sm::save_scorer(
+        folder(fit.key), classifier, data, tokenizer_,
+        {fit.size, experiment_.max_tokens, results.threshold, results.temperature},
+        {.max_memes = experiment_.bank, .seed = seed_, .workers = experiment_.workers, .unreadable = left_out_of_bank});
   }
 
   OpenSplit few_labels(std::int64_t labels) const {

@@ -128,7 +128,7 @@ json shared_config(json config) {
   return config;
 }
 
-/// The pre-training that a run starts from, whichever its seed: its path, and its settings while they can be read.
+/// The pre-training that a run starts from, whichever its seed: its path, and its settings while it has a config.json.
 json pretraining_of(const JudgedRun& run) {
   const auto& from = run.results.origin.from;
   if (from.empty()) return nullptr;

@@ -36,8 +36,8 @@ Tensor l2_normalize(const Tensor& x) {
   const auto type = x.scalar_type();
   auto wide = type == torch::kHalf || type == torch::kBFloat16 ? x.to(torch::kFloat) : x;
   auto norm = wide.norm(2, -1, true);
-  // Squares overflow long before vectors do. On a CPU it is quick to see that none did; another device would have to be
-  // waited for.
+  // Squares overflow long before vectors do. On a CPU it is quick to see that none did, and that none is too short;
+  // another device would have to be waited for.
   if (const auto overflown = norm.detach().isinf(); !x.is_cpu() || overflown.any().item<bool>()) {
     wide = divided_by_largest(wide, overflown);
     norm = wide.norm(2, -1, true);
@@ -45,8 +45,10 @@ Tensor l2_normalize(const Tensor& x) {
   constexpr double smallest = 1e-12;
   const auto unit = wide / norm.clamp_min(smallest);
   if (!torch::GradMode::is_enabled() || !unit.requires_grad()) return unit;
+  const auto too_short = norm.detach() < smallest;
+  if (x.is_cpu() && !too_short.any().item<bool>()) return unit;
   // Divided by a constant a row would get 10¹² times the incoming gradient.
-  return torch::where(norm < smallest, unit.detach(), unit);
+  return torch::where(too_short, unit.detach(), unit);
 }
 
 double Rng::normal() {

@@ -19,7 +19,7 @@ void append_character(std::string& text, char32_t character);
 /// All characters, U+FFFD for what is malformed.
 std::u32string characters_of(std::string_view text);
 
-/// The bytes of the UTF-8 character that starts with `lead`, in text known to be well-formed.
+/// The bytes of the UTF-8 character that starts with `lead`, as it claims: what follows may be another.
 constexpr std::size_t utf8_length(char lead) {
   const auto byte = static_cast<unsigned char>(lead);
   return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;

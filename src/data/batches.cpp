@@ -78,9 +78,10 @@ std::vector<std::size_t> firsts_by_id(const AnyDataset& data) {
   constexpr auto id_of = &std::pair<std::int64_t, std::size_t>::first;
   if (std::ranges::adjacent_find(ids, {}, id_of) == ids.end()) return {};
   std::vector<std::size_t> firsts(ids.size());
-  for (std::size_t k = 0; k < ids.size(); ++k) {
-    const bool again = k > 0 && ids[k].first == ids[k - 1].first;
-    firsts[ids[k].second] = again ? firsts[ids[k - 1].second] : ids[k].second;
+  auto first = ids.front();
+  for (const auto& [id, position] : ids) {
+    if (id != first.first) first = {id, position};
+    firsts[position] = first.second;
   }
   return firsts;
 }

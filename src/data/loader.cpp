@@ -174,18 +174,24 @@ struct DataLoader::State {
     if (!asked[position]) ++asked_count;
     asked[position] = true;
   }
+  /// Of what this rank draws in the epoch. Where an unreadable sample is an error at once nobody wants to know.
+  void ask_for_epoch() {
+    if (options.unreadable.policy == UnreadablePolicy::fail || asked_count == asked.size()) return;
+    for (const auto position : epoch->own_positions()) ask(position);
+  }
 
   /// Throws once too many of the samples that this rank is asked for turned out unreadable.
   void note(detail::MadeBatch& made) {
     quarantine.substituted += made.substituted;
     quarantine.left_out += made.left_out;
+    if (made.unreadable.empty()) return;
     for (auto& sample : made.unreadable) {
       ask(sample.position);  // as a substitute, perhaps, from another rank's share
       if (quarantined.insert(sample.position).second) quarantine.samples.push_back(std::move(sample));
     }
     const auto& samples = quarantine.samples;
     const auto share = static_cast<double>(samples.size()) / static_cast<double>(asked_count);
-    if (made.unreadable.empty() || share <= options.unreadable.abort_above) return;
+    if (share <= options.unreadable.abort_above) return;
     std::vector<std::string> counts;
     for (const auto& [name, n] : quarantine.counts()) counts.push_back(fmt::format("{} {}", n, name));
     throw DataError(fmt::format(
@@ -219,7 +225,7 @@ void DataLoader::start_epoch(std::int64_t epoch, std::int64_t first_batch, int v
       0);  // decoding threads leave their arenas scattered: without this, memory creeps up from epoch to epoch
 #endif
   state.epoch.emplace(state.data, std::move(views), state.options, epoch, state.firsts);
-  for (const auto position : state.epoch->own_positions()) state.ask(position);
+  state.ask_for_epoch();
   state.next = first_batch;
   if (state.options.workers == 0) return;
   try {

@@ -43,7 +43,7 @@ class JsonBytes final : public std::streambuf {
   int_type underflow() override {
     constexpr std::size_t block = 1 << 14;
     bytes_.clear();
-    while (repaired_.empty() && bytes_.size() < block && reader_.peek() >= 0) take_character();
+    while (repaired_.empty() && bytes_.size() < block && reader_.peek() >= 0) read_character();
     if (bytes_.empty() && !repaired_.empty()) {  // alone, so that it is counted when the parser is there
       bytes_ = std::exchange(repaired_, {});
       ++repairs_;
@@ -56,7 +56,7 @@ class JsonBytes final : public std::streambuf {
 
  private:
   /// The next character, or what may be one, to the end of `bytes_`; what stands for it into `repaired_` if it is none.
-  void take_character() {
+  void read_character() {
     const auto lead = static_cast<char>(reader_.get());
     if (utf8_length(lead) == 1) {
       bytes_ += lead;
@@ -66,10 +66,8 @@ class JsonBytes final : public std::streambuf {
     constexpr int kind = 0xC0, continues = 0x80;
     while (character.size() < utf8_length(lead) && (reader_.peek() & kind) == continues)
       character += static_cast<char>(reader_.get());
-    if (is_utf8(character))
-      bytes_ += character;
-    else
-      repaired_ = repaired_utf8(character);
+    const auto clean = repaired_utf8(character);
+    (clean == character ? bytes_ : repaired_) += clean;
   }
 
   void check(char c) {

@@ -16,6 +16,11 @@
 
 namespace sslmeme::detail {
 
+/// Whether ids are i64 (n).
+inline bool fit_rows(const Tensor& ids, std::int64_t n) {
+  return ids.dim() == 1 && ids.size(0) == n && ids.scalar_type() == torch::kLong;
+}
+
 /// Keeps autocast from rounding the products of fp32 vectors.
 struct NoAutocast {
   c10::impl::ExcludeDispatchKeyGuard guard{c10::autocast_dispatch_keyset};

@@ -97,25 +97,17 @@ SigmoidLoss::SigmoidLoss(const SigmoidLossOptions& options) : options_{options} 
 
 Tensor SigmoidLoss::operator()(const Tensor& z_a, const Tensor& z_b, const PairInfo& info) const {
   detail::check_pair(z_a, z_b, "SigmoidLoss");
-  SimilarityMask mask;
-  if (masks(info)) {
-    if (info.ids.dim() != 1 || info.ids.size(0) != z_a.size(0) || info.ids.scalar_type() != torch::kLong) {
-      throw InvalidArgument(fmt::format("SigmoidLoss: ids are {} {}; for {} pairs they must be i64 ({})",
-                                        toString(info.ids.scalar_type()), shape_string(info.ids), z_a.size(0),
-                                        z_a.size(0)));
-    }
-    mask.row_ids = mask.column_ids = info.ids.to(z_a.device());
+  const auto mask = detail::mask_of_pairs(options_.mask_duplicates, info, z_a.device());
+  if (const auto& ids = mask.row_ids; ids.defined() && !detail::fit_rows(ids, z_a.size(0))) {
+    throw InvalidArgument(fmt::format("SigmoidLoss: ids are {} {}; for {} pairs they must be i64 ({})",
+                                      toString(ids.scalar_type()), shape_string(ids), z_a.size(0), z_a.size(0)));
   }
   return of_rows(l2_normalize(z_a), l2_normalize(z_b), mask);
 }
 
 Tensor SigmoidLoss::local(const LocalPairs& pairs) const {
-  SimilarityMask mask{.positive_offset = pairs.first};
-  if (masks(pairs.info)) {
-    mask.column_ids = pairs.info.ids.to(pairs.all_a.device());
-    mask.row_ids = pairs.own(mask.column_ids);
-  }
-  return of_rows(l2_normalize(pairs.own(pairs.all_a)), l2_normalize(pairs.all_b), mask);
+  return of_rows(l2_normalize(pairs.own(pairs.all_a)), l2_normalize(pairs.all_b),
+                 detail::mask_of_pairs(options_.mask_duplicates, pairs));
 }
 
 Tensor SigmoidLoss::of_rows(const Tensor& a, const Tensor& b, const SimilarityMask& mask) const {

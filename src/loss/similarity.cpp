@@ -196,13 +196,26 @@ void check_vectors(const Tensor& a, const Tensor& b, const Tensor& scale) {
 }
 
 void check_ids(const Tensor& ids, std::int64_t n) {
-  if (ids.defined() && (ids.dim() != 1 || ids.size(0) != n || ids.scalar_type() != torch::kLong)) {
+  if (ids.defined() && !detail::fit_rows(ids, n)) {
     throw InvalidArgument(fmt::format("similarity_logsumexp: {} ids of i64 are needed, got {} {}", n,
                                       toString(ids.scalar_type()), shape_string(ids)));
   }
 }
 
 }  // namespace
+
+SimilarityMask detail::mask_of_pairs(bool mask_duplicates, const PairInfo& info, const torch::Device& device) {
+  SimilarityMask mask;
+  if (mask_duplicates && info.ids.defined()) mask.row_ids = mask.column_ids = info.ids.to(device);
+  return mask;
+}
+
+SimilarityMask detail::mask_of_pairs(bool mask_duplicates, const LocalPairs& pairs) {
+  auto mask = mask_of_pairs(mask_duplicates, pairs.info, pairs.all_a.device());
+  mask.positive_offset = pairs.first;
+  if (mask.row_ids.defined()) mask.row_ids = pairs.own(mask.row_ids);
+  return mask;
+}
 
 SimilarityLogSumExp similarity_logsumexp(const Tensor& a, const Tensor& b, const Tensor& scale,
                                          const SimilarityMask& mask) {

@@ -106,7 +106,7 @@ LossOutput Dino::step(const Batch& batch, const StepContext& context) {
   const auto most = std::log(static_cast<double>(std::max<std::int64_t>(2, options_.loss.prototypes)));
   output.parts.emplace_back("teacher_entropy_share", nats / most);
   output.parts.emplace_back("center_norm", loss_.center().norm());
-  output.parts.emplace_back("agreement", (l2_normalize(of_student) * l2_normalize(of_teacher)).sum(1).mean());
+  output.parts.emplace_back("agreement", detail::mean_cosine(of_student, of_teacher));
   output.features = {{"student", of_student}, {"teacher", of_teacher}};
   return output;
 }

@@ -39,6 +39,10 @@ nlohmann::json described(const Backbone* encoder) {
                                                               : nlohmann::json::parse(encoder->description());
 }
 
+Tensor mean_cosine(const Tensor& a, const Tensor& b) {
+  return (l2_normalize(a) * l2_normalize(b)).sum(1).mean();
+}
+
 Tensor caption_ids(const Tensor& tokens, const Tensor& mask) {
   // Multilinear hashing modulo 2⁶⁴ (Lemire & Kaser 2014, arXiv:1202.4961): a sum of the tokens with a random factor for
   // each place.

@@ -26,6 +26,9 @@ void require_binary_labels(const Batch& batch, std::string_view who);
 /// mask: bool (N, L).
 Tensor caption_ids(const Tensor& tokens, const Tensor& mask);
 
+/// Of the rows of a and b, (N, D) each: the mean of their cosines, 0-d.
+Tensor mean_cosine(const Tensor& a, const Tensor& b);
+
 /// Backbone::description() as JSON; null where there is none, or no encoder.
 nlohmann::json described(const Backbone* encoder);
 

@@ -82,7 +82,7 @@ LossOutput Siamese::compare(const NamedTensors& samples, const StepContext& cont
   output.features.emplace_back("z", z.detach());
   if (taught) {
     const torch::NoGradGuard no_grad;
-    output.parts.emplace_back("agreement", (l2_normalize(z) * l2_normalize(of("t1"))).sum(1).mean());
+    output.parts.emplace_back("agreement", detail::mean_cosine(z, of("t1")));
   }
   return output;
 }

@@ -1,10 +1,10 @@
 #include "nn/clip_layers.hpp"
 
+#include <sslmeme/core/error.hpp>
+
 #include <fmt/format.h>
 #include <torch/nn/init.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/linear.h>
-#include <sslmeme/core/error.hpp>
 
 #include <cmath>
 

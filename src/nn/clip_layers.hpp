@@ -1,9 +1,9 @@
 // The transformer that CLIP's two towers share, with open_clip's parameter names.
 #pragma once
 
-#include "nn/layers.hpp"
-
 #include <sslmeme/core/tensor.hpp>
+
+#include "nn/layers.hpp"
 
 #include <torch/nn/module.h>
 #include <torch/nn/modules/normalization.h>

@@ -55,11 +55,9 @@ class ClipText final : public TextBackbone, public TextPooling {
     const bool all = request.tokens || request.attention;
     const auto length = all ? tokens.size(1) : longest;
     Encoded encoded;
-    detail::LayersRequest layers{.checkpoint = grad_checkpointing()};
-    if (request.attention) layers.attention = &encoded.attention;
-    if (!all) layers.only = end;
     const auto x = transformer_->forward(
-        token_embedding_->forward(tokens.narrow(1, 0, length)) + positional_embedding_.narrow(0, 0, length), layers);
+        token_embedding_->forward(tokens.narrow(1, 0, length)) + positional_embedding_.narrow(0, 0, length),
+        detail::layers_request(*this, request, encoded, end));
     if (request.tokens) encoded.tokens = ln_final_->forward(x);
     const auto pooled = request.tokens ? end.of(encoded.tokens) : ln_final_->forward(all ? end.of(x) : x);
     encoded.features = torch::matmul(pooled.squeeze(1), text_projection_);

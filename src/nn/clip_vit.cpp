@@ -66,11 +66,9 @@ class ClipVit final : public ImageBackbone, public PicturePooling {
     if (is_training() && options_.patch_drop_rate > 0) x = drop_patches(x, options_.patch_drop_rate);
     Encoded encoded;
     const bool first = options_.pooling == Pooling::first;
-    detail::LayersRequest layers{.checkpoint = grad_checkpointing()};
-    if (request.attention) layers.attention = &encoded.attention;
-    if (!request.attention && !request.tokens && first) layers.only = detail::OneToken{};
     // Back to its own type as open_clip's LayerNorm does: autocast on a GPU norms in fp32.
-    x = transformer_->forward(ln_pre_->forward(x).to(type), layers);
+    x = transformer_->forward(ln_pre_->forward(x).to(type),
+                              detail::layers_request(*this, request, encoded, detail::pooled_token(options_.pooling)));
     const auto normed = ln_post_->forward(first && !request.tokens ? x.narrow(1, 0, 1) : x);
     const auto pooled = first ? normed.select(1, 0) : normed.narrow(1, 1, normed.size(1) - 1).mean(1);
     encoded.features = torch::matmul(pooled, proj_);

@@ -3,7 +3,6 @@
 #include "nn/layers.hpp"
 #include "nn/text_layers.hpp"
 
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
 namespace sslmeme {

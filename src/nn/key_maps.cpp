@@ -410,8 +410,12 @@ KeyMap key_map(WeightFormat format, ModuleKind kind, std::span<const std::string
   return map;
 }
 
-Source named_as(WeightFormat format, ModuleKind kind, const std::string& own_name, bool with_head) {
+Source named_as(WeightFormat format, ModuleKind kind, const std::string& own_name,
+                std::span<const std::string> own_names) {
   const auto& naming = naming_of(format, kind);
+  const bool with_head = std::ranges::any_of(naming.beside, [&](const Rule& rule) {
+    return std::ranges::any_of(own_names, [&](const auto& name) { return matches(name, rule.ours); });
+  });
   Source source;
   const auto look_in = [&](std::span<const Rule> rules, std::string_view prefix) {
     for (const auto& rule : rules) {

@@ -41,8 +41,10 @@ struct KeyMap {
 KeyMap key_map(WeightFormat format, ModuleKind kind, std::span<const std::string> file_names);
 
 /// The other way: the names in a file for a tensor of the module, more than one where it is split along its first
-/// dimension; none where the format has no such tensor. `with_head`: the module has a classifier.
-Source named_as(WeightFormat format, ModuleKind kind, const std::string& own_name, bool with_head);
+/// dimension; none where the format has no such tensor. own_names: all of the module's, which tell whether it has a
+/// classifier.
+Source named_as(WeightFormat format, ModuleKind kind, const std::string& own_name,
+                std::span<const std::string> own_names);
 
 /// Whether `name` is `pattern`, or begins with what stands before its final "*".
 bool matches(std::string_view name, std::string_view pattern);

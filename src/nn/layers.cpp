@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace sslmeme::detail {
@@ -46,7 +47,7 @@ Tensor OneToken::of(const Tensor& x) const {
 
 Tensor OneToken::causal_bias(const Tensor& x) const {
   const auto place = torch::arange(x.size(1), torch::dtype(torch::kLong).device(x.device()));
-  const auto later = index.defined() ? place > index.unsqueeze(1) : (place > 0).unsqueeze(0);
+  const auto later = place > index.unsqueeze(1);
   return torch::zeros(later.sizes(), x.options().dtype(torch::kFloat))
       .masked_fill_(later, -std::numeric_limits<double>::infinity())
       .unsqueeze(1)
@@ -56,12 +57,9 @@ Tensor OneToken::causal_bias(const Tensor& x) const {
 Tensor packed_self_attention(const Tensor& x, const Tensor& in_weight, const Tensor& in_bias, std::int64_t heads,
                              AttentionOptions options, const LayerRequest& request) {
   const auto n = x.size(0), width = x.size(2);
-  const auto project = [&](const Tensor& tokens, std::int64_t from, std::int64_t count) {
-    const auto all = count == 3;
-    const auto weight = all ? in_weight : in_weight.narrow(0, from * width, count * width);
-    const auto bias = all ? in_bias : in_bias.narrow(0, from * width, count * width);
+  const auto project = [&](const Tensor& tokens, const Tensor& weight, const Tensor& bias) {
     return torch::linear(tokens, weight, bias)
-        .reshape({n, tokens.size(1), count, heads, width / heads})
+        .reshape({n, tokens.size(1), weight.size(0) / width, heads, width / heads})
         .permute({2, 0, 3, 1, 4})
         .unbind();
   };
@@ -69,18 +67,28 @@ Tensor packed_self_attention(const Tensor& x, const Tensor& in_weight, const Ten
   options.weights = request.weights;
   Tensor mixed;
   if (request.only) {
-    if (options.causal) {
-      const auto later = request.only->causal_bias(x);
-      options.bias = options.bias.defined() ? options.bias + later : later;
-      options.causal = false;
-    }
-    const auto q = project(request.only->of(x), 0, 1), kv = project(x, 1, 2);
+    if (options.causal) options.bias = request.only->causal_bias(x);
+    options.causal = false;
+    const auto q = project(request.only->of(x), in_weight.narrow(0, 0, width), in_bias.narrow(0, 0, width));
+    const auto kv = project(x, in_weight.narrow(0, width, 2 * width), in_bias.narrow(0, width, 2 * width));
     mixed = attention(q[0], kv[0], kv[1], options);
   } else {
-    const auto qkv = project(x, 0, 3);
+    const auto qkv = project(x, in_weight, in_bias);
     mixed = attention(qkv[0], qkv[1], qkv[2], options);
   }
   return mixed.transpose(1, 2).reshape({n, mixed.size(2), width});
+}
+
+LayersRequest layers_request(const Backbone& model, const EncodeRequest& request, Encoded& result,
+                             std::optional<OneToken> pooled) {
+  LayersRequest layers{.checkpoint = model.grad_checkpointing()};
+  if (request.attention) layers.attention = &result.attention;
+  if (!request.attention && !request.tokens) layers.only = std::move(pooled);
+  return layers;
+}
+
+std::optional<OneToken> pooled_token(Pooling pooling) {
+  return pooling == Pooling::first ? std::optional{OneToken{}} : std::nullopt;
 }
 
 Tensor residual(const Tensor& x, Tensor branch) {

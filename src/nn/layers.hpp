@@ -35,7 +35,7 @@ struct OneToken {
 
   /// (N, L, D) → (N, 1, D)
   Tensor of(const Tensor& x) const;
-  /// What keeps it from seeing the tokens behind it: (N or 1, 1, 1, L), as AttentionOptions::bias.
+  /// What keeps it from seeing the tokens behind it: (N, 1, 1, L), as AttentionOptions::bias. Needs the index.
   Tensor causal_bias(const Tensor& x) const;
 };
 
@@ -50,7 +50,7 @@ struct LayerRequest {
 };
 
 /// Self-attention of x (N, L, D) by one matrix (3D, D) and one bias (3D) for q, k and v: (N, L, D), heads side by side.
-/// options: bias and weights are `request`'s.
+/// options: bias and weights are `request`'s; with options.causal the request has no bias.
 Tensor packed_self_attention(const Tensor& x, const Tensor& in_weight, const Tensor& in_bias, std::int64_t heads,
                              AttentionOptions options, const LayerRequest& request);
 
@@ -94,6 +94,13 @@ struct LayersRequest {
   bool checkpoint = false;                   ///< as in run_block()
   std::vector<Tensor>* attention = nullptr;  ///< takes the weights of each layer; then nothing is checkpointed
 };
+
+/// What encode() of `model`, asked for `request`, asks of its layers; attention maps go to `result`. pooled: the one
+/// token that its features come from, where they come from one.
+LayersRequest layers_request(const Backbone& model, const EncodeRequest& request, Encoded& result,
+                             std::optional<OneToken> pooled);
+/// The class token where that is what `pooling` takes.
+std::optional<OneToken> pooled_token(Pooling pooling);
 
 /// x (N, L, D) through all layers, which have forward(x, LayerRequest).
 template <class Layer>

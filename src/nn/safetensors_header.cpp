@@ -3,6 +3,7 @@
 #include <sslmeme/core/error.hpp>
 
 #include "core/shown.hpp"
+#include "core/utf8.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -211,7 +212,7 @@ void check_layout(const std::filesystem::path& path, const std::vector<Safetenso
 }
 
 std::string json_text(const std::string& text, const char* what) {
-  if (repaired_utf8(text) != text)
+  if (!is_utf8(text))
     throw InvalidArgument(fmt::format("the {} {} is not UTF-8, which safetensors needs", what, in_quotes(text)));
   return nlohmann::json(text).dump();
 }

@@ -86,9 +86,8 @@ Tensor BertLike::forward(const Tensor& tokens, const Tensor& mask) {
 
 Encoded BertLike::encode(const Tensor& tokens, const Tensor& mask, const EncodeRequest& request) {
   Encoded encoded;
-  LayersRequest layers{.bias = padding_bias(tokens, mask), .checkpoint = grad_checkpointing()};
-  if (request.attention) layers.attention = &encoded.attention;
-  if (!request.attention && !request.tokens && options_.pooling == Pooling::first) layers.only = OneToken{};
+  auto layers = layers_request(*this, request, encoded, pooled_token(options_.pooling));
+  layers.bias = padding_bias(tokens, mask);
   const auto states = hidden(tokens, layers);
   encoded.features = pooled(states, mask);
   if (request.tokens) encoded.tokens = states;

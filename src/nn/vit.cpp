@@ -8,8 +8,9 @@
 #include <fmt/format.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/conv.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
+
+#include <optional>
 
 namespace sslmeme {
 namespace {
@@ -143,10 +144,8 @@ class VisionTransformer final : public ImageBackbone, public PicturePooling {
 
   Encoded encode(const Tensor& images, const EncodeRequest& request) override {
     Encoded result;
-    detail::LayersRequest layers{.checkpoint = grad_checkpointing()};
-    if (request.attention) layers.attention = &result.attention;
-    if (!request.attention && !request.tokens && pools_one_token()) layers.only = detail::OneToken{};
-    const auto x = detail::run_layers(blocks_, embedded(images), layers);
+    const auto x =
+        detail::run_layers(blocks_, embedded(images), detail::layers_request(*this, request, result, pooled_token()));
     result.features = pooled(x);
     if (request.tokens) result.tokens = norm_ ? norm_->forward(x) : x;
     return result;
@@ -164,11 +163,11 @@ class VisionTransformer final : public ImageBackbone, public PicturePooling {
   }
 
  private:
-  /// Whether nothing of the last block is needed but the class token. Dropout within the block draws timm's numbers
+  /// The class token, where nothing else of the last block is needed. Dropout within the block draws timm's numbers
   /// only if it draws them for all tokens.
-  bool pools_one_token() const {
+  std::optional<detail::OneToken> pooled_token() const {
     const bool drawn = is_training() && (options_.proj_drop_rate > 0 || options_.attn_drop_rate > 0);
-    return options_.pooling == Pooling::first && !drawn;
+    return drawn ? std::nullopt : detail::pooled_token(options_.pooling);
   }
 
   std::int64_t grid_side() const { return options_.image_size / options_.patch_size; }

@@ -328,11 +328,9 @@ NamedTensors state_as(const torch::nn::Module& module, WeightFormat format) {
   const auto state = state_of(module);
   const auto names = names_of(state);
   const auto kind = detail::kind_of(names);
-  const bool with_head =
-      std::ranges::any_of(names, [](const auto& name) { return name.starts_with("head.") || name.starts_with("fc."); });
   NamedTensors renamed;
   for (const auto& [name, tensor] : state) {
-    const auto target = detail::named_as(format, kind, name, with_head);
+    const auto target = detail::named_as(format, kind, name, names);
     if (target.parts.empty()) {
       throw InvalidArgument(fmt::format("{} has no tensor for \"{}\" of this {}: write it with its own names",
                                         name_of(format), name, name_of(kind)));

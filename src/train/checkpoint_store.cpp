@@ -336,7 +336,7 @@ void CheckpointStore::remove_old() {
   }
 }
 
-std::optional<TrainingState> CheckpointStore::load_newest(std::vector<std::string>& notes) const {
+std::optional<TrainingState> CheckpointStore::load_newest() {
   std::vector<fs::path> damaged;
   std::string problems;
   for (const auto& path : checkpoints_in(folder_)) {
@@ -349,8 +349,8 @@ std::optional<TrainingState> CheckpointStore::load_newest(std::vector<std::strin
         fs::rename(other, aside);
       }
       if (!damaged.empty()) {
-        notes.push_back(fmt::format("resumed from {}, the newest checkpoint that is whole{}; set aside as damaged-…",
-                                    path.filename().string(), problems));
+        notes_.push_back(fmt::format("resumed from {}, the newest checkpoint that is whole{}; set aside as damaged-…",
+                                     path.filename().string(), problems));
       }
       return state;
     } catch (const InvalidArgument&) {  // whole, but not for this version

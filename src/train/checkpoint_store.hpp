@@ -83,13 +83,13 @@ class CheckpointStore {
   std::filesystem::path start(const TrainingState& state);
   /// Waits until nothing is being written; throws the error of the last write.
   void wait();
-  /// What went wrong without harm to the run since the last call: old checkpoints that could not be deleted, each told
-  /// of once. Nothing while a write goes on.
+  /// What people should know since the last call: what load_newest() took, and old checkpoints that could not be
+  /// deleted, each told of once. Nothing while a write goes on.
   std::vector<std::string> take_notes();
 
-  /// The newest checkpoint that is whole. Damaged ones are set aside, and told of in `notes`. Throws DataError when
-  /// there are checkpoints and all are damaged, InvalidArgument when one is of another format.
-  std::optional<TrainingState> load_newest(std::vector<std::string>& notes) const;
+  /// The newest checkpoint that is whole. Damaged ones are set aside, and told of in the notes. Throws DataError
+  /// when there are checkpoints and all are damaged, InvalidArgument when one is of another format.
+  std::optional<TrainingState> load_newest();
 
  private:
   void write(const TrainingState& state, const std::filesystem::path& target) const;

@@ -61,6 +61,15 @@ nlohmann::json values_json(const NamedValues& values) {
   return json;
 }
 
+nlohmann::json read_config(const std::filesystem::path& run) {
+  const auto path = run / "config.json";
+  try {
+    return nlohmann::json::parse(read_file(path));
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError(fmt::format("{} cannot be read: {}", path.string(), error.what()));
+  }
+}
+
 RunDirectory::RunDirectory(const TrainerOptions& options, const nlohmann::json& config)
     : path_{options.output_dir}, config_digest_{digest_of_config(config)} {
   const bool used = std::filesystem::exists(path_ / "config.json");
@@ -70,13 +79,12 @@ RunDirectory::RunDirectory(const TrainerOptions& options, const nlohmann::json& 
   }
   make_directory(path_);
   lock_.emplace(path_);
-  remove_unfinished_files();
+  for (const auto* file : own_files) remove_unfinished(path_ / file);
   if (used && options.existing == ExistingRun::overwrite) {
     for (const auto* folder : {"checkpoints", "tensorboard"}) std::filesystem::remove_all(path_ / folder);
     for (const auto* file : own_files) std::filesystem::remove_all(path_ / file);
   }
   checkpoints_.emplace(path_ / "checkpoints");
-  notes_ = checkpoints_->take_notes();
   if (used && options.existing == ExistingRun::resume) {
     resume(config);
   } else {
@@ -86,19 +94,10 @@ RunDirectory::RunDirectory(const TrainerOptions& options, const nlohmann::json& 
   if (!log_) throw IoError(fmt::format("cannot write {}", (path_ / "log.jsonl").string()));
 }
 
-void RunDirectory::remove_unfinished_files() const {
-  for (const auto* file : own_files) remove_unfinished(path_ / file);
-}
-
 void RunDirectory::resume(const nlohmann::json& config) {
-  nlohmann::json old;
-  try {
-    old = nlohmann::json::parse(read_file(path_ / "config.json"));
-  } catch (const nlohmann::json::exception& error) {
-    throw DataError(fmt::format("{} cannot be read: {}", (path_ / "config.json").string(), error.what()));
-  }
+  auto old = read_config(path_);
   compare_config(old, config);
-  resumed_ = checkpoints_->load_newest(notes_);
+  resumed_ = checkpoints_->load_newest();
   cut_log(resumed_ ? resumed_->progress : Progress{});
   auto& epochs = old["trainer"]["epochs"];
   if (epochs == config["trainer"]["epochs"]) return;

@@ -33,8 +33,6 @@ class RunDirectory {
 
   /// The newest checkpoint that is whole, when resuming; once.
   std::optional<TrainingState> take_resumed() { return std::exchange(resumed_, {}); }
-  /// What a resume came upon, for people.
-  const std::vector<std::string>& notes() const { return notes_; }
 
   void log(const nlohmann::json& line);
   void flush_log();
@@ -43,7 +41,6 @@ class RunDirectory {
   const std::string& config_digest() const { return config_digest_; }
 
  private:
-  void remove_unfinished_files() const;
   void resume(const nlohmann::json& config);
   void compare_config(const nlohmann::json& old, const nlohmann::json& config) const;
   void cut_log(const Progress& at) const;
@@ -52,11 +49,13 @@ class RunDirectory {
   std::string config_digest_;
   std::optional<DirectoryLock> lock_;
   std::optional<CheckpointStore> checkpoints_;
-  std::vector<std::string> notes_;
   std::optional<TrainingState> resumed_;
   std::ofstream log_;
 };
 
 nlohmann::json values_json(const NamedValues& values);
+
+/// config.json of a run directory. Throws IoError where there is none and DataError for what is no JSON.
+nlohmann::json read_config(const std::filesystem::path& run);
 
 }  // namespace sslmeme::detail

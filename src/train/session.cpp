@@ -376,7 +376,7 @@ TrainingSession::TrainingSession(std::shared_ptr<torch::nn::Module> module, Trai
   auto& directory =
       state_->directory.emplace(state_->options, config_json(state_->options, batches_per_epoch, method_json, loader));
   if (const auto resumed = directory.take_resumed()) state_->restore(*resumed);
-  for (const auto& note : directory.notes()) state_->add_note(note);
+  state_->add_notes_of_checkpoints();
 }
 
 TrainingSession::~TrainingSession() = default;
@@ -543,12 +543,7 @@ namespace {
 
 template <class Make>
 auto load_encoder(const std::filesystem::path& run, const std::string& node, Make make) {
-  nlohmann::json config;
-  try {
-    config = nlohmann::json::parse(read_file(run / "config.json"));
-  } catch (const nlohmann::json::exception& error) {
-    throw DataError(fmt::format("{} cannot be read: {}", (run / "config.json").string(), error.what()));
-  }
+  const auto config = detail::read_config(run);
   const auto nodes = config.value("/method/nodes"_json_pointer, nlohmann::json::object());
   if (!nodes.contains(node) || !nodes.at(node).contains("encoder")) {
     std::vector<std::string> names;

@@ -31,13 +31,8 @@ Outcome outcome_of(const fs::path& run) {
     newest = std::max(newest, entry.path().filename().string());
   outcome.optimizer = bytes_of(run / "checkpoints" / newest / "optimizer.safetensors");
   outcome.history = json_of(run / "checkpoints" / newest / "manifest.json").at("history");
-  for (auto line : json_lines_of(run / "log.jsonl")) {
-    line.erase("samples_per_second");
-    line.erase("data_wait_share");
-    line.erase("resident_mb");
-    line.erase("note");  // names the run directory
-    outcome.log.push_back(std::move(line));
-  }
+  outcome.log = timeless_log_of(run);
+  for (auto& line : outcome.log) line.erase("note");  // names the run directory
   return outcome;
 }
 

@@ -2,32 +2,16 @@
 #include <sslmeme/text/clip_bpe.hpp>
 #include <sslmeme/text/wordpiece.hpp>
 
-#include <zlib.h>
-
 #include <optional>
 #include <vector>
 
 #include "fuzz/target.hpp"
+#include "gzipped.hpp"
 
 namespace {
 
 using namespace sslmeme;
 using Ids = std::optional<std::vector<std::int64_t>>;  // none for what is no vocabulary
-
-std::string compressed(std::string bytes) {
-  z_stream stream{};
-  constexpr int gzip = 15 + 16, memory = 8;
-  fuzz::require(deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, gzip, memory, Z_DEFAULT_STRATEGY) == Z_OK, "no zlib");
-  std::string packed(deflateBound(&stream, static_cast<uLong>(bytes.size())), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(bytes.data());
-  stream.avail_in = static_cast<uInt>(bytes.size());
-  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
-  stream.avail_out = static_cast<uInt>(packed.size());
-  fuzz::require(deflate(&stream, Z_FINISH) == Z_STREAM_END, "zlib does not finish");
-  packed.resize(stream.total_out);
-  deflateEnd(&stream);
-  return packed;
-}
 
 /// What the tokenizer of a file makes of a few words.
 template <class Tokens>
@@ -54,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto bytes = fuzz::text_of(data, size);
   const auto words = ids_of<WordPiece>(bytes), pairs = ids_of<ClipBpe>(bytes);
   if (bytes.starts_with("\x1F\x8B")) return 0;  // would be compressed twice, which is no vocabulary
-  const auto packed = compressed(bytes);
+  const auto packed = test::gzipped(bytes, Z_BEST_SPEED);
   fuzz::require(ids_of<WordPiece>(packed) == words && ids_of<ClipBpe>(packed) == pairs, "other tokens when compressed");
   return 0;
 }

@@ -47,14 +47,6 @@ class Golden {
   NamedTensors file_;
 };
 
-/// |a − b| / |b| over all elements.
-inline double relative_error(const Tensor& a, const Tensor& b) {
-  return ((a.to(torch::kFloat) - b).norm() / b.norm()).item<double>();
-}
-
-/// Of features in bf16. timm, open_clip and transformers themselves come to 5e-3 … 1.4e-2 of their fp32.
-inline constexpr double bf16_error = 2e-2;
-
 /// The gradients of Σ features ⊙ probe with respect to the module's parameters, of which the golden has `count`.
 inline void check_gradients(const Golden& golden, torch::nn::Module& module, const Tensor& features,
                             const std::string& prefix = "", std::size_t count = 2) {

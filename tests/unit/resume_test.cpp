@@ -8,7 +8,6 @@
 
 #include <fstream>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -28,21 +27,6 @@ struct StopAtEpoch {
     return info.epoch == epoch ? sm::Flow::stop : sm::Flow::proceed;
   }
 };
-struct Crash : std::runtime_error {
-  Crash() : std::runtime_error("power cut") {}
-};
-struct CrashAt {
-  std::int64_t step;
-  void on_step_end(const sm::StepInfo& info) const {
-    if (info.step == step) throw Crash{};
-  }
-};
-struct CrashAtEndOf {
-  std::int64_t epoch;
-  void on_epoch_end(const sm::StepInfo& info) const {
-    if (info.epoch == epoch) throw Crash{};
-  }
-};
 
 /// What is told of each epoch's end, and measured there.
 struct Ends {
@@ -53,15 +37,6 @@ struct Ends {
     info.session->record("twice", 2 * info.mean_loss);
   }
 };
-
-/// The log without what tells of time and memory.
-std::vector<nlohmann::json> timeless_log_of(const std::filesystem::path& run) {
-  auto log = log_of(run);
-  for (auto& line : log) {
-    for (const auto* key : {"samples_per_second", "data_wait_share", "resident_mb"}) line.erase(key);
-  }
-  return log;
-}
 
 }  // namespace
 

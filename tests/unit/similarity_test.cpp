@@ -16,7 +16,6 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <array>
-#include <fstream>
 #include <limits>
 #include <set>
 #include <string>
@@ -25,6 +24,7 @@
 #include "close_to.hpp"
 #include "instruction_sets.hpp"
 #include "loss/kernels.hpp"
+#include "peak_memory.hpp"
 
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
@@ -176,22 +176,11 @@ TEST_CASE("Shapes, types and ids that do not fit are refused") {
 #if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
 namespace {
 
-double megabytes(const std::string& key) {
-  std::ifstream status{"/proc/self/status"};
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(key)) return std::stod(line.substr(key.size())) / 1024;
-  }
-  return 0;
-}
-
 /// What step(rows) takes at its peak beside what there is.
 template <class Step>
 double extra_megabytes(Step step, std::int64_t few, std::int64_t all) {
   step(few);  // threads are there
-  const auto before = megabytes("VmRSS:");
-  std::ofstream{"/proc/self/clear_refs"} << 5;  // the peak is that of what comes
-  step(all);
-  return megabytes("VmHWM:") - before;
+  return static_cast<double>(sm::test::peak_growth([&] { step(all); })) / 1024;
 }
 
 }  // namespace

@@ -13,7 +13,6 @@
 #include <cmath>
 #include <csignal>
 #include <limits>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -112,12 +111,7 @@ TEST_CASE("A run that early stopping ended is not trained on when it is resumed"
   const auto expected = train(how(whole), stopping(course));
   REQUIRE(expected.result.steps == 3 * batches);
   SECTION("killed before its final weights were written") {
-    struct Kill {
-      void on_epoch_end(const sm::StepInfo& info) const {
-        if (info.epoch == 2) throw std::runtime_error{"power cut"};
-      }
-    };
-    CHECK_THROWS_AS(train(how(run), stopping(course), sm::Checkpoint{}, Kill{}), std::runtime_error);
+    CHECK_THROWS_AS(train(how(run), stopping(course), sm::Checkpoint{}, CrashAtEndOf{2}), Crash);
     CHECK_FALSE(std::filesystem::exists(run / "model.safetensors"));
   }
   SECTION("after its end") {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/shown.hpp"
+#include "gzipped.hpp"
 #include "text/wordpiece_words.hpp"
 #include "text_corpus.hpp"
 

@@ -48,20 +48,15 @@ class InfoNce {
   Tensor operator()(const Tensor& z_a, const Tensor& z_b, const PairInfo& info = {}) const {
     detail::check_pair(z_a, z_b, "InfoNce");
     const auto a = l2_normalize(z_a), b = l2_normalize(z_b);
-    SimilarityMask mask;
-    if (masks(info)) mask.row_ids = mask.column_ids = info.ids.to(a.device());
-    const auto s = similarity_logsumexp(a, b, scale_for(a), mask);
+    const auto s =
+        similarity_logsumexp(a, b, scale_for(a), detail::mask_of_pairs(options_.mask_duplicates, info, a.device()));
     return 0.5 * ((s.rows - s.positives).mean() + (s.columns - s.positives).mean());
   }
 
   /// The rank's rows of both matrices: its a against all b, its b against all a.
   Tensor local(const LocalPairs& pairs) const {
     const auto a = l2_normalize(pairs.all_a), b = l2_normalize(pairs.all_b);
-    SimilarityMask mask{.positive_offset = pairs.first};
-    if (masks(pairs.info)) {
-      mask.column_ids = pairs.info.ids.to(a.device());
-      mask.row_ids = pairs.own(mask.column_ids);
-    }
+    const auto mask = detail::mask_of_pairs(options_.mask_duplicates, pairs);
     const auto of_a = similarity_logsumexp(pairs.own(a), b, scale_for(a), mask);
     const auto of_b = similarity_logsumexp(pairs.own(b), a, scale_for(a), mask);
     return 0.5 * ((of_a.rows - of_a.positives).mean() + (of_b.rows - of_b.positives).mean());
@@ -98,7 +93,6 @@ class InfoNce {
     return state_ ? state_->log_scale.exp().to(a.scalar_type())
                   : torch::scalar_tensor(1.0 / options_.temperature, a.options());
   }
-  bool masks(const PairInfo& info) const { return options_.mask_duplicates && info.ids.defined(); }
 
   InfoNceOptions options_;
   std::shared_ptr<State> state_;

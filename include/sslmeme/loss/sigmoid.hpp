@@ -44,7 +44,6 @@ class SigmoidLoss {
   struct State;
   /// a: (n, D), b: (N, D), normalised; row i of a belongs to row i + mask.positive_offset of b.
   Tensor of_rows(const Tensor& a, const Tensor& b, const SimilarityMask& mask) const;
-  bool masks(const PairInfo& info) const { return options_.mask_duplicates && info.ids.defined(); }
 
   SigmoidLossOptions options_;
   std::shared_ptr<torch::nn::Module> state_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sslmeme/core/tensor.hpp>
+#include <sslmeme/loss/concepts.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -17,6 +18,13 @@ struct SimilarityMask {
   Tensor row_ids = {}, column_ids = {};
   std::int64_t positive_offset = 0;  ///< the positives are the entries (i, i + positive_offset)
 };
+
+namespace detail {
+/// The mask of a loss whose pairs of equal PairInfo::ids are, where `mask_duplicates` says so and there are ids, no
+/// negatives of each other: of all pairs, or of a rank's rows against all.
+SimilarityMask mask_of_pairs(bool mask_duplicates, const PairInfo& info, const torch::Device& device);
+SimilarityMask mask_of_pairs(bool mask_duplicates, const LocalPairs& pairs);
+}  // namespace detail
 
 /// Of L = scale · A · Bᵀ, (N, M).
 struct SimilarityLogSumExp {
