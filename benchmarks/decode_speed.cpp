@@ -1,6 +1,7 @@
 // decode_speed FOLDER [rounds]: milliseconds a picture, on one thread, of decoding the files of FOLDER/png_rgb,
 // png_rgba, png_grey and jpeg out of memory. Its peer and driver is benchmarks/peers/compare_decode.py.
 #include <sslmeme/core/files.hpp>
+#include <sslmeme/core/memory.hpp>
 #include <sslmeme/data/image_io.hpp>
 
 #include <algorithm>
@@ -43,6 +44,7 @@ int main(int argc, char** argv) {
     std::cerr << "usage: decode_speed FOLDER [rounds]\n";
     return 2;
   }
+  sm::keep_freed_memory();  // as the programs do
   try {
     const int rounds = argc > 2 ? std::stoi(argv[2]) : 3;
     for (const std::string kind : {"png_rgb", "png_rgba", "png_grey", "jpeg"})

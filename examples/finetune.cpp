@@ -145,10 +145,16 @@ int main(int argc, char** argv) {
     }
     const auto results = measure_run(classifier, splits, preparation, a.out, {a.split, a.from});
     sm::save_scorer(a.out, classifier, train_split, tokenizer,
-                    {a.size, a.max_tokens, results.threshold, results.temperature},
+                    {a.size, a.max_tokens, results.threshold, results.temperature, results.temperature_note},
                     {.max_memes = a.bank, .seed = a.seed, .workers = a.workers, .unreadable = a.unreadable_of_bank()},
                     std::filesystem::path{a.out} / made.words.file());
     report(results);
-    if (guided) measure_votes(guided->method, splits, preparation, a.out, a.guided.neighbours);
+    if (guided) {
+      const auto k = a.guided.neighbours;
+      const auto votes = measure_votes(guided->method, splits, preparation, a.out, k);
+      std::cout << fmt::format(
+          "{}: by the vote of {} neighbours AUROC {:.4f}, accuracy {:.4f} at 0.5, {:.4f} at {:.3f}\n", splits.test, k,
+          votes.auroc, votes.accuracy, votes.tuned_accuracy, votes.threshold);
+    }
   });
 }

@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <iostream>
 #include <thread>
+#include <tuple>
 
 namespace {
 
@@ -29,7 +30,7 @@ struct Arguments {
   DataArguments data;
   std::string out, train = "train", dev = "dev_seen", test = "test_seen", pool, device = "cpu", vocabulary;
   int seeds = 0, jobs = 0;
-  bool bf16 = false, overwrite = false, list = false;
+  bool bf16 = false, overwrite = false, list = false, from_scratch = false;
   bool made = false;  ///< the memes are made here
 };
 
@@ -58,6 +59,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--vit-weights", a.paper.vit_weights, "safetensors file for ViT-B/16 (timm)");
   app.add_option("--text-weights", a.paper.text_weights, "safetensors file for DistilBERT (transformers)");
   app.add_option("--vocab", a.vocabulary, "WordPiece vocab.txt of --text-weights; without it one is trained");
+  app.add_flag("--from-scratch", a.from_scratch, "--scale paper without weights, which is not what the paper did");
   app.add_flag("--overwrite", a.overwrite, "delete what is in --out");
   app.footer(
       "Examples:\n  paper_tables --scale small --out runs/tables\n  paper_tables --scale paper --data hateful_memes "
@@ -171,27 +173,6 @@ bool lies_in(const fs::path& inner, const fs::path& outer) {
   return std::ranges::mismatch(b, a).in1 == b.end();
 }
 
-/// Throws for options that cannot work, before anything is written or deleted.
-void check_options(Arguments& a) {
-  if (a.made) {
-    check_made_splits(a);
-    foresee_labels(a);
-  } else {
-    count_labels(a);
-    open_splits(a.data, a.dev, a.test);
-    if (!a.pool.empty()) a.data.open(a.pool);
-    if (a.overwrite && lies_in(a.data.data, a.out)) {
-      throw sm::InvalidArgument(fmt::format(
-          "--overwrite would delete --data {}, which lies in --out {}: choose another --out", a.data.data, a.out));
-    }
-  }
-  require_file("--cnn-weights", a.paper.cnn_weights);
-  require_file("--vit-weights", a.paper.vit_weights);
-  require_file("--text-weights", a.paper.text_weights);
-  require_file("--vocab", a.vocabulary);
-  paper_plan(a.paper);
-}
-
 PaperPlan plan_of(Arguments& a) {
   auto plan = paper_plan(a.paper);
   plan.seeds = a.seeds > 0 ? a.seeds : a.paper.scale == "tiny" ? 1 : a.paper.scale == "small" ? 2 : 3;
@@ -212,6 +193,48 @@ PaperPlan plan_of(Arguments& a) {
   e.workers = on_cpu ? 1 : std::max(1, cores() / a.jobs - 1);
   e.checkpoints = large;
   return plan;
+}
+
+/// Throws for weights that the scale wants and are not given, and for weights that do not fit.
+void check_weights(const Arguments& a, const Experiment& experiment) {
+  require_file("--cnn-weights", a.paper.cnn_weights);
+  require_file("--vit-weights", a.paper.vit_weights);
+  require_file("--text-weights", a.paper.text_weights);
+  require_file("--vocab", a.vocabulary);
+  if (!a.paper.text_weights.empty() && a.vocabulary.empty()) {
+    throw sm::InvalidArgument(
+        fmt::format("--text-weights {} without --vocab: give the vocab.txt that they were trained "
+                    "with",
+                    a.paper.text_weights));
+  }
+  const auto used = used_encoders(experiment);
+  for (const auto& [is_used, option, file, encoder] :
+       {std::tuple{used.cnn, "--cnn-weights", a.paper.cnn_weights, experiment.cnn},
+        std::tuple{used.vit, "--vit-weights", a.paper.vit_weights, experiment.vit},
+        std::tuple{used.text, "--text-weights", a.paper.text_weights, experiment.text}}) {
+    if (a.paper.scale != "paper" || a.from_scratch || !is_used || !file.empty()) continue;
+    throw sm::InvalidArgument(fmt::format(
+        "--scale paper begins with published weights, as the paper did: give {} FILE for {}, or --from-scratch", option,
+        encoder));
+  }
+  check_encoders(experiment);
+}
+
+/// Throws for options that cannot work, before anything is written or deleted.
+void check_options(Arguments& a) {
+  if (a.made) {
+    check_made_splits(a);
+    foresee_labels(a);
+  } else {
+    count_labels(a);
+    open_splits(a.data, a.dev, a.test);
+    if (!a.pool.empty()) a.data.open(a.pool);
+    if (a.overwrite && lies_in(a.data.data, a.out)) {
+      throw sm::InvalidArgument(fmt::format(
+          "--overwrite would delete --data {}, which lies in --out {}: choose another --out", a.data.data, a.out));
+    }
+  }
+  check_weights(a, plan_of(a).experiment);
 }
 
 /// How long the runs took that filled the folder so far.

@@ -28,7 +28,7 @@ void add_options(CLI::App& app, Arguments& a) {
                  "run directories of finetune (figures, curves, mistakes) and of pre-trainings (losses and collapse "
                  "monitors), each as RUN or NAME=RUN; runs that differ in their seed alone become one row");
   app.add_option("--out", a.out, "HTML file")->capture_default_str();
-  app.add_option("--title", a.report.title, "heading; without it the names of what is compared");
+  app.add_option("--title", a.report.title, "heading; without it the name of the model, or how many there are");
   app.add_option("--tables", a.report.tables, "results.json of paper_tables: its tables and label-efficiency curves");
   app.add_option("--mistakes", a.report.mistakes, "memes shown of a model, and memes on which models disagree; 0 none")
       ->capture_default_str();

@@ -93,6 +93,8 @@ int main(int argc, char** argv) {
     a.scorer.threshold = a.threshold;
     a.scorer.precision = a.bf16 ? sm::Precision::bf16 : sm::Precision::fp32;
     const sm::MemeScorer scorer{a.model, a.scorer};
+    if (const auto& note = scorer.settings().temperature_note; !note.empty())
+      std::cerr << "score_memes: probabilities are as the classifier gives them: " << note << '\n';
     const sm::SignalWatch watch;
     scored = score_stream(scorer, stream_of(a, scorer), a.out);
     std::cout << fmt::format("{} memes scored in {:.1f} s ({:.1f} a second), {} harmful\n", scored.memes,

@@ -44,7 +44,7 @@ inline std::shared_ptr<const WordPiece> tiny_words() {
                                   "not", "is", "it", "so", ",", "!"}));
 }
 
-inline constexpr ScorerSettings tiny_settings{.size = 16, .max_tokens = 12, .threshold = 0.45, .temperature = 1.5};
+inline const ScorerSettings tiny_settings{.size = 16, .max_tokens = 12, .threshold = 0.45, .temperature = 1.5};
 
 inline ImageEncoder tiny_vit() {
   return image_encoder("vit_tiny_patch16_224", {.image_size = 16, .patch_size = 4, .width = 12, .depth = 2, .seed = 1});

@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+from allocator import KEEP_FREED_MEMORY
+
 PICTURES, ROUNDS, TURNS = 20, 3, 4
 KINDS = ("png_rgb", "png_rgba", "png_grey", "jpeg")
 
@@ -90,7 +92,7 @@ def main():
     import PIL
     from PIL import features
 
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | KEEP_FREED_MEMORY | {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(pathlib.Path(folder))
         sides = {"ours": [arguments.decode_speed, folder, str(ROUNDS)]}

@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+from allocator import KEEP_FREED_MEMORY
+
 METHODS = {  # batch, steps a turn
     "dino_vit_tiny": (16, 5),
     "dino_vit_small": (8, 5),
@@ -220,8 +222,7 @@ def main():
     parser.add_argument("--json")
     arguments = parser.parse_args()
     environment = os.environ | {"OMP_NUM_THREADS": str(THREADS), "NO_ALBUMENTATIONS_UPDATE": "1"}
-    # What keep_freed_memory() does for ours.
-    of_peer = environment | {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 26)}
+    of_peer = environment | KEEP_FREED_MEMORY
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Reading pictures and making views of them, ours beside torchvision on Pillow and Albumentations on OpenCV: milliseconds a picture of processor time on one thread, up to tensors: of the peers new ones, ours the memory of a batch, as the loader
-makes them.
+makes them. All sides keep freed memory, as our programs do.
 
 The pictures are 550 × 400 JPEGs of quality 90 (those of compare_training.py). Every side runs in a process of its own, by turns; the best round counts. Probabilities, ranges and
 kernel sizes are those of our recipes (src/data/views.cpp). What the libraries do otherwise: Albumentations' pictures are shrunk without antialiasing (OpenCV's INTER_CUBIC and
@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from allocator import KEEP_FREED_MEMORY
 
 PICTURES, ROUNDS, TURNS = 60, 2, 3
 NAMES = ("decode", "dino", "clip_eval", "cass_384")
@@ -102,11 +104,10 @@ def main():
     parser.add_argument("views_speed")
     parser.add_argument("--json")
     arguments = parser.parse_args()
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
     import compare_training
 
     compare_training.PICTURES = PICTURES
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+    environment = os.environ | KEEP_FREED_MEMORY | {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
     with tempfile.TemporaryDirectory() as temporary:
         compare_training.draw_memes(pathlib.Path(temporary))
         folder = str(pathlib.Path(temporary) / "img")

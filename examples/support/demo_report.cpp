@@ -85,7 +85,7 @@ Experiment demo_experiment(const DemoOptions& options) {
   demo.also = {"test_unseen"};
   demo.cnn = "resnet18:width=16,depth=1";
   demo.vit = "vit_tiny_patch16_224:patch_size=8,width=96,depth=2";
-  demo.text = "minilm_l6:width=96,depth=2,dropout=0";
+  demo.text = "minilm_l6:width=96,depth=2,dropout=0,max_tokens=24";
   const auto pretraining = [&](const char* key, const char* title, Pretraining method) {
     demo.pretrainings.push_back(
         {.key = key, .title = title, .method = method, .size = size, .epochs = options.pretrain_epochs});

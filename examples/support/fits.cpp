@@ -45,6 +45,17 @@ std::vector<std::size_t> some_of_each_class(const sm::AnyDataset& data, std::int
   return chosen;
 }
 
+/// Encoders as a seed's fits begin with them: at random, or from their files.
+sm::ImageEncoder fresh_picture_encoder(const Experiment& e, PictureEncoder which, int size, std::uint64_t seed) {
+  const bool cnn = which == PictureEncoder::cnn;
+  return parse_image_encoder(
+      cnn ? e.cnn : e.vit,
+      {.image_size = size, .seed = sm::derive_seed({seed, cnn ? 1U : 2U}), .dynamic_img_size = !cnn});
+}
+sm::TextEncoder fresh_text_encoder(const Experiment& e, std::int64_t vocabulary_size, std::uint64_t seed) {
+  return parse_text_encoder(e.text, {.vocabulary_size = vocabulary_size, .seed = sm::derive_seed({seed, 3})});
+}
+
 /// One seed's run through all fits.
 class SeedRun {
  public:
@@ -80,16 +91,9 @@ class SeedRun {
   fs::path folder(const std::string& key) const { return fit_folder(experiment_, number_, key); }
 
   sm::ImageEncoder picture_encoder(PictureEncoder which, int size) const {
-    const bool cnn = which == PictureEncoder::cnn;
-    return parse_image_encoder(
-        cnn ? experiment_.cnn : experiment_.vit,
-        {.image_size = size, .seed = sm::derive_seed({seed_, cnn ? 1U : 2U}), .dynamic_img_size = !cnn});
+    return fresh_picture_encoder(experiment_, which, size, seed_);
   }
-  sm::TextEncoder text_encoder() const {
-    return parse_text_encoder(experiment_.text, {.vocabulary_size = tokenizer_->vocabulary_size(),
-                                                 .max_tokens = experiment_.max_tokens,
-                                                 .seed = sm::derive_seed({seed_, 3})});
-  }
+  sm::TextEncoder text_encoder() const { return fresh_text_encoder(experiment_, tokenizer_->vocabulary_size(), seed_); }
 
   sm::TrainerOptions trainer(std::int64_t epochs, const std::string& key) const {
     return {.epochs = epochs,
@@ -174,8 +178,10 @@ class SeedRun {
     const Preparation preparation{fit.size, tokenizer_, experiment_.max_tokens};
     auto batches = loader(split, sm::train_views({.size = fit.size}), batch);
     if (fit.retrieval_guided) {
-      const auto guided = guide(classifier, data, preparation, {});
+      const GuidedArguments defaults;
+      const auto guided = guide(classifier, data, preparation, defaults);
       train(guided.method, trainer(epochs, fit.key), std::move(batches), guided.remember);
+      measure_votes(guided.method, splits_, preparation, folder(fit.key), defaults.neighbours);
     } else {
       train(classifier, trainer(epochs, fit.key), std::move(batches));
     }
@@ -183,7 +189,7 @@ class SeedRun {
                                      {experiment_.train, fit.from.empty() ? "" : folder(fit.from).string()});
     sm::save_scorer(
         folder(fit.key), classifier, data, tokenizer_,
-        {fit.size, experiment_.max_tokens, results.threshold, results.temperature},
+        {fit.size, experiment_.max_tokens, results.threshold, results.temperature, results.temperature_note},
         {.max_memes = experiment_.bank, .seed = seed_, .workers = experiment_.workers, .unreadable = left_out_of_bank});
   }
 
@@ -237,6 +243,38 @@ class SeedRun {
 };
 
 }  // namespace
+
+UsedEncoders used_encoders(const Experiment& experiment) {
+  UsedEncoders used;
+  const auto add = [&](PictureEncoder picture, bool words) {
+    used.cnn = used.cnn || picture == PictureEncoder::cnn;
+    used.vit = used.vit || picture == PictureEncoder::vit;
+    used.text = used.text || words;
+  };
+  for (const auto& fit : experiment.pretrainings) {
+    const bool words = fit.method != Pretraining::cass && fit.method != Pretraining::dino;
+    if (fit.method == Pretraining::clip || fit.method == Pretraining::dino) {
+      add(fit.encoder, words);
+    } else {
+      add(PictureEncoder::cnn, words);
+      add(PictureEncoder::vit, words);
+    }
+  }
+  for (const auto& fit : experiment.classifiers) add(fit.picture, fit.words);
+  return used;
+}
+
+void check_encoders(const Experiment& experiment) {
+  const auto used = used_encoders(experiment);
+  const auto size = experiment.classifiers.front().size;
+  if (used.cnn) fresh_picture_encoder(experiment, PictureEncoder::cnn, size, 0);
+  if (used.vit) fresh_picture_encoder(experiment, PictureEncoder::vit, size, 0);
+  if (!used.text) return;
+  constexpr std::int64_t any = 100;  // a vocabulary that is trained fits its encoder
+  const auto tokens =
+      experiment.vocabulary.empty() ? any : sm::WordPiece::from_file(experiment.vocabulary).vocabulary_size();
+  fresh_text_encoder(experiment, tokens, 0);
+}
 
 fs::path fit_folder(const Experiment& experiment, int seed, const std::string& key) {
   return experiment.out / fmt::format("seed-{}", seed) / key;

@@ -72,6 +72,16 @@ struct Experiment {
   const std::string& pretraining_split() const { return pool.empty() ? train : pool; }
 };
 
+/// Which encoders the fits use.
+struct UsedEncoders {
+  bool cnn = false, vit = false, text = false;
+};
+UsedEncoders used_encoders(const Experiment& experiment);
+
+/// Builds every encoder that the fits use, once, so that a file of weights or a vocabulary that does not fit is told
+/// before anything is trained. Throws as the encoders' parsers and WordPiece::from_file do.
+void check_encoders(const Experiment& experiment);
+
 /// The folder of one fit.
 std::filesystem::path fit_folder(const Experiment& experiment, int seed, const std::string& key);
 

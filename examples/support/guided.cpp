@@ -1,5 +1,6 @@
 #include "support/guided.hpp"
 
+#include <sslmeme/core/error.hpp>
 #include <sslmeme/core/files.hpp>
 #include <sslmeme/eval/metrics.hpp>
 #include <sslmeme/eval/neighbour_vote.hpp>
@@ -7,7 +8,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <iostream>
 #include <map>
 
 namespace examples {
@@ -42,8 +42,9 @@ Guided guide(const sm::Supervised& classifier, const sm::AnyDataset& train, cons
   return {method, {remember}};
 }
 
-void measure_votes(const sm::RetrievalGuided& method, const MeasuredSplits& splits, const Preparation& preparation,
-                   const std::filesystem::path& run, std::int64_t neighbours) {
+sm::Evaluation measure_votes(const sm::RetrievalGuided& method, const MeasuredSplits& splits,
+                             const Preparation& preparation, const std::filesystem::path& run,
+                             std::int64_t neighbours) {
   std::map<std::string, sm::Predictions> votes;
   for (const auto& split : splits.all) {
     auto loader = evaluation_loader(split.data, preparation);
@@ -67,8 +68,18 @@ void measure_votes(const sm::RetrievalGuided& method, const MeasuredSplits& spli
                                     {"threshold", test.threshold},
                                     {"splits", of_splits}};
   sm::write_atomically(run / "votes.json", json.dump(2) + "\n");
-  std::cout << fmt::format("{}: by the vote of {} neighbours AUROC {:.4f}, accuracy {:.4f} at 0.5, {:.4f} at {:.3f}\n",
-                           splits.test, neighbours, test.auroc, test.accuracy, test.tuned_accuracy, test.threshold);
+  return test;
+}
+
+double vote_auroc(const std::filesystem::path& run) {
+  const auto file = run / "votes.json";
+  const auto json = nlohmann::json::parse(sm::read_file(file), nullptr, /*allow_exceptions=*/false);
+  if (json.is_object()) {
+    const auto place = nlohmann::json::json_pointer{} / "splits" / json.value("test", "") / "auroc";
+    if (json.contains(place) && json.at(place).is_number()) return json.at(place).get<double>();
+  }
+  throw sm::DataError(
+      fmt::format("{} has no AUROC of its test split: delete the run and train it again", file.string()));
 }
 
 }  // namespace examples

@@ -30,10 +30,13 @@ struct Guided {
 Guided guide(const sm::Supervised& classifier, const sm::AnyDataset& train, const Preparation& preparation,
              const GuidedArguments& arguments);
 
-/// Judges every split by the vote of its memes' nearest neighbours in the memory, tunes the threshold on dev, writes
-/// RUN/votes.json ({"k", "dev", "test", "threshold", "splits": {SPLIT: {"n", "auroc", "accuracy", "tuned_accuracy"}}})
-/// and says on stdout what came of it on the test split.
-void measure_votes(const sm::RetrievalGuided& method, const MeasuredSplits& splits, const Preparation& preparation,
-                   const std::filesystem::path& run, std::int64_t neighbours);
+/// Judges every split by the vote of its memes' nearest neighbours in the memory, tunes the threshold on dev and writes
+/// RUN/votes.json ({"k", "dev", "test", "threshold", "splits": {SPLIT: {"n", "auroc", "accuracy", "tuned_accuracy"}}}).
+/// Gives what came of it on the test split.
+sm::Evaluation measure_votes(const sm::RetrievalGuided& method, const MeasuredSplits& splits,
+                             const Preparation& preparation, const std::filesystem::path& run, std::int64_t neighbours);
+
+/// AUROC of the votes that measure_votes() left, on its test split. Throws IoError and DataError as read_results does.
+double vote_auroc(const std::filesystem::path& run);
 
 }  // namespace examples

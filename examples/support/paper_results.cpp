@@ -1,5 +1,6 @@
 #include "support/paper_results.hpp"
 
+#include "support/guided.hpp"
 #include "support/run_curves.hpp"
 
 #include <fmt/format.h>
@@ -24,6 +25,8 @@ sm::ReportRow terminal_row(const PaperFigures& figures, const PaperRow& row) {
     result.extra.push_back({"published_auroc", "AUROC, published", row.published->auroc});
     result.extra.push_back({"published_accuracy", "accuracy, published", row.published->accuracy});
   }
+  if (const auto votes = figures.votes.find(row.classifier); votes != figures.votes.end())
+    result.extra.push_back({"vote_auroc", "AUROC by vote", votes->second});
   return result;
 }
 
@@ -38,6 +41,8 @@ ordered_json json_of(const PaperPlan& plan, const PaperFigures& all, const Paper
   put(json, "auroc", figures.auroc);
   put(json, "accuracy", figures.accuracy);
   put(json, "tuned_accuracy", figures.extra.front().value);
+  if (const auto votes = all.votes.find(row.classifier); votes != all.votes.end())
+    put(json, "vote_auroc", votes->second);
   json["seeds"] = figures.auroc.n;
   json["split"] = plan.experiment.test;
   if (row.published) {
@@ -120,8 +125,8 @@ std::string collapse_table(const PaperPlan& plan, const PaperFigures& figures) {
 std::string heading(const Experiment& e) {
   return fmt::format(
       "AUROC and accuracy on {} of {}; accuracy at 0.5, and at the threshold that is best on {}. Labels of {}; "
-      "pre-trained on {}, without labels.\n",
-      e.test, e.data.data, e.dev, e.train, e.pretraining_split());
+      "pre-trained on {}, without labels. Encoders, fresh where no weights are named: {}; {}; {}.\n",
+      e.test, e.data.data, e.dev, e.train, e.pretraining_split(), e.cnn, e.vit, e.text);
 }
 
 /// The sum over all steps, from what they logged.
@@ -136,10 +141,10 @@ double training_seconds(const std::filesystem::path& run, std::int64_t batch) {
   return seconds;
 }
 
-constexpr std::size_t rows_of_table3 = 3;
+}  // namespace
 
-/// How far the worst row of both modalities is from the best of one.
-std::string margin(const PaperPlan& plan, const PaperFigures& figures) {
+std::optional<double> modality_margin(const PaperPlan& plan, const PaperFigures& figures) {
+  constexpr std::size_t rows_of_table3 = 3;
   double one = -std::numeric_limits<double>::infinity(), both = -one;
   std::size_t multimodal = 0;
   for (const auto& table : plan.tables) {
@@ -154,16 +159,19 @@ std::string margin(const PaperPlan& plan, const PaperFigures& figures) {
     }
   }
   if (!std::isfinite(one) || multimodal < rows_of_table3) return {};
-  return fmt::format("the worst row of table 3 is {:.3f} AUROC above the best of one modality\n", both - one);
+  return both - one;
 }
-
-}  // namespace
 
 PaperFigures read_figures(const PaperPlan& plan) {
   const auto& e = plan.experiment;
   PaperFigures figures;
-  for (const auto& fit : e.classifiers)
+  for (const auto& fit : e.classifiers) {
     figures.classifiers.emplace(fit.key, report_row(fit.title, results_of(e, plan.seeds, fit.key)));
+    if (!fit.retrieval_guided) continue;
+    std::vector<double> votes;
+    for (int seed = 0; seed < plan.seeds; ++seed) votes.push_back(vote_auroc(fit_folder(e, seed, fit.key)));
+    figures.votes.emplace(fit.key, sm::summarize(votes));
+  }
   for (const auto& fit : e.pretrainings) {
     figures.pretrainings.emplace(fit.key, histories_of(e, plan.seeds, fit.key));
     for (int seed = 0; seed < plan.seeds; ++seed)
@@ -180,7 +188,10 @@ std::string paper_text(const PaperPlan& plan, const PaperFigures& figures) {
     text += table.title + '\n' + sm::terminal_table(rows);
   }
   if (!plan.label_points.empty()) text += "AUROC by number of labels (ViT and words)\n" + label_table(plan, figures);
-  return text + collapse_table(plan, figures) + margin(plan, figures);
+  text += collapse_table(plan, figures);
+  if (const auto margin = modality_margin(plan, figures))
+    text += fmt::format("the worst row of table 3 is {:.3f} AUROC above the best of one modality\n", *margin);
+  return text;
 }
 
 std::string paper_json(const PaperPlan& plan, const PaperFigures& figures, const std::string& scale, double seconds) {
@@ -218,6 +229,7 @@ std::string paper_json(const PaperPlan& plan, const PaperFigures& figures, const
     json["losses"][fit.key] = losses_of(histories);
     for (auto& line : collapse_of(fit, histories)) json["collapse"].push_back(std::move(line));
   }
+  if (const auto margin = modality_margin(plan, figures)) json["modality_margin"] = *margin;
   json["seconds"] = seconds;
   return json.dump(2) + "\n";
 }

@@ -11,7 +11,7 @@ import numpy
 import scipy
 import sklearn
 from scipy import optimize, spatial, special, stats
-from sklearn import decomposition, linear_model, manifold, metrics, preprocessing
+from sklearn import decomposition, linear_model, manifold, metrics, neighbors, preprocessing
 
 
 def scored(rng, n, part, digits):
@@ -133,6 +133,36 @@ def retrieval(rng):
     }
 
 
+def nearest(rng):
+    """kNN as DINO evaluates: the k of highest cosine vote with weight exp(cosine / temperature)."""
+    known, queries = (numpy.round(rng.normal(size=(n, 5)), 2).astype(numpy.float32).astype(float) for n in (60, 40))
+    labels = rng.integers(0, 4, 60)
+
+    def predicted(k, temperature):
+        model = neighbors.KNeighborsClassifier(k, metric="cosine", algorithm="brute", weights=lambda d: numpy.exp((1 - d) / temperature))
+        return model.fit(known, labels).predict(queries).tolist()
+
+    return {"known": known.tolist(), "labels": labels.tolist(), "queries": queries.tolist(),
+            "predicted": [{"k": k, "temperature": t, "labels": predicted(k, t)} for k, t in ((1, 0.07), (7, 0.5), (20, 0.07))]}
+
+
+def spread(rng):
+    """Deviation times root of the width, and effective rank (Roy & Vetterli 2007) of centred unit vectors."""
+    x = numpy.round(rng.normal(size=(50, 8)) * numpy.arange(1, 9), 2).astype(numpy.float32).astype(float)
+    unit = preprocessing.normalize(x)
+    singular = numpy.linalg.svd(unit - unit.mean(0), compute_uv=False)
+    return {"features": x.tolist(), "deviation": float(unit.std(0, ddof=1).mean() * numpy.sqrt(8)),
+            "effective_rank": float(numpy.exp(stats.entropy(singular / singular.sum())))}
+
+
+def by_group(labels, scores):
+    groups = numpy.arange(len(labels)) % 3
+    return {"labels": labels.tolist(), "scores": scores.tolist(), "groups": [f"group {g}" for g in groups],
+            "figures": [{"group": f"group {g}", "n": int((groups == g).sum()), "positives": int(labels[groups == g].sum()),
+                         "auroc": metrics.roc_auc_score(labels[groups == g], scores[groups == g]),
+                         "accuracy": metrics.accuracy_score(labels[groups == g], scores[groups == g] >= 0.5)} for g in range(3)]}
+
+
 def embedding_map(rng):
     # Rounding decides which local minimum t-SNE ends in; here they differ by 2 %, in more dimensions by 15 %. The steps of "auto" are
     # so large for few points that it decides at once; calm ones can be followed.
@@ -169,6 +199,9 @@ document = {
               probe(rng, 3, 60, 5, 20.0, "unit_length"), probe(rng, 3, 60, 4, 1.0, "none")],
     "retrieval": retrieval(rng),
     "map": embedding_map(numpy.random.default_rng(11)),
+    "nearest": nearest(numpy.random.default_rng(12)),
+    "spread": spread(numpy.random.default_rng(13)),
+    "groups": by_group(labels, tied),
 }
 rows = ",\n".join(f"{json.dumps(key)}:{json.dumps(value, separators=(',', ':'))}" for key, value in document.items())
 path = pathlib.Path(__file__).resolve().parents[2] / "tests/data/metrics/evaluation.json"

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <numbers>
 
 #include <fmt/format.h>
@@ -47,18 +48,50 @@ Image warped_nearest(const Image& image, const Projection& m) {
   return out;
 }
 
-/// Steps from pixel to pixel as m says, whose last column is the place of the first. `pixel` makes places to numbers.
-template <class T, class Pixel>
-Image stepped(const Image& image, const std::array<T, 6>& m, const Pixel& pixel) {
+/// Steps from pixel to pixel as m says, whose last column is the place of the first.
+Image stepped(const Image& image, const std::array<double, 6>& m) {
+  const auto inside = [](double at, int size) { return at >= 0 && at < size; };
   Image out{image.width, image.height};
   auto row_x = m[2], row_y = m[5];
   for (int y = 0; y < out.height; ++y, row_x += m[1], row_y += m[4]) {
     auto* row = out.row(y);
     auto x = row_x, y_in = row_y;
     for (int i = 0; i < out.width; ++i, row += 3, x += m[0], y_in += m[3]) {
-      const auto from_x = pixel(x, image.width), from_y = pixel(y_in, image.height);
-      if (from_x >= 0 && from_y >= 0) std::copy_n(image.row(from_y) + 3 * from_x, 3, row);
+      if (inside(x, image.width) && inside(y_in, image.height))
+        std::copy_n(image.row(static_cast<int>(y_in)) + 3 * static_cast<int>(x), 3, row);
     }
+  }
+  return out;
+}
+
+/// The steps i within [first, last) for which 0 ≤ from + step · i < end are those left in it.
+void keep_inside(std::int64_t from, std::int64_t step, std::int64_t end, std::int64_t& first, std::int64_t& last) {
+  if (step == 0) {
+    if (from < 0 || from >= end) last = first;
+    return;
+  }
+  // The least i of which from + step · i reaches `bound`, going up; or goes below it, going down.
+  const auto reaches = [&](std::int64_t bound) {
+    const auto way = step > 0 ? bound - from : from - bound + 1, size = std::abs(step);
+    return way <= 0 ? std::int64_t{0} : (way + size - 1) / size;
+  };
+  first = std::max(first, step > 0 ? reaches(0) : reaches(end));
+  last = std::max(first, std::min(last, step > 0 ? reaches(end) : reaches(0)));
+}
+
+/// As stepped(), in 16-bit fixed point.
+Image stepped_fixed(const Image& image, const std::array<std::int64_t, 6>& m) {
+  constexpr int bits = 16;
+  Image out{image.width, image.height};
+  auto row_x = m[2], row_y = m[5];
+  for (int y = 0; y < out.height; ++y, row_x += m[1], row_y += m[4]) {
+    std::int64_t first = 0, last = out.width;
+    keep_inside(row_x, m[0], std::int64_t{image.width} << bits, first, last);
+    keep_inside(row_y, m[3], std::int64_t{image.height} << bits, first, last);
+    auto* to = out.row(y) + 3 * first;
+    auto x = row_x + m[0] * first, y_in = row_y + m[3] * first;
+    for (auto i = first; i < last; ++i, to += 3, x += m[0], y_in += m[3])
+      std::memcpy(to, image.row(static_cast<int>(y_in >> bits)) + 3 * (x >> bits), 3);
   }
   return out;
 }
@@ -75,16 +108,11 @@ Image stepped_nearest(const Image& image, std::array<double, 6> m) {
   }
   m[2] += m[1] * 0.5 + m[0] * 0.5;
   m[5] += m[4] * 0.5 + m[3] * 0.5;
-  if (!fits) {
-    return stepped(image, m, [](double at, int size) { return at >= 0 && at < size ? static_cast<int>(at) : -1; });
-  }
+  if (!fits) return stepped(image, m);
   std::array<std::int64_t, 6> fixed{};
   std::ranges::transform(m, fixed.begin(),
                          [](double value) { return static_cast<std::int64_t>(std::floor(value * 65536.0 + 0.5)); });
-  return stepped(image, fixed, [](std::int64_t at, int size) {
-    const auto position = at >> 16;
-    return position >= 0 && position < size ? static_cast<int>(position) : -1;
-  });
+  return stepped_fixed(image, fixed);
 }
 
 /// The place in the picture of a place in the result: x = m[0] x' + m[1] y' + m[2], y = m[3] x' + m[4] y' + m[5]. The

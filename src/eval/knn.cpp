@@ -38,6 +38,31 @@ Embeddings embed(ImageBackbone& encoder, DataLoader& loader) {
   return detail::embed_rows(encoder, loader, 1, [&](const Batch& batch) { return encoder.forward(batch.views.at(0)); });
 }
 
+Tensor embed(TextBackbone& encoder, const Tokenizer& tokenizer, std::span<const std::string> texts,
+             const TextEmbedOptions& options) {
+  if (options.max_tokens < 0 || options.max_tokens > encoder.max_tokens() || options.batch_size < 1) {
+    throw InvalidArgument(
+        fmt::format("TextEmbedOptions: max_tokens is {}, batch_size is {}; give at most {} tokens (0: as many) and a "
+                    "positive batch",
+                    options.max_tokens, options.batch_size, encoder.max_tokens()));
+  }
+  const auto longest = options.max_tokens > 0 ? options.max_tokens : encoder.max_tokens();
+  const auto at_once = static_cast<std::size_t>(options.batch_size);
+  const detail::EvaluationScope evaluation{encoder};
+  const auto parameters = encoder.parameters();
+  const auto device = parameters.empty() ? torch::Device{torch::kCPU} : parameters.front().device();
+  std::vector<Tensor> features{torch::empty({0, encoder.feature_dim()})};
+  for (std::size_t first = 0; first < texts.size(); first += at_once) {
+    const auto some = texts.subspan(first, std::min(at_once, texts.size() - first));
+    const auto [tokens, mask] = tokenize(tokenizer, some, longest);
+    features.push_back(encoder.forward(tokens.to(device), mask.to(device)).to(torch::kCPU, torch::kFloat));
+    if (const auto row = detail::first_row_not_finite(features.back()))
+      throw NonFiniteError(
+          fmt::format("the features of text {} are not finite", first + static_cast<std::size_t>(*row)));
+  }
+  return torch::cat(features);
+}
+
 Tensor knn_classify(const Embeddings& known, const Tensor& queries, const KnnOptions& options) {
   const auto& labels = known.labels;
   if (known.features.dim() != 2 || queries.dim() != 2 || known.features.size(1) != queries.size(1) ||

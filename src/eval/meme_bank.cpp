@@ -12,6 +12,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <numeric>
+#include <span>
+#include <vector>
 
 namespace sslmeme {
 namespace {
@@ -30,28 +33,38 @@ std::vector<std::size_t> choose(const AnyDataset& data, const BankOptions& optio
   return labelled;
 }
 
-/// Rows that come batch by batch, and their mean.
+/// Rows that come batch by batch.
 class Rows {
  public:
   explicit Rows(std::int64_t n) : n_{n} {}
   void add(const Tensor& some) {
     if (!some.defined()) return;
-    if (!all_.defined()) {
-      all_ = torch::empty({n_, some.size(1)});
-      sum_ = torch::zeros({some.size(1)}, torch::kDouble);
-    }
+    if (!all_.defined()) all_ = torch::empty({n_, some.size(1)});
     all_.narrow(0, done_, some.size(0)).copy_(some);
-    sum_ += some.to(torch::kDouble).sum(0);
     done_ += some.size(0);
   }
   /// The rows that came, perhaps fewer than n; undefined where none did.
   Tensor all() const { return all_.defined() ? all_.narrow(0, 0, done_) : Tensor{}; }
-  Tensor mean() const { return all_.defined() ? (sum_ / static_cast<double>(done_)).to(torch::kFloat) : Tensor{}; }
 
  private:
   std::int64_t n_, done_ = 0;  // rows that may come, that came
-  Tensor all_, sum_;
+  Tensor all_;
 };
+
+/// The features of `rows`; undefined where there are none.
+Tensor some_of(const Tensor& features, const Tensor& rows) {
+  return features.defined() ? features.index_select(0, rows) : Tensor{};
+}
+
+/// Positions within `n`, at most `most` of them: a random choice, in order.
+Tensor draw(std::int64_t n, std::int64_t most, std::uint64_t seed) {
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(n));
+  std::iota(rows.begin(), rows.end(), 0);
+  Rng{seed}.shuffle(std::span{rows});
+  rows.resize(static_cast<std::size_t>(std::min(n, most)));
+  std::ranges::sort(rows);
+  return torch::tensor(rows);
+}
 
 void require_finite(const Tensor& features, const Tensor& ids) {
   if (!features.defined()) return;
@@ -66,6 +79,8 @@ MemeBank make_bank(Supervised& classifier, const AnyDataset& data, std::shared_p
   detail::check_settings(settings);
   if (options.max_memes < 0)
     throw InvalidArgument(fmt::format("BankOptions::max_memes is {}: must be 0 or more", options.max_memes));
+  if (options.background < 1)
+    throw InvalidArgument(fmt::format("BankOptions::background is {}: must be positive", options.background));
   if (options.unreadable.policy == UnreadablePolicy::substitute)
     throw InvalidArgument("BankOptions::unreadable is substitute, but no meme stands for another: leave_out or fail");
   const auto chosen = choose(data, options);
@@ -102,8 +117,9 @@ MemeBank make_bank(Supervised& classifier, const AnyDataset& data, std::shared_p
   for (auto sample = left_out.rbegin(); sample != left_out.rend(); ++sample)
     bank.memes.erase(bank.memes.begin() + static_cast<std::ptrdiff_t>(sample->position));
   if (bank.memes.empty()) return {};
-  bank.image_mean = images.mean();
-  bank.text_mean = texts.mean();
+  const auto background = draw(std::ssize(bank.memes), options.background, derive_seed({options.seed, 1}));
+  bank.image_background = some_of(images.all(), background);
+  bank.text_background = some_of(texts.all(), background);
   bank.features = detail::joint({images.all(), texts.all()});
   return bank;
 }

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <utility>
 
 namespace sslmeme {
@@ -58,7 +59,7 @@ std::string reason_of(const Verdict& verdict, double threshold) {
 
 void check_bank(const MemeBank& bank, const Supervised& classifier) {
   if (!bank.features.defined()) {
-    if (bank.memes.empty() && !bank.image_mean.defined() && !bank.text_mean.defined()) return;
+    if (bank.memes.empty() && !bank.image_background.defined() && !bank.text_background.defined()) return;
     throw InvalidArgument("the bank has no features: make it by make_bank()");
   }
   if (bank.features.size(0) != std::ssize(bank.memes)) {
@@ -67,15 +68,25 @@ void check_bank(const MemeBank& bank, const Supervised& classifier) {
   }
   const auto of_image = classifier.image() ? classifier.image()->feature_dim() : 0;
   const auto of_text = classifier.text() ? classifier.text()->feature_dim() : 0;
-  const auto fits = [](const Tensor& mean, std::int64_t dim) {
-    return dim == 0 || (mean.defined() && mean.dim() == 1 && mean.size(0) == dim);
-  };
-  if (bank.features.dim() != 2 || bank.features.size(1) != of_image + of_text || !fits(bank.image_mean, of_image) ||
-      !fits(bank.text_mean, of_text)) {
+  if (bank.features.dim() != 2 || bank.features.size(1) != of_image + of_text) {
     throw InvalidArgument(
         fmt::format("the bank's features are {}, the classifier's (N, {}): make the bank by the same classifier",
                     shape_string(bank.features), of_image + of_text));
   }
+  const auto fits = [](const Tensor& background, std::int64_t dim) {
+    return dim == 0
+               ? !background.defined()
+               : background.defined() && background.dim() == 2 && background.size(0) > 0 && background.size(1) == dim;
+  };
+  const auto& [image, text] = std::tie(bank.image_background, bank.text_background);
+  if (fits(image, of_image) && fits(text, of_text) &&
+      (!image.defined() || !text.defined() || image.size(0) == text.size(0)))
+    return;
+  const auto shape = [](const Tensor& x) { return x.defined() ? shape_string(x) : "undefined"; };
+  throw InvalidArgument(
+      fmt::format("the bank's background is {} and {}, the classifier's features (K, {}) and (K, {}): make the bank by "
+                  "the same classifier",
+                  shape(image), shape(text), of_image, of_text));
 }
 
 }  // namespace
@@ -107,12 +118,12 @@ struct MemeScorer::State {
     check_bank(bank, classifier);
     classifier.module()->to(device);
     classifier.module()->eval();
-    for (auto* tensor : {&bank.features, &bank.image_mean, &bank.text_mean}) {
+    for (auto* tensor : {&bank.features, &bank.image_background, &bank.text_background}) {
       if (tensor->defined()) *tensor = tensor->to(device, torch::kFloat);
     }
   }
 
-  bool can_take_away() const { return classifier.image() && classifier.text() && bank.image_mean.defined(); }
+  bool can_take_away() const { return classifier.image() && classifier.text() && bank.features.defined(); }
 
   Batch prepare(std::span<const Sample> memes) const {
     const auto n = static_cast<std::int64_t>(memes.size());
@@ -148,9 +159,21 @@ struct MemeScorer::State {
     return all;
   }
 
-  /// Probabilities (N) with one modality's features replaced; none where that cannot be.
-  std::vector<double> without(detail::MemeFeatures features) const {
-    return probabilities(detail::logits_of(classifier, features).to(torch::kDouble).cpu());
+  /// Probabilities (N): for each row of `kept` the mean over the rows of `background` in the place of the other
+  /// modality. `pair` puts both into their places.
+  template <class Pair>
+  std::vector<double> without(const Tensor& kept, const Tensor& background, const Pair& pair) const {
+    constexpr std::int64_t rows_at_once = 256;
+    const auto n = kept.size(0), k = background.size(0), some = std::max<std::int64_t>(1, rows_at_once / n);
+    std::vector<double> mean(static_cast<std::size_t>(n), 0.0);
+    for (std::int64_t first = 0; first < k; first += some) {
+      const auto chosen = background.narrow(0, first, std::min(some, k - first));
+      const auto logits =
+          detail::logits_of(classifier, pair(kept.repeat({chosen.size(0), 1}), chosen.repeat_interleave(n, 0)));
+      const auto each = probabilities(logits.to(torch::kDouble).cpu());
+      for (std::size_t i = 0; i < each.size(); ++i) mean[i % mean.size()] += each[i] / static_cast<double>(k);
+    }
+    return mean;
   }
 
   std::vector<double> probabilities(const Tensor& logits) const {
@@ -189,8 +212,12 @@ struct MemeScorer::State {
       verdict.harmful = verdict.probability >= settings.threshold;
     }
     if (can_take_away()) {
-      const auto no_words = without({features.image, bank.text_mean.unsqueeze(0)});
-      const auto no_picture = without({bank.image_mean.unsqueeze(0), features.text});
+      const auto no_words = without(features.image, bank.text_background, [](const Tensor& image, const Tensor& text) {
+        return detail::MemeFeatures{image, text};
+      });
+      const auto no_picture =
+          without(features.text, bank.image_background,
+                  [](const Tensor& text, const Tensor& image) { return detail::MemeFeatures{image, text}; });
       for (std::size_t i = 0; i < verdicts.size(); ++i) {
         verdicts[i].without_words = no_words[i];
         verdicts[i].without_picture = no_picture[i];

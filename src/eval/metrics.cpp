@@ -12,6 +12,7 @@
 #include <numeric>
 #include <ranges>
 #include <string_view>
+#include <utility>
 
 namespace sslmeme {
 namespace {
@@ -79,6 +80,22 @@ double quantile(std::span<const double> sorted, double q) {
   const auto low = static_cast<std::size_t>(at);
   const auto high = std::min(low + 1, sorted.size() - 1);
   return std::lerp(sorted[low], sorted[high], at - static_cast<double>(low));
+}
+
+void check(const BootstrapOptions& options) {
+  if (options.resamples < 2)
+    throw InvalidArgument{fmt::format("BootstrapOptions::resamples is {}; give at least 2", options.resamples)};
+  if (!(options.level > 0 && options.level < 1)) {
+    throw InvalidArgument{
+        fmt::format("BootstrapOptions::level is {}; give a number between 0 and 1, such as 0.95", options.level)};
+  }
+}
+
+/// The middle `level` of what draws gave.
+Interval percentiles(std::vector<double> figures, double level) {
+  std::ranges::sort(figures);
+  const double tail = (1 - level) / 2;
+  return {quantile(figures, tail), quantile(figures, 1 - tail)};
 }
 
 }  // namespace
@@ -232,12 +249,7 @@ Summary summarize(std::span<const double> values) {
 }
 
 Interval bootstrap_auroc(Scores scores, Labels labels, const BootstrapOptions& options) {
-  if (options.resamples < 2)
-    throw InvalidArgument{fmt::format("BootstrapOptions::resamples is {}; give at least 2", options.resamples)};
-  if (!(options.level > 0 && options.level < 1)) {
-    throw InvalidArgument{
-        fmt::format("BootstrapOptions::level is {}; give a number between 0 and 1, such as 0.95", options.level)};
-  }
+  check(options);
   auto groups = falling_groups(scores, labels);
   const auto given = totals(groups);
   require_both(given.positives, given.negatives, "AUROC");
@@ -256,9 +268,34 @@ Interval bootstrap_auroc(Scores scores, Labels labels, const BootstrapOptions& o
     const auto total = totals(groups);
     if (total.positives > 0 && total.negatives > 0) areas.push_back(area(groups));
   }
-  std::ranges::sort(areas);
-  const double tail = (1 - options.level) / 2;
-  return {quantile(areas, tail), quantile(areas, 1 - tail)};
+  return percentiles(std::move(areas), options.level);
+}
+
+Interval bootstrap(Scores scores, Labels labels, const std::function<double(Scores, Labels)>& figure,
+                   const BootstrapOptions& options) {
+  check(options);
+  const auto given = totals(falling_groups(scores, labels));  // refuses what cannot be judged
+  require_both(given.positives, given.negatives, "bootstrap");
+  Rng rng{options.seed};
+  std::vector<double> drawn_scores(scores.size()), figures;
+  std::vector<std::int64_t> drawn_labels(scores.size());
+  figures.reserve(static_cast<std::size_t>(options.resamples));
+  while (figures.size() < static_cast<std::size_t>(options.resamples)) {
+    std::int64_t positives = 0;
+    for (std::size_t i = 0; i < drawn_scores.size(); ++i) {
+      const auto from = rng.below(drawn_scores.size());
+      drawn_scores[i] = scores[from];
+      positives += drawn_labels[i] = labels[from];
+    }
+    if (positives == 0 || positives == static_cast<std::int64_t>(drawn_labels.size())) continue;
+    figures.push_back(figure(drawn_scores, drawn_labels));
+    if (!std::isfinite(figures.back()))
+      throw InvalidArgument{
+          fmt::format("bootstrap: the figure of a draw is {}; give one that is finite for samples of "
+                      "both classes",
+                      figures.back())};
+  }
+  return percentiles(std::move(figures), options.level);
 }
 
 }  // namespace sslmeme

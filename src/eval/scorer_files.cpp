@@ -116,9 +116,13 @@ MemeBank read_bank(const fs::path& run) {
   bank.memes = read_memes(run / "bank.jsonl");
   const auto stored = read_safetensors(file);
   for (const auto& [name, tensor] : stored.tensors) {
-    if (name == "features") bank.features = tensor;
-    if (name == "image_mean") bank.image_mean = tensor;
-    if (name == "text_mean") bank.text_mean = tensor;
+    auto* const place = name == "features"           ? &bank.features
+                        : name == "image_background" ? &bank.image_background
+                        : name == "text_background"  ? &bank.text_background
+                                                     : nullptr;
+    if (place == nullptr)
+      damaged(file, fmt::format("holds a tensor {}, which this version does not know", in_quotes(name)));
+    *place = tensor;
   }
   const auto rows = bank.features.defined() ? bank.features.size(0) : 0;
   if (rows != static_cast<std::int64_t>(bank.memes.size()))
@@ -145,8 +149,8 @@ void write_scorer_files(const fs::path& run, const ScorerFiles& files, const fs:
     if (tensor.defined()) tensors.emplace_back(name, tensor);
   };
   add("features", bank.features);
-  add("image_mean", bank.image_mean);
-  add("text_mean", bank.text_mean);
+  add("image_background", bank.image_background);
+  add("text_background", bank.text_background);
   const auto token_json = save_tokenizer(run, tokenizer.get(), merges);
   ordered_json digests{{"model.safetensors", json_of(digest_of(run / "model.safetensors"))},
                        {"bank.safetensors", json_of(write_safetensors(run / "bank.safetensors", tensors))},
@@ -155,9 +159,10 @@ void write_scorer_files(const fs::path& run, const ScorerFiles& files, const fs:
     const auto name = token_json.at("file").get<std::string>();
     digests[name] = json_of(digest_of(run / name));
   }
-  const ordered_json json{{"size", settings.size},           {"max_tokens", settings.max_tokens},
-                          {"threshold", settings.threshold}, {"temperature", settings.temperature},
-                          {"tokenizer", token_json},         {"files", digests}};
+  ordered_json json{{"size", settings.size},           {"max_tokens", settings.max_tokens},
+                    {"threshold", settings.threshold}, {"temperature", settings.temperature},
+                    {"tokenizer", token_json},         {"files", digests}};
+  if (!settings.temperature_note.empty()) json["temperature_note"] = settings.temperature_note;
   write_atomically(run / "scorer.json", json.dump(2) + "\n");
 }
 
@@ -180,6 +185,7 @@ ScorerFiles read_scorer_files(const fs::path& run) {
     json.at("max_tokens").get_to(files.settings.max_tokens);
     json.at("threshold").get_to(files.settings.threshold);
     json.at("temperature").get_to(files.settings.temperature);
+    files.settings.temperature_note = json.value("temperature_note", "");
     files.tokenizer = load_tokenizer(run, json.at("tokenizer"));
     files.bank = read_bank(run);
     return files;

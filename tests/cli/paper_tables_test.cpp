@@ -1,7 +1,10 @@
 // paper_tables at its smallest: rows, what is kept, what is refused.
+#include <sslmeme/nn/weights.hpp>
+
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <cmath>
 #include <filesystem>
 #include <set>
 #include <sstream>
@@ -10,6 +13,8 @@
 #include "cli/programs.hpp"
 #include "files.hpp"
 #include "json_files.hpp"
+#include "support/cli.hpp"
+#include "support/paper_results.hpp"
 
 namespace fs = std::filesystem;
 using Catch::Matchers::ContainsSubstring;
@@ -91,6 +96,73 @@ TEST_CASE("paper_tables measures rows, goes on where it was, and takes no other 
   CHECK(bytes_of(fit / "predictions/test_seen.jsonl") == predictions);
 }
 
+TEST_CASE("paper_tables begins with weights, and says what does not fit before it writes anything") {
+  const sslmeme::test::TemporaryFolder folder;
+  const auto data = (folder.path / "memes").string(), out = (folder.path / "tables").string();
+  REQUIRE(run("make_memes", data + " --count 60 --dev 8 --test 8 --dev-unseen 4 --test-unseen 4 --size 32").code == 0);
+  const auto vocab = folder.write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nlove\n").string();
+  const auto text_weights = [&](const char* name, const std::string& encoder, std::int64_t words) {
+    const auto path = folder.path / name;
+    sslmeme::save_pretrained(path, *examples::parse_text_encoder(encoder, {.vocabulary_size = words, .seed = 9}));
+    return " --text-weights " + path.string();
+  };
+  const auto tables = [&](const std::string& scale, const std::string& more) {
+    return run("paper_tables", "--scale " + scale + " --only controls-words --data " + data + " --out " + out + more);
+  };
+  const auto words = " --vocab " + vocab;
+  const auto fits = text_weights("fits.safetensors", "minilm_l6:width=48,depth=1,max_tokens=24", 7);
+
+  check_one_line(tables("tiny", fits), "paper_tables", "without --vocab");
+  check_one_line(
+      tables("tiny", text_weights("wide.safetensors", "minilm_l6:width=60,depth=1,max_tokens=24", 7) + words),
+      "paper_tables", "wide.safetensors");
+  check_one_line(
+      tables("tiny", text_weights("more.safetensors", "minilm_l6:width=48,depth=1,max_tokens=24", 8) + words),
+      "paper_tables", "more.safetensors");
+  check_one_line(tables("paper", words), "paper_tables", "give --text-weights FILE for distilbert, or --from-scratch");
+  check_one_line(run("paper_tables", "--scale paper --only table2-cass --data " + data + " --out " + out),
+                 "paper_tables", "give --cnn-weights FILE for resnet50");
+  CHECK_FALSE(fs::exists(out));
+
+  // A published DistilBERT has 512 positions, more than texts are long here; it is the folder that is refused.
+  const auto distilbert = text_weights("distilbert.safetensors", "distilbert", 7);
+  const auto in_use = run("paper_tables", "--scale paper --only controls-words --data " + data + " --out " +
+                                              folder.path.string() + distilbert + words);
+  CHECK(in_use.code == 1);
+  CHECK_THAT(in_use.output, ContainsSubstring("100 tensors from hugging_face") &&
+                                ContainsSubstring("paper_tables: " + folder.path.string() + " was not made"));
+
+  const auto trained = tables("tiny", fits + words);
+  INFO(trained.output);
+  REQUIRE(trained.code == 0);
+  CHECK_THAT(trained.output, ContainsSubstring("weights=" + (folder.path / "fits.safetensors").string()));
+  const auto fresh_out = (folder.path / "fresh").string();
+  REQUIRE(
+      run("paper_tables", "--scale tiny --only controls-words --data " + data + words + " --out " + fresh_out).code ==
+      0);
+  const auto model = [](const std::string& tables) {
+    return bytes_of(fs::path{tables} / "seed-0/controls-words/model.safetensors");
+  };
+  CHECK((model(out) != model(fresh_out)));
+}
+
+TEST_CASE("The margin of both modalities over one is that of the worst row over the best") {
+  auto plan = examples::paper_plan({.scale = "tiny"});
+  examples::PaperFigures figures;
+  for (const auto& fit : plan.experiment.classifiers)
+    figures.classifiers[fit.key] = {.model = fit.title, .auroc = {0.5, 0, 1}};
+  figures.classifiers.at("table3-clip").auroc.mean = 0.95;
+  figures.classifiers.at("table3-cass_mm-vit").auroc.mean = 0.9;
+  figures.classifiers.at("table3-cass_mm-cnn").auroc.mean = 0.99;
+  figures.classifiers.at("controls-words").auroc.mean = 0.52;
+  figures.classifiers.at("controls-both-cnn").auroc.mean = 0.98;  // no row of one modality
+  const auto margin = examples::modality_margin(plan, figures);
+  REQUIRE(margin);
+  CHECK(std::abs(*margin - 0.38) < 1e-12);
+  CHECK_FALSE(examples::modality_margin(examples::paper_plan({.scale = "tiny", .only = {"controls"}}), figures));
+  CHECK_FALSE(examples::modality_margin(examples::paper_plan({.scale = "tiny", .only = {"table3"}}), figures));
+}
+
 TEST_CASE("paper_tables trains every method and head, and report shows what came out") {
   const sslmeme::test::TemporaryFolder folder;
   const auto out = (folder.path / "tables").string();
@@ -106,8 +178,13 @@ TEST_CASE("paper_tables trains every method and head, and report shows what came
   CHECK(results.at("unlabelled") == "unlabelled");
   std::set<std::string> keys, fits;
   for (const auto& table : results.at("tables")) {
-    for (const auto& row : table.at("rows")) keys.insert(row.at("classifier"));
+    for (const auto& row : table.at("rows")) {
+      const auto key = row.at("classifier").get<std::string>();
+      keys.insert(key);
+      CHECK(row.contains("vote_auroc_mean") == (key.find("rgcl") != std::string::npos));
+    }
   }
+  CHECK_THAT(outcome.output, ContainsSubstring("AUROC by vote"));
   CHECK((keys == std::set<std::string>{"table1-cass-32", "table2-dino-48", "fusion-clip-rgcl", "compute-clip",
                                        "table3-cass_mm-vit", "compute-cass_mm_reference", "controls-both-vit",
                                        "fusion-clip-rgcl-tuned"}));

@@ -2,13 +2,18 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <ATen/Parallel.h>
+
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
 #include "cli/programs.hpp"
 #include "files.hpp"
 #include "json_files.hpp"
+#include "peak_memory.hpp"
+#include "support/score_stream.hpp"
 
 namespace fs = std::filesystem;
 using Catch::Matchers::ContainsSubstring;
@@ -56,6 +61,29 @@ const Judge& judge() {
 }
 
 }  // namespace
+
+TEST_CASE("memory does not grow with the memes that are scored") {
+  struct Many {
+    std::size_t memes;
+    std::size_t size() const { return memes; }
+    sslmeme::Sample get(std::size_t i) const {
+      sslmeme::Sample sample{sslmeme::Image{40, 32}, "so much love", {}, static_cast<std::int64_t>(i)};
+      for (auto& value : sample.picture.pixels) value = static_cast<std::uint8_t>(i);
+      return sample;
+    }
+  };
+  at::set_num_threads(1);
+  const sslmeme::MemeScorer scorer{judge().model};
+  const auto out = judge().root / "many.jsonl";
+  const auto growth = [&](std::size_t memes) {
+    return sslmeme::test::peak_growth([&] { examples::score_stream(scorer, {.data = Many{memes}}, out); });
+  };
+  growth(1000);  // what the allocator keeps
+  const auto few = growth(1000), many = growth(8000);
+  CHECK(json_lines_of(out).size() == 8000);
+  constexpr std::int64_t slack = 4096;  // KiB; a byte a pixel of 7,000 memes alone would be 27,000
+  CHECK(many - few < slack);
+}
 
 TEST_CASE("each meme of a split gets a line that agrees with what finetune measured") {
   const auto& j = judge();

@@ -111,6 +111,21 @@ TEST_CASE("Figures by group are those of its samples alone") {
   CHECK(sm::evaluate_groups(scores, labels, Names(7, "all"), 0.05)[0].accuracy == sm::accuracy(scores, labels, 0.05));
 }
 
+TEST_CASE("Figures of groups are scikit-learn's on each alone") {
+  const auto golden = sm::test::evaluation_golden("groups");
+  const auto figures = sm::evaluate_groups(golden.at("scores").get<Numbers>(), golden.at("labels").get<Classes>(),
+                                           golden.at("groups").get<Names>());
+  REQUIRE(figures.size() == golden.at("figures").size());
+  for (std::size_t i = 0; i < figures.size(); ++i) {
+    const auto& expected = golden.at("figures").at(i);
+    CHECK(figures[i].group == expected.at("group").get<std::string>());
+    CHECK(figures[i].n == expected.at("n"));
+    CHECK(figures[i].positives == expected.at("positives"));
+    CHECK_THAT(*figures[i].auroc, WithinAbs(expected.at("auroc"), 1e-12));
+    CHECK_THAT(figures[i].accuracy, WithinAbs(expected.at("accuracy"), 1e-12));
+  }
+}
+
 TEST_CASE("What cannot be compared is refused") {
   const auto refused = [](const std::string& why, auto call) {
     INFO(why);

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "close_to.hpp"
+#include "evaluation_golden.hpp"
+#include "tiny_classifier.hpp"
 #include "tiny_run.hpp"
 
 namespace sm = sslmeme;
@@ -53,6 +55,40 @@ TEST_CASE("Nearest neighbours vote by their similarity") {
     for (std::int64_t i = 0; i < 1100; i += 37)
       CHECK(labels[i].item<std::int64_t>() == by_hand(known, queries[i], options));
   }
+}
+
+TEST_CASE("Nearest neighbours are scikit-learn's") {
+  const auto golden = sm::test::evaluation_golden("nearest");
+  const auto known =
+      made(sm::test::matrix(golden.at("known")).to(torch::kFloat), sm::test::integers(golden.at("labels")));
+  const auto queries = sm::test::matrix(golden.at("queries")).to(torch::kFloat);
+  for (const auto& expected : golden.at("predicted")) {
+    const auto found = sm::knn_classify(known, queries, {expected.at("k"), expected.at("temperature")});
+    CHECK(torch::equal(found, sm::test::integers(expected.at("labels"))));
+  }
+}
+
+TEST_CASE("Texts are embedded as the encoder does, in their order") {
+  const auto encoder =
+      sm::text_encoder("minilm_l6", {.vocabulary_size = 16, .max_tokens = 12, .width = 24, .depth = 1});
+  const auto words = sm::test::tiny_words();
+  const std::vector<std::string> texts{"a red rose", "a skunk", "not a rose, is it", "so red", ""};
+  const auto features = sm::embed(*encoder, *words, texts, {.batch_size = 2});
+  CHECK(encoder->is_training());
+  CHECK_FALSE(features.requires_grad());
+  encoder->eval();
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const auto [tokens, mask] = sm::tokenize(*words, {&texts[i], 1}, 12);
+    CHECK_THAT(features[static_cast<std::int64_t>(i)],
+               sm::test::AllCloseTo(encoder->forward(tokens, mask)[0], sm::test::fp32_rounding));
+  }
+  CHECK(sm::embed(*encoder, *words, {}).sizes() == torch::IntArrayRef{0, 24});
+  CHECK_THROWS_AS(sm::embed(*encoder, *words, texts, {.max_tokens = 13}), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::embed(*encoder, *words, texts, {.batch_size = 0}), sm::InvalidArgument);
+  const torch::NoGradGuard no_grad;
+  encoder->named_parameters()["embeddings.word_embeddings.weight"][5].fill_(NAN);  // "a"
+  CHECK_THROWS_MATCHES(sm::embed(*encoder, *words, texts), sm::NonFiniteError,
+                       MessageMatches(ContainsSubstring("the features of text 0 are not finite")));
 }
 
 TEST_CASE("Classes that lie apart are told apart, whatever the vectors' lengths") {

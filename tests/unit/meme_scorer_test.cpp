@@ -95,24 +95,38 @@ TEST_CASE("a bank that does not fit its memes or its classifier is refused") {
   auto fewer = scorer.bank();
   fewer.memes.pop_back();
   CHECK_THROWS_AS(with(fewer), InvalidArgument);
-  CHECK_THROWS_AS(with({.image_mean = scorer.bank().image_mean}), InvalidArgument);
+  CHECK_THROWS_AS(with({.image_background = scorer.bank().image_background}), InvalidArgument);
+  auto bare = scorer.bank();
+  bare.text_background = Tensor{};
+  CHECK_THROWS_MATCHES(with(bare), InvalidArgument, MessageMatches(ContainsSubstring("background is (12, ")));
   auto narrow = scorer.bank();
   narrow.features = narrow.features.narrow(1, 0, 3);
   CHECK_THROWS_AS(with(narrow), InvalidArgument);
 }
 
-TEST_CASE("a modality is taken away by the mean of its features over the bank") {
-  const MemeScorer scorer{tiny_run()};
+TEST_CASE("a modality is taken away by the mean over what background memes have in its place") {
+  const MemeScorer whole{tiny_run()};
+  // More rows than go through the head at once, as with a large bank.
+  auto larger = whole.bank();
+  const auto background = GENERATE(as<std::int64_t>{}, 12, 30);
+  const auto rows = torch::arange(background) % 12;
+  larger.image_background = larger.image_background.index_select(0, rows);
+  larger.text_background = larger.text_background.index_select(0, rows);
+  const MemeScorer scorer{load_classifier(tiny_run()), whole.tokenizer(), tiny_settings, larger};
   const auto memes = all_memes();
   const torch::NoGradGuard no_grad;
   const auto& classifier = scorer.classifier();
   const auto batch = scorer.prepare(memes);
   const auto image = classifier.image()->forward(batch.views[0]);
   const auto text = classifier.text()->forward(batch.tokens, batch.mask);
-  const auto mean_of = [](const Tensor& x) { return x.mean(0, true).expand_as(x); };
   const auto probability = [](const Tensor& logits) { return torch::sigmoid(logits / tiny_settings.temperature); };
-  const auto no_words = probability(classifier.fusion()->forward(image, mean_of(text)));
-  const auto no_picture = probability(classifier.fusion()->forward(mean_of(image), text));
+  // The bank holds all twelve memes: each stands in for the words, or the picture, of every one.
+  auto no_words = torch::zeros({image.size(0)}), no_picture = no_words.clone();
+  for (std::int64_t k = 0; k < background; ++k) {
+    const auto other = [&](const Tensor& x) { return x[k % 12].unsqueeze(0).expand_as(x); };
+    no_words += probability(classifier.fusion()->forward(image, other(text))) / background;
+    no_picture += probability(classifier.fusion()->forward(other(image), text)) / background;
+  }
   const auto verdicts = scorer.score(memes);
   for (std::size_t i = 0; i < verdicts.size(); ++i) {
     const auto row = static_cast<std::int64_t>(i);
@@ -147,7 +161,7 @@ TEST_CASE("the reason tells which modality says the same alone") {
       if (parameter.key().ends_with("linear.weight")) parameter.value().fill_(1);
     }
     classifier.fusion()->named_parameters()["mlp.0.weight"].copy_(torch::tensor({{picture_weight, word_weight}}));
-    const MemeBank bank{torch::eye(2), torch::full({1}, mean), torch::full({1}, mean), {{1, 1}, {2, 0}}};
+    const MemeBank bank{torch::eye(2), torch::full({1, 1}, mean), torch::full({1, 1}, mean), {{1, 1}, {2, 0}}};
     const MemeScorer scorer{classifier, test::tiny_words(), {.size = 16, .max_tokens = 12}, bank};
     Image white{16, 16};
     std::ranges::fill(white.pixels, std::uint8_t{255});
@@ -249,6 +263,16 @@ TEST_CASE("of many labelled memes the same few are drawn for any number of worke
   CHECK(std::ranges::is_sorted(ids));
   CHECK((ids == ids_of(again)));
   CHECK(torch::equal(bank.features, again.features));
+  CHECK(torch::equal(bank.image_background, again.image_background));
+  const auto few = make_bank(classifier, TinyMemes{40}, test::tiny_words(), tiny_settings,
+                             {.max_memes = 10, .background = 4, .seed = 7});
+  REQUIRE(few.text_background.size(0) == 4);
+  // Background rows are rows of the same memes, as they come out of the encoders.
+  const auto unit = [](const Tensor& x) { return x / x.norm(2, {1}, true); };
+  const auto joint = torch::cat({unit(few.image_background), unit(few.text_background)}, 1) / std::sqrt(2.0);
+  CHECK(torch::mm(joint, few.features.t()).amax(1).sub(1).abs().max().item<double>() < 1e-5);
+  CHECK_THROWS_AS(make_bank(classifier, TinyMemes{}, test::tiny_words(), tiny_settings, {.background = 0}),
+                  InvalidArgument);
   CHECK((ids != ids_of(other)));
   const auto lengths = bank.features.norm(2, {1});
   CHECK((lengths - 1).abs().max().item<double>() < 1e-6);
@@ -276,7 +300,7 @@ TEST_CASE("a bank leaves out memes that cannot be read where it is told to") {
   CHECK(bank.memes[2].id == 102);
   CHECK(bank.memes[3].id == 104);
   CHECK(torch::allclose(bank.features[3], whole.features[4], 1e-4, 1e-5));
-  CHECK(bank.image_mean.isfinite().all().item<bool>());
+  CHECK(bank.image_background.isfinite().all().item<bool>());
 }
 
 TEST_CASE("a classifier is built again from its description") {

@@ -184,6 +184,32 @@ TEST_CASE("The bootstrap interval is that of resampling pairs") {
   CHECK(sm::bootstrap_auroc(scores, labels, {.seed = 2}).low != wide.low);
 }
 
+TEST_CASE("The bootstrap takes any figure") {
+  const auto first = golden().front();
+  const auto scores = first.at("scores").get<Numbers>();
+  const auto labels = first.at("labels").get<Classes>();
+  const auto of_auroc = sm::bootstrap(scores, labels, sm::auroc, {.resamples = 4000, .seed = 1});
+  const auto fast = sm::bootstrap_auroc(scores, labels, {.resamples = 4000, .seed = 2});
+  const double slack = 0.1 * (fast.high - fast.low);
+  CHECK_THAT(of_auroc.low, WithinAbs(fast.low, slack));
+  CHECK_THAT(of_auroc.high, WithinAbs(fast.high, slack));
+
+  // Accuracy is a mean of independent samples, so its interval is known: p ± 1.96 √(p (1 − p) / n).
+  const auto n = static_cast<double>(scores.size());
+  const auto accuracy = sm::accuracy(scores, labels, 0.5), half = 1.96 * std::sqrt(accuracy * (1 - accuracy) / n);
+  const auto of_accuracy = sm::bootstrap(
+      scores, labels, [](sm::Scores s, sm::Labels y) { return sm::accuracy(s, y, 0.5); }, {.resamples = 4000});
+  CHECK_THAT(of_accuracy.low, WithinAbs(accuracy - half, 0.15 * half + 1 / n));
+  CHECK_THAT(of_accuracy.high, WithinAbs(accuracy + half, 0.15 * half + 1 / n));
+
+  const auto constant = sm::bootstrap(scores, labels, [](sm::Scores, sm::Labels) { return 0.25; });
+  CHECK((constant.low == 0.25 && constant.high == 0.25));
+  CHECK_THROWS_AS(sm::bootstrap(scores, labels, [](sm::Scores, sm::Labels) { return std::nan(""); }),
+                  sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::bootstrap(Numbers{0.1, 0.2}, Classes{1, 1}, sm::auroc), sm::InvalidArgument);
+  CHECK_THROWS_AS(sm::bootstrap(scores, labels, sm::auroc, {.resamples = 1}), sm::InvalidArgument);
+}
+
 TEST_CASE("Metrics refuse what they cannot judge") {
   const auto refused = [](const Numbers& scores, const Classes& labels, const std::string& why) {
     INFO(why);

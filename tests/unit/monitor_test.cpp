@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "evaluation_golden.hpp"
+
 namespace sm = sslmeme;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::Message;
@@ -25,6 +27,13 @@ TEST_CASE("Random vectors are healthy") {
     CHECK(health.effective_rank <= std::min(n, d));
     CHECK(health.warning.empty());
   }
+}
+
+TEST_CASE("Deviation and effective rank are those of NumPy") {
+  const auto golden = sm::test::evaluation_golden("spread");
+  const auto health = sm::measure_features("z", sm::test::matrix(golden.at("features")).to(torch::kFloat));
+  CHECK_THAT(health.deviation, WithinAbs(golden.at("deviation"), 1e-6));
+  CHECK_THAT(health.effective_rank, WithinAbs(golden.at("effective_rank"), 1e-5));
 }
 
 TEST_CASE("Directions that are exactly orthonormal have full effective rank") {

@@ -1,5 +1,7 @@
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/eval/knn.hpp>
 #include <sslmeme/eval/retrieval.hpp>
+#include <sslmeme/text/clip_bpe.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -14,6 +16,7 @@
 #include "close_to.hpp"
 #include "evaluation_golden.hpp"
 #include "one_thread.hpp"
+#include "tiny_run.hpp"
 
 namespace sm = sslmeme;
 using Catch::Matchers::Approx;
@@ -100,6 +103,35 @@ TEST_CASE("Zero-shot classification is cosine with the mean of normalised prompt
   const auto logits = sm::zero_shot_logits(images, classes);
   CHECK_THAT(logits, AllCloseTo(sm::test::matrix(golden.at("logits")), sm::test::fp64_exact));
   CHECK_THAT(sm::zero_shot_logits(5 * images, 2 * classes, 1), AllCloseTo(logits / 100, sm::test::fp64_exact));
+}
+
+TEST_CASE("Prompts become classes, and pictures get one of them") {
+  // In a program both come with .weights of open_clip.
+  const auto pictures =
+      sm::image_encoder("ViT-B-32", {.image_size = 32, .patch_size = 16, .width = 64, .depth = 1, .seed = 1});
+  const auto texts =
+      sm::text_encoder("ViT-B-32", {.vocabulary_size = 49408, .max_tokens = 16, .width = 64, .depth = 1, .seed = 2});
+  const auto merges = SSLMEME_TEST_DATA "/text/bpe_simple_vocab_16e6.txt.gz";
+  sm::DataLoader memes{sm::test::Noise{},
+                       sm::clip_eval({.size = 32}),
+                       {.batch_size = 8, .workers = 1, .shuffle = false, .drop_last = false}};
+  // [zero_shot]
+  const auto tokenizer = sm::ClipBpe::from_file(merges);
+  const auto prompts = [&](const std::vector<std::string>& lines) { return sm::embed(*texts, tokenizer, lines); };
+  const auto classes = sm::zero_shot_classes(
+      {prompts({"a harmless meme", "a friendly joke"}), prompts({"a hateful meme", "a meme that mocks someone"})});
+  const auto found = sm::embed(*pictures, memes);
+  const auto harmful = sm::zero_shot_logits(found.features, classes).softmax(1).select(1, 1);  // a probability each
+  // [/zero_shot]
+  REQUIRE(harmful.sizes() == torch::IntArrayRef{20});
+  CHECK((harmful.min().item<double>() >= 0 && harmful.max().item<double>() <= 1));
+  const auto line = [&](const std::string& text) {
+    const auto row = prompts({text})[0].to(torch::kDouble);
+    return row / row.norm();
+  };
+  const auto friendly = line("a harmless meme") + line("a friendly joke");
+  CHECK_THAT(classes[0], AllCloseTo(friendly / friendly.norm(), sm::test::fp32_rounding));
+  CHECK((harmful.max() - harmful.min()).item<double>() > 1e-4);
 }
 
 TEST_CASE("Alignment and uniformity are those of the paper") {

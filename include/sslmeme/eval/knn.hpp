@@ -3,8 +3,11 @@
 
 #include <sslmeme/data/loader.hpp>
 #include <sslmeme/nn/backbone.hpp>
+#include <sslmeme/text/tokenizer.hpp>
 
 #include <cstdint>
+#include <span>
+#include <string>
 
 namespace sslmeme {
 
@@ -20,6 +23,16 @@ struct Embeddings {
 /// Throws InvalidArgument for a loader that would leave samples out or put others in the place of unreadable ones,
 /// NonFiniteError naming the id of a feature that is not finite.
 Embeddings embed(ImageBackbone& encoder, DataLoader& loader);
+
+struct TextEmbedOptions {
+  std::int64_t max_tokens = 0;  ///< longest text, special tokens included; 0: what the encoder takes
+  std::int64_t batch_size = 64;
+};
+
+/// Features f32 (N, D) of N texts, on the CPU, in evaluation mode and without gradients, as above. Throws
+/// InvalidArgument for options that cannot work, NonFiniteError naming the position of a feature that is not finite.
+Tensor embed(TextBackbone& encoder, const Tokenizer& tokenizer, std::span<const std::string> texts,
+             const TextEmbedOptions& options = {});
 
 struct KnnOptions {
   std::int64_t k = 20;        ///< neighbours that vote; fewer where there are fewer

@@ -21,10 +21,11 @@ namespace sslmeme {
 
 /// How a classifier's memes are made ready, and what its logits mean. RUN/scorer.json holds it.
 struct ScorerSettings {
-  int size = 224;                ///< pixels of both edges: pictures are prepared by eval_views()
-  std::int64_t max_tokens = 64;  ///< longest text in tokens
-  double threshold = 0.5;        ///< probabilities from here on are "harmful"; tuned on a dev split
-  double temperature = 1;        ///< probability = σ(logit / temperature), see fit_temperature()
+  int size = 224;                     ///< pixels of both edges: pictures are prepared by eval_views()
+  std::int64_t max_tokens = 64;       ///< longest text in tokens
+  double threshold = 0.5;             ///< probabilities from here on are "harmful"; tuned on a dev split
+  double temperature = 1;             ///< probability = σ(logit / temperature), see fit_temperature()
+  std::string temperature_note = {};  ///< why it is 1 where the dev split told none: probabilities are not calibrated
 };
 
 /// A meme that people have labelled.
@@ -40,14 +41,16 @@ struct MemeBank {
   /// f32 (N, D), rows of length 1: the features of each encoder, each scaled to length 1, side by side, over the root
   /// of how many encoders there are. So the inner product of two rows is the mean over modalities of the cosines.
   Tensor features = {};
-  Tensor image_mean = {};  ///< f32 (D_i): the mean of the picture encoder's features as they are; undefined without one
-  Tensor text_mean = {};   ///< f32 (D_t): that of the text encoder's
+  /// f32 (K, D_i) and (K, D_t): features of some of the memes as the encoders give them, row by row of the same meme.
+  /// They stand in for a modality that is taken away. Undefined without such an encoder.
+  Tensor image_background = {}, text_background = {};
   std::vector<LabelledMeme> memes = {};  ///< N
 };
 
 struct BankOptions {
   std::int64_t max_memes = 10'000;  ///< of a larger dataset so many are drawn; 0: none
-  std::uint64_t seed = 0;           ///< of the draw
+  std::int64_t background = 32;     ///< of those so many are drawn to stand in for a modality that is taken away
+  std::uint64_t seed = 0;           ///< of both draws
   std::int64_t batch_size = 64;     ///< memes that are encoded at once
   int workers = 2;                  ///< threads that read them
   Unreadable unreadable = {};       ///< fail, or leave_out: then the bank is smaller by those that cannot be read
@@ -85,10 +88,9 @@ struct Verdict {
   double probability = 0;  ///< of "harmful", calibrated
   double logit = 0;        ///< what the classifier gave
   bool harmful = false;    ///< probability ≥ threshold
-  /// The probability with the features of the words, or of the picture, replaced by their mean over the bank: what the
-  /// other modality alone says. None for a classifier of one modality. Costs no pass of an encoder, and asks the fusion
-  /// head about a point where no meme is: FusionKind::align with FusionNorm::batch, a product of deviations from the
-  /// mean, answers nearly the same for every meme.
+  /// The mean of the probabilities with the words, or the picture, of each background meme of the bank in place of its
+  /// own: what the other modality alone says (the interventional expectation of Janzing et al., arXiv:1910.13413). None
+  /// for a classifier of one modality. Costs no pass of an encoder, and the fusion head one row a background meme.
   std::optional<double> without_words = {};
   std::optional<double> without_picture = {};
   std::vector<NearestMeme> nearest = {};  ///< most alike first; equally alike in the bank's order

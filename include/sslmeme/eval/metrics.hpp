@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <ranges>
 #include <span>
 #include <type_traits>
@@ -130,5 +131,12 @@ struct Interval {
 /// A confidence interval of the AUROC by the percentile bootstrap (Efron 1979): samples are drawn with replacement, and
 /// draws of one class only are drawn again. O(n · resamples).
 Interval bootstrap_auroc(Scores scores, Labels labels, const BootstrapOptions& options = {});
+
+/// The same of any figure of scores and labels. `figure` gets each draw, as many samples as there are and of both
+/// classes. Throws InvalidArgument for a figure that is not finite, and what `figure` throws.
+///
+///     const auto f1 = bootstrap(scores, labels, [](Scores s, Labels y) { return confusion(s, y, 0.5).f1(); });
+Interval bootstrap(Scores scores, Labels labels, const std::function<double(Scores, Labels)>& figure,
+                   const BootstrapOptions& options = {});
 
 }  // namespace sslmeme
