@@ -217,7 +217,7 @@ void check_weights(const Arguments& a, const Experiment& experiment) {
         "--scale paper begins with published weights, as the paper did: give {} FILE for {}, or --from-scratch", option,
         encoder));
   }
-  check_encoders(experiment);
+  run_apart([&] { check_encoders(experiment); });
 }
 
 /// Throws for options that cannot work, before anything is written or deleted.

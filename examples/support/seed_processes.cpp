@@ -112,6 +112,19 @@ class Display {
   ::_exit(code);  // no destructors of the parent's objects, no flushing of its streams
 }
 
+pid_t start_child(int seed, SeedProgress& progress, const std::function<void(int, SeedProgress&)>& body) {
+  std::cout.flush();  // or the child would write it again
+  const auto pid = ::fork();
+  if (pid == 0) run_child(seed, progress, body);
+  return pid;
+}
+
+/// Why a child failed, which ended with `status`.
+std::string failure_of(const SeedProgress& progress, int status) {
+  const std::string said = progress.error;
+  return said.empty() ? fmt::format("its process ended by signal {}", WTERMSIG(status)) : said;
+}
+
 }  // namespace
 
 void SeedProgress::begin_fit(const std::string& name) {
@@ -127,8 +140,7 @@ void run_seed_processes(int seeds, const std::function<void(int, SeedProgress&)>
     for (const auto& [pid, seed] : running) ::kill(pid, SIGTERM);
   };
   const auto start = [&](int seed) {
-    const auto pid = ::fork();
-    if (pid == 0) run_child(seed, progress[static_cast<std::size_t>(seed)], body);
+    const auto pid = start_child(seed, progress[static_cast<std::size_t>(seed)], body);
     if (pid < 0) {
       stop_all();
       throw sm::IoError(fmt::format("cannot start a process for seed {}: {}", seed, std::strerror(errno)));
@@ -149,13 +161,21 @@ void run_seed_processes(int seeds, const std::function<void(int, SeedProgress&)>
     const auto seed = found->second;
     running.erase(found);
     if (status == 0 || !failure.empty()) continue;
-    const std::string said = progress[static_cast<std::size_t>(seed)].error;
-    failure = said.empty() ? fmt::format("the process of seed {} ended by signal {}", seed, WTERMSIG(status))
-                           : fmt::format("seed {}: {}", seed, said);
+    failure = fmt::format("seed {}: {}", seed, failure_of(progress[static_cast<std::size_t>(seed)], status));
     stop_all();
   }
   display.finish();
   if (!failure.empty()) throw sm::Error(failure);
+}
+
+void run_apart(const std::function<void()>& body) {
+  SharedProgress progress{1};
+  const auto pid = start_child(0, progress[0], [&](int, SeedProgress&) { body(); });
+  if (pid < 0) throw sm::IoError(fmt::format("cannot start a process: {}", std::strerror(errno)));
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (status != 0) throw sm::Error(failure_of(progress[0], status));
 }
 
 }  // namespace examples

@@ -36,4 +36,8 @@ struct ProgressReporter {
 /// others are ended. Call before this process has started LibTorch's threads.
 void run_seed_processes(int seeds, const std::function<void(int, SeedProgress&)>& body, int at_once = 0);
 
+/// Runs `body` in a process of its own and waits for it: for what would start LibTorch's threads, which do not survive
+/// the forks of run_seed_processes(). Throws sslmeme::Error with its message if it failed.
+void run_apart(const std::function<void()>& body);
+
 }  // namespace examples
