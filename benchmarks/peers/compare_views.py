@@ -2,7 +2,7 @@
 """Reading pictures and making views of them, ours beside torchvision on Pillow and Albumentations on OpenCV: milliseconds a picture of processor time on one thread, up to tensors: of the peers new ones, ours the memory of a batch, as the loader
 makes them. All sides keep freed memory, as our programs do.
 
-The pictures are 550 × 400 JPEGs of quality 90 (those of compare_training.py). Every side runs in a process of its own, by turns; the best round counts. Probabilities, ranges and
+The pictures are 550 × 400 JPEGs of quality 90 (those of compare_training.py). Every side runs in a process of its own, by turns; the best round counts, of the same dice in each. Probabilities, ranges and
 kernel sizes are those of our recipes (src/data/views.cpp). What the libraries do otherwise: Albumentations' pictures are shrunk without antialiasing (OpenCV's INTER_CUBIC and
 INTER_LINEAR), and the corners of its perspective are drawn from another law.
 
@@ -20,7 +20,7 @@ import time
 
 from allocator import KEEP_FREED_MEMORY
 
-PICTURES, ROUNDS, TURNS = 60, 2, 3
+PICTURES, ROUNDS, TURNS = 240, 2, 3
 NAMES = ("decode", "dino", "clip_eval", "cass_384")
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TAPS = 23  # of the blur
@@ -84,12 +84,24 @@ def albumentations_views():
             {name: [lambda x, v=view: v(image=x)["image"] for view in of] for name, of in views.items()})
 
 
+def seed(value):
+    import random
+
+    import numpy
+    import torch
+
+    random.seed(value)
+    numpy.random.seed(value)
+    torch.manual_seed(value)
+
+
 def peer(which, folder):
     read, views = {"torchvision": torchvision_views, "albumentations": albumentations_views}[which]()
     paths = sorted(str(path) for path in folder.iterdir())
     for name in NAMES:
         best = 1e30
         for _ in range(ROUNDS):
+            seed(0)  # the same dice in every round, or the best would be that of the fewest transforms
             began = time.process_time()
             for path in paths:
                 picture = read(path)
