@@ -113,7 +113,10 @@ void bilinear_pixels(const Image& image, const double* m, int first, int y, int 
   const hn::Rebind<std::uint8_t, decltype(d)> bytes;
   for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i, out += 3) {
     const int left = places.left[i], top = places.top[i];
-    if (left == outside) continue;
+    if (left == outside) {
+      out[0] = 0;  // which the pixel before may have written
+      continue;
+    }
     if (left < 0 || top < 0 || left + 2 >= image.width || top + 1 >= image.height) {
       sample(image, left, top, places.dx[i], places.dy[i], out);
       continue;
@@ -125,13 +128,15 @@ void bilinear_pixels(const Image& image, const double* m, int first, int y, int 
                            HWY_ATTR { return hn::PromoteTo(d, hn::PromoteTo(ints, hn::LoadU(bytes, from))); };
     const auto between = [](auto from, auto to, auto share)
                              HWY_ATTR { return hn::Add(from, hn::Mul(hn::Sub(to, from), share)); };
-    std::uint8_t pixel[4];
+    std::uint8_t last[4];
+    const bool is_last = i + 1 == static_cast<std::size_t>(n);
+    auto* const pixel = is_last ? last : out;  // of four bytes, the last of which is the next pixel's
     for (std::size_t c = 0; c < 4; c += hn::Lanes(d)) {
       const auto above = between(value(upper + c), value(upper + 3 + c), dx);
       const auto below = between(value(lower + c), value(lower + 3 + c), dx);
       hn::StoreU(hn::DemoteTo(bytes, hn::DemoteTo(ints, between(above, below, dy))), bytes, pixel + c);
     }
-    std::memcpy(out, pixel, 3);
+    if (is_last) std::memcpy(out, last, 3);
   }
 #endif
 }
