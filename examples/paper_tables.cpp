@@ -202,10 +202,8 @@ void check_weights(const Arguments& a, const Experiment& experiment) {
   require_file("--text-weights", a.paper.text_weights);
   require_file("--vocab", a.vocabulary);
   if (!a.paper.text_weights.empty() && a.vocabulary.empty()) {
-    throw sm::InvalidArgument(
-        fmt::format("--text-weights {} without --vocab: give the vocab.txt that they were trained "
-                    "with",
-                    a.paper.text_weights));
+    throw sm::InvalidArgument(fmt::format(
+        "--text-weights {} without --vocab: give the vocab.txt that they were trained with", a.paper.text_weights));
   }
   const auto used = used_encoders(experiment);
   for (const auto& [is_used, option, file, encoder] :

@@ -27,7 +27,6 @@ def write_pictures(folder):
     import numpy as np
     from PIL import Image
 
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
     import compare_training
 
     compare_training.PICTURES = PICTURES

@@ -120,7 +120,6 @@ def main():
     parser.add_argument("--memes", type=int, default=256)
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
     import compare_training
 
     compare_training.PICTURES = arguments.memes

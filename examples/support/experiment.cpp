@@ -7,6 +7,8 @@
 #include <sslmeme/eval/metrics.hpp>
 #include <sslmeme/train/session.hpp>
 
+#include "support/json_file.hpp"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -126,17 +128,6 @@ void write_predictions(const fs::path& path, const sm::Predictions& predictions)
     text += line.dump() + '\n';
   }
   sm::write_atomically(path, text);
-}
-
-/// read(text of the file); what is wrong with the text becomes a DataError that names the file.
-template <class Read>
-auto read_json(const fs::path& path, Read read) {
-  const auto text = sm::read_file(path);
-  try {
-    return read(text);
-  } catch (const nlohmann::json::exception& error) {
-    throw sm::DataError(fmt::format("{} is damaged: {}", path.string(), error.what()));
-  }
 }
 
 }  // namespace

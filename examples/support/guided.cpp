@@ -1,9 +1,10 @@
 #include "support/guided.hpp"
 
-#include <sslmeme/core/error.hpp>
 #include <sslmeme/core/files.hpp>
 #include <sslmeme/eval/metrics.hpp>
 #include <sslmeme/eval/neighbour_vote.hpp>
+
+#include "support/json_file.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -72,14 +73,10 @@ sm::Evaluation measure_votes(const sm::RetrievalGuided& method, const MeasuredSp
 }
 
 double vote_auroc(const std::filesystem::path& run) {
-  const auto file = run / "votes.json";
-  const auto json = nlohmann::json::parse(sm::read_file(file), nullptr, /*allow_exceptions=*/false);
-  if (json.is_object()) {
-    const auto place = nlohmann::json::json_pointer{} / "splits" / json.value("test", "") / "auroc";
-    if (json.contains(place) && json.at(place).is_number()) return json.at(place).get<double>();
-  }
-  throw sm::DataError(
-      fmt::format("{} has no AUROC of its test split: delete the run and train it again", file.string()));
+  return read_json(run / "votes.json", [](const std::string& text) {
+    const auto json = nlohmann::json::parse(text);
+    return json.at("splits").at(json.at("test").get<std::string>()).at("auroc").get<double>();
+  });
 }
 
 }  // namespace examples

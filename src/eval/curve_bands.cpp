@@ -2,6 +2,7 @@
 #include <sslmeme/core/random.hpp>
 #include <sslmeme/eval/curve_bands.hpp>
 
+#include "eval/percentiles.hpp"
 #include "eval/score_groups.hpp"
 
 #include <fmt/format.h>
@@ -16,14 +17,9 @@ namespace {
 using Group = detail::ScoreGroup;
 
 void check(const BandOptions& options) {
-  if (options.resamples < 2)
-    throw InvalidArgument{fmt::format("BandOptions::resamples is {}; give at least 2", options.resamples)};
+  detail::check_resampling(options, "BandOptions");
   if (options.points < 2)
     throw InvalidArgument{fmt::format("BandOptions::points is {}; give at least 2", options.points)};
-  if (!(options.level > 0 && options.level < 1)) {
-    throw InvalidArgument{
-        fmt::format("BandOptions::level is {}; give a number between 0 and 1, such as 0.95", options.level)};
-  }
 }
 
 /// Draws as many of each class as there are, with replacement.
@@ -59,14 +55,6 @@ class StratifiedDraws {
   std::vector<std::size_t> positives_, negatives_;  ///< the group of each sample
 };
 
-/// The quantile of sorted values, linear between neighbours.
-double quantile(std::span<const double> sorted, double q) {
-  const double at = q * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  const auto above = std::min(below + 1, sorted.size() - 1);
-  return std::lerp(sorted[below], sorted[above], at - static_cast<double>(below));
-}
-
 /// curve(groups, xs, ys) writes one draw's curve at xs; the band is of the draws.
 template <class Curve>
 CurveBand band(Scores scores, Labels labels, const BandOptions& options, Curve curve) {
@@ -83,11 +71,10 @@ CurveBand band(Scores scores, Labels labels, const BandOptions& options, Curve c
     curve(draws.next(), draws.positives(), draws.negatives(), band.x, drawn);
     for (std::size_t i = 0; i < points; ++i) at_point[i][draw] = drawn[i];
   }
-  const double tail = (1 - options.level) / 2;
   for (auto& values : at_point) {
-    std::ranges::sort(values);
-    band.low.push_back(quantile(values, tail));
-    band.high.push_back(quantile(values, 1 - tail));
+    const auto [low, high] = detail::percentiles(values, options.level);
+    band.low.push_back(low);
+    band.high.push_back(high);
   }
   return band;
 }

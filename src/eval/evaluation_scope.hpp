@@ -20,6 +20,12 @@ class EvaluationScope {
   EvaluationScope(const EvaluationScope&) = delete;
   EvaluationScope& operator=(const EvaluationScope&) = delete;
 
+  /// Where the module's parameters are; the CPU where it has none.
+  torch::Device device() const {
+    const auto parameters = module_.parameters();
+    return parameters.empty() ? torch::Device{torch::kCPU} : parameters.front().device();
+  }
+
  private:
   torch::NoGradGuard no_grad_;
   torch::nn::Module& module_;

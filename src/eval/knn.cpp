@@ -17,8 +17,7 @@ Embeddings detail::embed_rows(torch::nn::Module& module, DataLoader& loader, int
                               const std::function<Tensor(const Batch&)>& features_of) {
   require_whole(loader, "embed");
   const EvaluationScope evaluation{module};
-  const auto parameters = module.parameters();
-  const auto device = parameters.empty() ? torch::Device{torch::kCPU} : parameters.front().device();
+  const auto device = evaluation.device();
   std::vector<Tensor> features, labels, ids;
   loader.start_epoch(0, 0, views);
   while (const auto batch = loader.next()) {
@@ -49,8 +48,7 @@ Tensor embed(TextBackbone& encoder, const Tokenizer& tokenizer, std::span<const 
   const auto longest = options.max_tokens > 0 ? options.max_tokens : encoder.max_tokens();
   const auto at_once = static_cast<std::size_t>(options.batch_size);
   const detail::EvaluationScope evaluation{encoder};
-  const auto parameters = encoder.parameters();
-  const auto device = parameters.empty() ? torch::Device{torch::kCPU} : parameters.front().device();
+  const auto device = evaluation.device();
   std::vector<Tensor> features{torch::empty({0, encoder.feature_dim()})};
   for (std::size_t first = 0; first < texts.size(); first += at_once) {
     const auto some = texts.subspan(first, std::min(at_once, texts.size() - first));

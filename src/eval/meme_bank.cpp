@@ -14,22 +14,27 @@
 #include <cstddef>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace sslmeme {
 namespace {
 
-/// Positions of labelled samples, at most `most` of them: a random choice, in order.
-std::vector<std::size_t> choose(const AnyDataset& data, const BankOptions& options) {
+/// At most `most` of the rising positions: a random choice, in order.
+template <class Position>
+std::vector<Position> choose(std::vector<Position> positions, std::int64_t most, std::uint64_t seed) {
+  if (std::ssize(positions) <= most) return positions;
+  Rng{seed}.shuffle(std::span{positions});
+  positions.resize(static_cast<std::size_t>(most));
+  std::ranges::sort(positions);
+  return positions;
+}
+
+std::vector<std::size_t> labelled_in(const AnyDataset& data) {
   std::vector<std::size_t> labelled;
   for (std::size_t i = 0; i < data.size(); ++i) {
     if (data.label(i)) labelled.push_back(i);
   }
-  const auto most = static_cast<std::size_t>(options.max_memes);
-  if (labelled.size() <= most) return labelled;
-  Rng{derive_seed({options.seed})}.shuffle(std::span{labelled});
-  labelled.resize(most);
-  std::ranges::sort(labelled);
   return labelled;
 }
 
@@ -56,16 +61,6 @@ Tensor some_of(const Tensor& features, const Tensor& rows) {
   return features.defined() ? features.index_select(0, rows) : Tensor{};
 }
 
-/// Positions within `n`, at most `most` of them: a random choice, in order.
-Tensor draw(std::int64_t n, std::int64_t most, std::uint64_t seed) {
-  std::vector<std::int64_t> rows(static_cast<std::size_t>(n));
-  std::iota(rows.begin(), rows.end(), 0);
-  Rng{seed}.shuffle(std::span{rows});
-  rows.resize(static_cast<std::size_t>(std::min(n, most)));
-  std::ranges::sort(rows);
-  return torch::tensor(rows);
-}
-
 void require_finite(const Tensor& features, const Tensor& ids) {
   if (!features.defined()) return;
   if (const auto row = detail::first_row_not_finite(features))
@@ -83,7 +78,7 @@ MemeBank make_bank(Supervised& classifier, const AnyDataset& data, std::shared_p
     throw InvalidArgument(fmt::format("BankOptions::background is {}: must be positive", options.background));
   if (options.unreadable.policy == UnreadablePolicy::substitute)
     throw InvalidArgument("BankOptions::unreadable is substitute, but no meme stands for another: leave_out or fail");
-  const auto chosen = choose(data, options);
+  const auto chosen = choose(labelled_in(data), options.max_memes, derive_seed({options.seed}));
   if (chosen.empty()) return {};
   MemeBank bank;
   const Subset memes{data, chosen};
@@ -91,7 +86,7 @@ MemeBank make_bank(Supervised& classifier, const AnyDataset& data, std::shared_p
     bank.memes.push_back({memes.id(i), *memes.label(i), memes.text(i), memes.source(i)});
 
   const detail::EvaluationScope evaluation{*classifier.module()};
-  const auto device = classifier.module()->parameters().front().device();
+  const auto device = evaluation.device();
   DataLoader loader{memes,
                     eval_views({.size = settings.size}),
                     {.batch_size = options.batch_size,
@@ -117,7 +112,9 @@ MemeBank make_bank(Supervised& classifier, const AnyDataset& data, std::shared_p
   for (auto sample = left_out.rbegin(); sample != left_out.rend(); ++sample)
     bank.memes.erase(bank.memes.begin() + static_cast<std::ptrdiff_t>(sample->position));
   if (bank.memes.empty()) return {};
-  const auto background = draw(std::ssize(bank.memes), options.background, derive_seed({options.seed, 1}));
+  std::vector<std::int64_t> rows(bank.memes.size());
+  std::iota(rows.begin(), rows.end(), 0);
+  const auto background = torch::tensor(choose(std::move(rows), options.background, derive_seed({options.seed, 1})));
   bank.image_background = some_of(images.all(), background);
   bank.text_background = some_of(texts.all(), background);
   bank.features = detail::joint({images.all(), texts.all()});

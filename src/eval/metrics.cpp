@@ -2,6 +2,7 @@
 #include <sslmeme/core/random.hpp>
 #include <sslmeme/eval/metrics.hpp>
 
+#include "eval/percentiles.hpp"
 #include "eval/score_groups.hpp"
 
 #include <fmt/format.h>
@@ -12,7 +13,6 @@
 #include <numeric>
 #include <ranges>
 #include <string_view>
-#include <utility>
 
 namespace sslmeme {
 namespace {
@@ -72,30 +72,6 @@ void require_number(double threshold) {
 
 double ratio(std::int64_t part, std::int64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
-}
-
-/// The q-quantile of sorted values, linear between neighbours.
-double quantile(std::span<const double> sorted, double q) {
-  const double at = q * static_cast<double>(sorted.size() - 1);
-  const auto low = static_cast<std::size_t>(at);
-  const auto high = std::min(low + 1, sorted.size() - 1);
-  return std::lerp(sorted[low], sorted[high], at - static_cast<double>(low));
-}
-
-void check(const BootstrapOptions& options) {
-  if (options.resamples < 2)
-    throw InvalidArgument{fmt::format("BootstrapOptions::resamples is {}; give at least 2", options.resamples)};
-  if (!(options.level > 0 && options.level < 1)) {
-    throw InvalidArgument{
-        fmt::format("BootstrapOptions::level is {}; give a number between 0 and 1, such as 0.95", options.level)};
-  }
-}
-
-/// The middle `level` of what draws gave.
-Interval percentiles(std::vector<double> figures, double level) {
-  std::ranges::sort(figures);
-  const double tail = (1 - level) / 2;
-  return {quantile(figures, tail), quantile(figures, 1 - tail)};
 }
 
 }  // namespace
@@ -249,7 +225,7 @@ Summary summarize(std::span<const double> values) {
 }
 
 Interval bootstrap_auroc(Scores scores, Labels labels, const BootstrapOptions& options) {
-  check(options);
+  detail::check_resampling(options, "BootstrapOptions");
   auto groups = falling_groups(scores, labels);
   const auto given = totals(groups);
   require_both(given.positives, given.negatives, "AUROC");
@@ -268,12 +244,12 @@ Interval bootstrap_auroc(Scores scores, Labels labels, const BootstrapOptions& o
     const auto total = totals(groups);
     if (total.positives > 0 && total.negatives > 0) areas.push_back(area(groups));
   }
-  return percentiles(std::move(areas), options.level);
+  return detail::percentiles(areas, options.level);
 }
 
 Interval bootstrap(Scores scores, Labels labels, const std::function<double(Scores, Labels)>& figure,
                    const BootstrapOptions& options) {
-  check(options);
+  detail::check_resampling(options, "BootstrapOptions");
   const auto given = totals(falling_groups(scores, labels));  // refuses what cannot be judged
   require_both(given.positives, given.negatives, "bootstrap");
   Rng rng{options.seed};
@@ -291,11 +267,10 @@ Interval bootstrap(Scores scores, Labels labels, const std::function<double(Scor
     figures.push_back(figure(drawn_scores, drawn_labels));
     if (!std::isfinite(figures.back()))
       throw InvalidArgument{
-          fmt::format("bootstrap: the figure of a draw is {}; give one that is finite for samples of "
-                      "both classes",
+          fmt::format("bootstrap: the figure of a draw is {}; give one that is finite for samples of both classes",
                       figures.back())};
   }
-  return percentiles(std::move(figures), options.level);
+  return detail::percentiles(figures, options.level);
 }
 
 }  // namespace sslmeme

@@ -13,7 +13,7 @@ Predictions predict(Supervised& classifier, DataLoader& loader) {
   detail::require_whole(loader, "predict on");
   const auto module = classifier.module();
   const detail::EvaluationScope evaluation{*module};
-  const auto device = module->parameters().front().device();
+  const auto device = evaluation.device();
   Predictions all;
   loader.start_epoch(0, 0, classifier.views_required());
   while (const auto batch = loader.next()) {
