@@ -112,6 +112,7 @@ int main(int argc, char** argv) {
   add_options(app, a);
 
   return run_program(app, argc, argv, [&] {
+    a.join_ranks();
     const auto opened = a.dataset();
     const auto& train_split = opened.data;
     const auto splits = open_splits(a, a.dev, a.test, a.also);
@@ -143,6 +144,7 @@ int main(int argc, char** argv) {
     } else {
       examples::train(classifier, a, loader, "finetune", vocabulary, forget, stop);
     }
+    if (a.ranks && a.ranks->rank() != 0) return;  // one measures for all
     const auto results = measure_run(classifier, splits, preparation, a.out, {a.split, a.from});
     sm::save_scorer(a.out, classifier, train_split, tokenizer,
                     {a.size, a.max_tokens, results.threshold, results.temperature, results.temperature_note},

@@ -40,10 +40,12 @@ int main(int argc, char** argv) {
       "vit_tiny_patch16_224:patch_size=8,depth=4");
 
   return run_program(app, argc, argv, [&] {
+    arguments.join_ranks();
     const auto split = arguments.dataset();
     const sm::ImageEncoderOptions encoder{
         .image_size = arguments.size, .num_classes = reference ? 1000 : 0, .seed = arguments.seed};
     options.seed = arguments.seed;
+    options.gather = {arguments.ranks};
     auto method = reference ? sm::cass_reference(parse_image_encoder(cnn, encoder), parse_image_encoder(vit, encoder))
                             : sm::cass(parse_image_encoder(cnn, encoder), parse_image_encoder(vit, encoder), options);
     sm::DataLoader loader{split.data, sm::cass_views({.size = arguments.size}), arguments.loader(split)};

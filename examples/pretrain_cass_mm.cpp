@@ -89,10 +89,12 @@ int main(int argc, char** argv) {
       "vit_tiny_patch16_224:patch_size=8,depth=4");
 
   return run_program(app, argc, argv, [&] {
+    arguments.join_ranks();
     const auto split = arguments.dataset();
     const auto words = arguments.words(text, split.data);
     const sm::ImageEncoderOptions encoder{.image_size = arguments.size, .seed = arguments.seed};
     options.seed = of_fused.seed = arguments.seed;
+    options.gather = of_fused.gather = {arguments.ranks};
     options.picture.weight = picture_weight;
     options.text.weight = text_weight;
     if (reference) {

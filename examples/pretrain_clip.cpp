@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
       "ViT-B-32:weights=clip.safetensors --vocab bpe_simple_vocab_16e6.txt.gz");
 
   return run_program(app, argc, argv, [&] {
+    arguments.join_ranks();
     const auto split = arguments.dataset();
     const auto words = arguments.words(text, split.data);
     auto method = sm::clip(
@@ -31,7 +32,8 @@ int main(int argc, char** argv) {
         parse_text_encoder(text, {.vocabulary_size = words.tokenizer->vocabulary_size(), .seed = arguments.seed}),
         {.projection = mlp ? sm::ProjectionKind::mlp : sm::ProjectionKind::linear,
          .loss = {.mask_duplicates = mask_duplicates},
-         .seed = arguments.seed});
+         .seed = arguments.seed,
+         .gather = {arguments.ranks}});
     sm::DataLoader loader{split.data, sm::train_views({.size = arguments.size}),
                           arguments.loader(split, words.tokenizer)};
     train(method, arguments, loader, "clip", VocabularyKeeper{words});

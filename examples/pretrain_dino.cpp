@@ -44,11 +44,13 @@ int main(int argc, char** argv) {
       "vit_tiny_patch16_224:patch_size=8,depth=4");
 
   return run_program(app, argc, argv, [&] {
+    arguments.join_ranks();
     views.global_size = arguments.size;
     constexpr int patch = 16;
     if (views.local_size == 0) views.local_size = std::max(1, (arguments.size * 3 / 7 + patch / 2) / patch) * patch;
     options.views = 2 + views.locals;
     options.head.seed = arguments.seed;
+    options.group = arguments.ranks;
     auto method = sm::dino(
         parse_image_encoder(encoder, {.image_size = arguments.size, .seed = arguments.seed, .dynamic_img_size = true}),
         options);

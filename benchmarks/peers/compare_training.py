@@ -5,7 +5,10 @@ Peers: timm encoders, lightly's DINO head and loss, open_clip's loss, transforme
 autocast unless --fp32 says otherwise, channels_last for the CNNs, fused AdamW, multi-tensor EMA and clipping, malloc told to keep freed memory; --compile adds torch.compile. Both sides run in processes of their own, by turns, with
 the same number of threads, workers, pictures and views. The pictures (550 × 400 JPEG, quality 90) and their captions of twelve words are drawn by this script.
 
-Usage: benchmarks/peers/compare_training.py build/dev/benchmarks/training_speed [--only METHOD] [--fp32] [--compile] [--json FILE]
+On a GPU (--device cuda --workers N) batches are larger, pictures come several times an epoch, views lie in pinned memory and cuDNN chooses among its algorithms, on both sides; a step then is the mean over all but the first
+eight, since data may come in bursts.
+
+Usage: benchmarks/peers/compare_training.py build/dev/benchmarks/training_speed [--only METHOD] [--fp32] [--compile] [--device cuda] [--json FILE]
 Needs torch, torchvision, timm, lightly, open_clip, transformers, albumentations, opencv, pillow, numpy.
 """
 import argparse
@@ -28,12 +31,19 @@ METHODS = {  # batch, steps a turn
     "cass_large": (16, 6),
     "clip": (32, 10),
 }
+METHODS_ON_GPU = {
+    "dino_vit_tiny": (64, 40),
+    "dino_vit_small": (64, 40),
+    "cass_small": (256, 40),
+    "cass_large": (128, 40),
+    "clip": (256, 40),
+}
 THREADS, PICTURES, WORDS = 2, 256, 12
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def draw_memes(folder):
-    """Gradients, shapes and grain: files of the size that photographs have."""
+def draw_memes(folder, times):
+    """Gradients, shapes and grain: files of the size that photographs have. The split has each so many times."""
     import numpy as np
     from PIL import Image, ImageDraw
 
@@ -49,17 +59,20 @@ def draw_memes(folder):
             draw.ellipse((x - r, y - r, x + r, y + r), fill=tuple(dice.choices(range(256), k=3)))
         grain = np.asarray(coarse).astype(np.int16) + rng.normal(0, 9, (400, 550, 1)).astype(np.int16)
         Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(folder / "img" / f"{i}.jpg", quality=90)
-        lines.append(json.dumps({"id": i, "img": f"img/{i}.jpg", "label": i % 2, "text": " ".join(dice.choices(vocabulary, k=WORDS))}))
+        for t in range(times):
+            lines.append(json.dumps({"id": i * times + t, "img": f"img/{i}.jpg", "label": i % 2, "text": " ".join(dice.choices(vocabulary, k=WORDS))}))
     (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(vocabulary)]) + "\n")
 
 
-def peer(name, folder, batch, steps, workers, compiled, bf16):
+def peer(name, folder, batch, steps, workers, compiled, bf16, device):
     import torch
 
-    library = torch.library.Library("torchvision", "DEF")  # its compiled operators do not load beside a CPU torch
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    if device == "cpu":
+        library = torch.library.Library("torchvision", "DEF")  # its compiled operators do not load beside a CPU torch
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    torch.backends.cudnn.benchmark = True
     import albumentations as A
     import cv2
     import timm
@@ -106,7 +119,7 @@ def peer(name, folder, batch, steps, workers, compiled, bf16):
         return stacked, tokenizer([text for _, text in samples], padding=True, truncation=True, max_length=77, return_tensors="pt")
 
     loader = torch.utils.data.DataLoader(Memes(), batch, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0,
-                                         collate_fn=collate)
+                                         collate_fn=collate, pin_memory=device != "cpu")
 
     def vit(size):
         return timm.create_model(f"vit_{size}_patch16_224", num_classes=0, dynamic_img_size=True)
@@ -118,7 +131,7 @@ def peer(name, folder, batch, steps, workers, compiled, bf16):
         return torch.nn.Sequential(torch.nn.Linear(width, width, bias=False), torch.nn.BatchNorm1d(width), torch.nn.ReLU(),
                                    torch.nn.Linear(width, 256, bias=False), torch.nn.BatchNorm1d(256, affine=False))
 
-    teacher = None
+    teacher = criterion = None
     if name.startswith("dino"):
         from lightly.loss import DINOLoss
         from lightly.models.modules.heads import DINOProjectionHead
@@ -134,7 +147,7 @@ def peer(name, folder, batch, steps, workers, compiled, bf16):
         model = student
 
         def loss_of(pictures, _words):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16):
                 with torch.no_grad():
                     targets = teacher["head"](of_teacher(torch.cat(pictures[:2])))
                 features = torch.cat([of_student(torch.cat(pictures[:2])), of_student(torch.cat(pictures[2:]))])
@@ -147,7 +160,7 @@ def peer(name, folder, batch, steps, workers, compiled, bf16):
         fast_cnn, fast_vit = fast(cnn), fast(transformer)
 
         def loss_of(pictures, _words):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16):
                 a = model["a"](fast_cnn(pictures[0].contiguous(memory_format=torch.channels_last)))
                 b = model["b"](fast_vit(pictures[0]))
             return (2 - 2 * torch.nn.functional.cosine_similarity(a.float(), b.float())).mean()
@@ -162,18 +175,23 @@ def peer(name, folder, batch, steps, workers, compiled, bf16):
         fast_picture, fast_words, criterion = fast(picture_tower), fast(words_tower), open_clip.ClipLoss()
 
         def loss_of(pictures, words):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16):
                 a = model["a"](fast_picture(pictures[0]))
                 b = model["b"](fast_words(**words).last_hidden_state[:, 0])
             normalize = torch.nn.functional.normalize
             return criterion(normalize(a.float(), dim=-1), normalize(b.float(), dim=-1), scale.exp())
 
+    for module in (model, teacher, criterion if isinstance(criterion, torch.nn.Module) else None):
+        if module is not None:
+            module.to(device)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=5e-4, weight_decay=0.04, fused=True)
     model.train()
     last, done = time.perf_counter(), 0
     while True:
         for pictures, words in loader:
+            pictures = [view.to(device, non_blocking=True) for view in pictures]
+            words = words and {key: value.to(device, non_blocking=True) for key, value in words.items()}
             loss = loss_of(pictures, words)
             if not torch.isfinite(loss):
                 sys.exit("the loss is not finite")
@@ -219,6 +237,7 @@ def main():
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--fp32", action="store_true", help="both sides in fp32: for processors without products of bf16")
     parser.add_argument("--compile", action="store_true", help="the peer compiles its encoders")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     environment = os.environ | {"OMP_NUM_THREADS": str(THREADS), "NO_ALBUMENTATIONS_UPDATE": "1"}
@@ -226,21 +245,23 @@ def main():
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
-        draw_memes(folder)
+        on_gpu = arguments.device != "cpu"
+        draw_memes(folder, 64 if on_gpu else 1)
         print(f"{'method':<16}{'batch':>6}{'ours, s/step':>14}{'peer, s/step':>14}{'faster':>9}{'ours, first':>13}{'peer, first':>13}{'ratio':>8}")
-        for method, (batch, steps) in METHODS.items():
+        for method, (batch, steps) in (METHODS_ON_GPU if on_gpu else METHODS).items():
             if arguments.only not in (None, method):
                 continue
-            ours = [arguments.training_speed, method, str(folder), str(batch), str(steps), str(arguments.workers), "fp32" if arguments.fp32 else "bf16"]
+            ours = [arguments.training_speed, method, str(folder), str(batch), str(steps), str(arguments.workers), "fp32" if arguments.fp32 else "bf16", arguments.device]
             theirs = [sys.executable, __file__, "--peer", method, str(folder), str(batch), str(steps), str(arguments.workers), str(int(arguments.compile)),
-                      str(int(not arguments.fp32))]
+                      str(int(not arguments.fp32)), arguments.device]
             results = {"ours": [], "peer": []}
             for _ in range(arguments.turns):
                 results["ours"].append(measure(ours, environment))
                 results["peer"].append(measure(theirs, of_peer))
-            step = {side: statistics.median(s for _, steps in turns for s in steps) for side, turns in results.items()}
+            step = {side: statistics.mean(s for _, steps in turns for s in steps[7:]) if on_gpu else statistics.median(s for _, steps in turns for s in steps)
+                    for side, turns in results.items()}
             first = {side: min(first for first, _ in turns) for side, turns in results.items()}
-            rows.append({"method": method, "batch": batch, "threads": THREADS, "workers": arguments.workers, "compiled": arguments.compile, "precision": "fp32" if arguments.fp32 else "bf16",
+            rows.append({"method": method, "batch": batch, "device": arguments.device, "threads": THREADS, "workers": arguments.workers, "compiled": arguments.compile, "precision": "fp32" if arguments.fp32 else "bf16",
                          "step": step, "first": first, "faster": step["peer"] / step["ours"]})
             print(f"{method:<16}{batch:>6}{step['ours']:>14.3f}{step['peer']:>14.3f}{step['peer'] / step['ours']:>8.2f}×"
                   f"{first['ours']:>12.2f}s{first['peer']:>12.2f}s{first['ours'] / first['peer']:>8.2f}", flush=True)
@@ -250,7 +271,7 @@ def main():
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--peer"]:
-        name, folder, batch, steps, workers, compiled, bf16 = sys.argv[2:]
-        peer(name, pathlib.Path(folder), int(batch), int(steps), int(workers), compiled == "1", bf16 == "1")
+        name, folder, batch, steps, workers, compiled, bf16, device = sys.argv[2:]
+        peer(name, pathlib.Path(folder), int(batch), int(steps), int(workers), compiled == "1", bf16 == "1", device)
     else:
         main()

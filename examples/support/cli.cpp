@@ -5,6 +5,7 @@
 #include <sslmeme/core/memory.hpp>
 #include <sslmeme/nn/weights.hpp>
 #include <sslmeme/text/clip_bpe.hpp>
+#include <sslmeme/train/distributed.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -212,6 +213,17 @@ std::string Words::file() const {
   return merges.starts_with("\x1F\x8B") ? "merges.txt.gz" : "merges.txt";
 }
 
+void TrainingArguments::join_ranks() {
+  const auto of_environment = sm::ranks_from_environment();
+  if (!of_environment) return;
+  if (of_environment->rank == 0 && of_environment->size > 1) {
+    std::cerr << fmt::format("waiting for {} more at {}:{}\n", of_environment->size - 1, of_environment->address,
+                             of_environment->port);
+  }
+  ranks = sm::connect_ranks(*of_environment);
+  if (device == "cuda" && ranks->size() > 1) device = fmt::format("cuda:{}", of_environment->local_rank);
+}
+
 void TrainingArguments::add_to(CLI::App& app) {
   app.set_config("--config", "", "read options from a TOML file");
   app.add_option("--data", data, "folder of memes, in the Hateful Memes layout or one that --layout names")->required();
@@ -220,7 +232,7 @@ void TrainingArguments::add_to(CLI::App& app) {
   app.add_option("--out", out, "run directory")->required();
   app.add_option("--size", size, "pixels of both edges")->capture_default_str();
   app.add_option("--epochs", epochs)->capture_default_str();
-  app.add_option("--batch", batch, "samples a batch")->capture_default_str();
+  app.add_option("--batch", batch, "samples a batch; of several processes, of each")->capture_default_str();
   app.add_option("--accumulate", accumulate,
                  "batches a step, with the gradient of one large batch; batch norm sees each by itself")
       ->capture_default_str();
@@ -240,7 +252,8 @@ void TrainingArguments::add_to(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--seed", seed)->capture_default_str();
-  app.add_option("--device", device, "cpu, cuda, cuda:1")->capture_default_str();
+  app.add_option("--device", device, "cpu, cuda, cuda:1; of several processes cuda is one GPU for each")
+      ->capture_default_str();
   app.add_option("--vocab", vocabulary,
                  "vocabulary: WordPiece's vocab.txt, without it one is trained on the split's texts; of CLIP's text "
                  "encoder its merges; .gz too");
@@ -267,7 +280,8 @@ sm::TrainerOptions TrainingArguments::trainer() const {
           .output_dir = out,
           .existing = resume      ? sm::ExistingRun::resume
                       : overwrite ? sm::ExistingRun::overwrite
-                                  : sm::ExistingRun::refuse};
+                                  : sm::ExistingRun::refuse,
+          .ranks = ranks};
 }
 
 sm::LoaderOptions TrainingArguments::loader(const OpenSplit& train,
@@ -279,7 +293,10 @@ sm::LoaderOptions TrainingArguments::loader(const OpenSplit& train,
           .tokenizer = std::move(tokenizer),
           .max_tokens = max_tokens,
           .sampler = shard_order(train, shard_window),
-          .unreadable = {.policy = fail ? sm::UnreadablePolicy::fail : sm::UnreadablePolicy::substitute}};
+          .unreadable = {.policy = fail ? sm::UnreadablePolicy::fail : sm::UnreadablePolicy::substitute},
+          .pin_memory = device.starts_with("cuda"),
+          .rank = ranks ? ranks->rank() : 0,
+          .ranks = ranks ? ranks->size() : 1};
 }
 
 sm::Unreadable TrainingArguments::unreadable_of_bank() const {
@@ -322,7 +339,7 @@ void tell_unreadable(const sm::DataLoader& loader, const std::string& label, con
   std::cerr << fmt::format(
       "{}: {} of {} samples could not be read ({}), others took their place {} times: {} lists them\n", label,
       quarantine.samples.size(), loader.samples(), fmt::join(counts, ", "), quarantine.substituted,
-      (run / "quarantine.jsonl").string());
+      (run / sm::quarantine_file(loader.options().rank)).string());
 }
 
 std::shared_ptr<const sm::WordPiece> train_tokenizer(const sm::AnyDataset& data) {
@@ -334,6 +351,7 @@ std::shared_ptr<const sm::WordPiece> train_tokenizer(const sm::AnyDataset& data)
 }
 
 void VocabularyKeeper::on_fit_begin(const sm::StepInfo& info) const {
+  if (info.rank != 0) return;
   const auto file = info.session->output_dir() / words.file();
   if (const auto* const pieces = dynamic_cast<const sm::WordPiece*>(words.tokenizer.get())) {
     pieces->save(file);

@@ -68,8 +68,12 @@ struct TrainingArguments : DataArguments {
   double lr = 1e-3, weight_decay = 0.05, warmup_epochs = 1, clip_norm = 1;
   std::uint64_t seed = 0, shard_window = sm::ShardOrderOptions{}.window;
   bool bf16 = false, resume = false, overwrite = false;
+  std::shared_ptr<const sm::ProcessGroup> ranks = {};  ///< of this run; null: this process is alone
 
   void add_to(CLI::App& app);
+  /// Of several processes that torchrun started (RANK, WORLD_SIZE, …), waits for the others: what follows is then for
+  /// this one's share. Of one process alone, nothing.
+  void join_ranks();
   sm::TrainerOptions trainer() const;
   /// For the split to train on: shards are read nearly in sequence, and unreadable samples are dealt with as
   /// --unreadable says.

@@ -201,6 +201,7 @@ RunResults measure_run(sm::Supervised& classifier, const MeasuredSplits& splits,
 }
 
 void ForgetResults::on_fit_begin(const sm::StepInfo& info) const {
+  if (info.rank != 0) return;
   for (const auto* name :
        {"scorer.json", "bank.safetensors", "bank.jsonl", "votes.json", "results.json", "predictions"})
     fs::remove_all(info.session->output_dir() / name);

@@ -116,14 +116,17 @@ class SeedRun {
              .tokenizer = tokenizer_,
              .max_tokens = experiment_.max_tokens,
              .sampler = shard_order(split),
-             .unreadable = {.policy = sm::UnreadablePolicy::substitute}}};
+             .unreadable = {.policy = sm::UnreadablePolicy::substitute},
+             .pin_memory = experiment_.device.starts_with("cuda")}};
   }
 
   template <class M, class... Callbacks>
   void train(const M& method, const sm::TrainerOptions& options, sm::DataLoader batches, Callbacks... callbacks) {
+    constexpr std::int64_t most_checkpoints = 30;  // epochs of few memes are too short to save each
+    const auto interval = (options.epochs + most_checkpoints - 1) / most_checkpoints;
     sm::Trainer{method, options}.fit(batches, VocabularyKeeper{{tokenizer_}}, callbacks...,
                                      ProgressReporter{&progress_},
-                                     sm::Checkpoint{.every_epochs = experiment_.checkpoints ? 1 : 0, .keep = 1});
+                                     sm::Checkpoint{.every_epochs = experiment_.checkpoints ? interval : 0, .keep = 1});
   }
 
   void pretrain(const PretrainFit& fit) {

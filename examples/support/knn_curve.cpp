@@ -66,13 +66,14 @@ void KnnCurve::go_on(const sm::StepInfo& info, std::int64_t epochs_done) {
 void KnnCurve::measure(const sm::StepInfo& info, std::int64_t epochs_done) {
   epochs_.push_back(static_cast<double>(epochs_done));
   accuracies_.push_back(sm::knn_accuracy(sm::embed(*encoder_, data_->train), sm::embed(*encoder_, data_->test)));
-  if (const auto path = curve_file(info); !path.empty()) {
+  if (const auto path = curve_file(info); info.rank == 0 && !path.empty()) {
     const nlohmann::json json{{"classes", classes_}, {"epochs", epochs_}, {"accuracy", accuracies_}};
     sm::write_atomically(path, json.dump(1) + "\n");
   }
 }
 
 void KnnCurve::on_fit_end(const sm::StepInfo& info) const {
+  if (info.rank != 0) return;
   const auto chance = 1.0 / classes_;
   fmt::print("k-NN accuracy over {} classes: {:.3f} after epoch {}, {:.3f} after epoch {} (chance {:.3f})\n", classes_,
              accuracies_.front(), epochs_.front(), accuracies_.back(), epochs_.back(), chance);

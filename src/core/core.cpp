@@ -82,8 +82,11 @@ Tensor Image::to_tensor() const {
 Batch Batch::to(torch::Device device) const {
   Batch moved;
   moved.views.reserve(views.size());
-  for (const auto& view : views) moved.views.push_back(view.to(device));
-  const auto move = [&](const Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
+  const auto move = [&](const Tensor& tensor) {
+    if (!tensor.defined()) return tensor;
+    return tensor.to(device, /*non_blocking=*/device.is_cuda() && tensor.is_pinned());
+  };
+  for (const auto& view : views) moved.views.push_back(move(view));
   moved.tokens = move(tokens);
   moved.mask = move(mask);
   moved.labels = move(labels);

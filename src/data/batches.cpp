@@ -137,7 +137,8 @@ MadeBatch EpochBatches::make(std::int64_t index, const std::atomic<bool>& stop) 
 
 void EpochBatches::fill(MadeBatch& made, const Rows& rows, const std::atomic<bool>& stop) const {
   auto& batch = made.batch;
-  for (const auto& view : views_) batch.views.push_back(torch::empty({rows.count, 3, view.size, view.size}));
+  const auto memory = torch::TensorOptions{}.pinned_memory(options_.pin_memory);
+  for (const auto& view : views_) batch.views.push_back(torch::empty({rows.count, 3, view.size, view.size}, memory));
   batch.labels = torch::empty({rows.count}, torch::kLong);
   batch.ids = torch::empty({rows.count}, torch::kLong);
   batch.padding = rows.padding;

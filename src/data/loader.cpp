@@ -4,6 +4,7 @@
 #include "data/batches.hpp"
 
 #include <ATen/Parallel.h>
+#include <torch/cuda.h>
 
 #include <atomic>
 #include <chrono>
@@ -55,6 +56,8 @@ void check_options(const AnyDataset& data, const LoaderOptions& options) {
     throw InvalidArgument(fmt::format("DataLoader: .unreadable.abort_above is {}: a share must be within 0 and 1",
                                       options.unreadable.abort_above));
   }
+  if (options.pin_memory && !torch::cuda::is_available())
+    throw InvalidArgument("DataLoader: .pin_memory is for a GPU, and this LibTorch sees none: leave it off");
   if (data.size() == 0) throw InvalidArgument("DataLoader: the dataset is empty: give it at least one sample");
   const auto draws = detail::sampler_of(options).draws(data.size());
   if (draws == 0) throw InvalidArgument("DataLoader: the sampler gives no sample: give it at least one to draw");

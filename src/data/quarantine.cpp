@@ -1,5 +1,7 @@
 #include <sslmeme/data/quarantine.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace sslmeme {
@@ -15,6 +17,10 @@ std::vector<std::pair<std::string, std::int64_t>> Quarantine::counts() const {
     add(std::string{name_of(fault)}, fault);
   add("other", std::nullopt);
   return all;
+}
+
+std::string quarantine_file(std::int64_t rank) {
+  return rank == 0 ? "quarantine.jsonl" : fmt::format("quarantine.rank-{}.jsonl", rank);
 }
 
 }  // namespace sslmeme

@@ -186,6 +186,14 @@ void make_room(TrainingState& to, const TrainingState& from) {
 
 }  // namespace
 
+std::string text_of(const Progress& progress) {
+  return to_json(progress).dump();
+}
+
+Progress progress_of(const std::string& text) {
+  return progress_from(nlohmann::json::parse(text));
+}
+
 Circumstances Circumstances::present() {
   return {at::get_num_threads(), SSLMEME_VERSION, TORCH_VERSION};
 }

@@ -44,6 +44,10 @@ struct Progress {
   bool epoch_ended() const { return !history.empty() && history.back().epoch == epoch; }
 };
 
+/// As JSON, bit for bit, and back.
+std::string text_of(const Progress& progress);
+Progress progress_of(const std::string& text);
+
 /// What the bits of a result depend on beside the configuration.
 struct Circumstances {
   int threads = 0;

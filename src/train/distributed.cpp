@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
@@ -40,7 +41,9 @@ std::optional<RankOptions> ranks_from_environment() {
   const auto port = number_in("MASTER_PORT");
   if (port < 1 || port > 65535) throw InvalidArgument(fmt::format("MASTER_PORT is {}; it must be in [1, 65535]", port));
   options.port = static_cast<std::uint16_t>(port);
+  options.local_rank = find_variable("LOCAL_RANK") == nullptr ? options.rank : number_in("LOCAL_RANK");
   if (const auto* const address = find_variable("MASTER_ADDR")) options.address = address;
+  if (options.address == "127.0.0.1" || options.address == "localhost") options.interface_address = "127.0.0.1";
   if (const auto* const agent = find_variable("TORCHELASTIC_USE_AGENT_STORE"))
     options.serve = std::string_view{agent} != "True";
   if (const auto* const restarts = find_variable("TORCHELASTIC_RESTART_COUNT")) options.scope = restarts;
@@ -60,8 +63,8 @@ auto in_our_words(const RankOptions& options, const char* what, F f) {
     throw;
   } catch (const std::exception& error) {
     const std::string_view text{error.what()};
-    throw Error(
-        fmt::format("rank {} of {}: {} failed: {}", options.rank, options.size, what, text.substr(0, text.find('\n'))));
+    const auto end = std::min(text.find('\n'), text.find(" This is typically"));  // Gloo's advice
+    throw Error(fmt::format("rank {} of {}: {} failed: {}", options.rank, options.size, what, text.substr(0, end)));
   }
 }
 

@@ -103,6 +103,7 @@ std::string scalars(const NamedValues& values) {
 }  // namespace
 
 void CsvLog::on_epoch_end(const StepInfo& info) const {
+  if (info.rank != 0) return;
   const auto& run = run_of(info, "CsvLog");
   std::vector<std::string> columns;
   std::vector<NamedValues> rows;
@@ -154,6 +155,7 @@ TensorBoardLog::TensorBoardLog(std::int64_t every_steps) : every_steps_{every_st
 }
 
 void TensorBoardLog::on_fit_begin(const StepInfo& info) {
+  if (info.rank != 0) return;
   const auto folder = run_of(info, "TensorBoardLog") / "tensorboard";
   const bool others = std::filesystem::exists(folder) && !std::filesystem::is_empty(folder);
   writer_ = std::make_shared<Writer>(folder);
@@ -164,7 +166,7 @@ void TensorBoardLog::on_fit_begin(const StepInfo& info) {
 }
 
 void TensorBoardLog::on_step_end(const StepInfo& info) {
-  if (info.step % every_steps_ != 0 || info.skipped) return;
+  if (!writer_ || info.step % every_steps_ != 0 || info.skipped) return;
   NamedValues values{{"loss", info.loss},
                      {"learning_rate", info.learning_rate},
                      {"gradient_norm", info.gradient_norm},
@@ -182,6 +184,7 @@ void TensorBoardLog::on_step_end(const StepInfo& info) {
 }
 
 void TensorBoardLog::on_epoch_end(const StepInfo& info) {
+  if (!writer_) return;
   NamedValues values{{"epoch/loss", info.mean_loss}};
   for (const auto& [name, value] : info.session->history().back().metrics) values.emplace_back("epoch/" + name, value);
   writer_->write(event(info.step, scalars(values)));

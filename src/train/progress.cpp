@@ -101,6 +101,7 @@ std::string fit_columns(std::string_view text, int columns) {
 }
 
 void ProgressBar::on_fit_begin(const StepInfo& info) {
+  if (info.rank != 0) return;
   drawing.bar = style == Style::bar || (style == Style::automatic && out == nullptr && isatty(STDERR_FILENO) == 1);
   drawing.steps_before = static_cast<double>(info.step);
   if (info.step > 0)
@@ -109,6 +110,7 @@ void ProgressBar::on_fit_begin(const StepInfo& info) {
 }
 
 void ProgressBar::on_step_end(const StepInfo& info) {
+  if (info.rank != 0) return;
   tell_note(*this, info);
   if (info.health_is_new) warn_once(*this, info);
   if (!drawing.bar) return;
@@ -123,13 +125,14 @@ void ProgressBar::on_step_end(const StepInfo& info) {
 }
 
 void ProgressBar::on_epoch_end(const StepInfo& info) {
-  if (drawing.bar) return;
+  if (info.rank != 0 || drawing.bar) return;
   stream(*this) << fmt::format("{}epoch {}/{} {} [{:.0f} img/s, {} left]\n", prefix(*this), info.epoch + 1, info.epochs,
                                losses(info), info.samples_per_second, clock_time(time_left(*this, info)))
                 << std::flush;
 }
 
 void ProgressBar::on_fit_end(const StepInfo& info) {
+  if (info.rank != 0) return;
   if (drawing.bar) stream(*this) << '\n' << std::flush;
   tell_note(*this, info);
 }

@@ -3,6 +3,8 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/files.hpp>
 
+#include "train/run_config.hpp"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
@@ -83,6 +85,9 @@ RunDirectory::RunDirectory(const TrainerOptions& options, const nlohmann::json& 
   if (used && options.existing == ExistingRun::overwrite) {
     for (const auto* folder : {"checkpoints", "tensorboard"}) std::filesystem::remove_all(path_ / folder);
     for (const auto* file : own_files) std::filesystem::remove_all(path_ / file);
+    for (const auto& entry : std::filesystem::directory_iterator{path_}) {  // of other ranks
+      if (entry.path().filename().string().starts_with("quarantine.rank-")) std::filesystem::remove(entry.path());
+    }
   }
   checkpoints_.emplace(path_ / "checkpoints");
   if (used && options.existing == ExistingRun::resume) {
@@ -106,18 +111,10 @@ void RunDirectory::resume(const nlohmann::json& config) {
 }
 
 void RunDirectory::compare_config(const nlohmann::json& old, const nlohmann::json& config) const {
-  const auto before = old.flatten(), now = config.flatten();
   std::string differing;
-  const auto note = [&](const std::string& key) {
-    if (may_differ(key)) return;
-    differing += fmt::format("{}{}: {} then, {} now", differing.empty() ? "" : "; ", key.substr(1),
-                             before.value(key, nlohmann::json{}).dump(), now.value(key, nlohmann::json{}).dump());
-  };
-  for (const auto& [key, value] : before.items()) {
-    if (!now.contains(key) || now[key] != value) note(key);
-  }
-  for (const auto& [key, value] : now.items()) {
-    if (!before.contains(key)) note(key);
+  for (const auto& [key, then, now] : differences(old, config)) {
+    if (may_differ("/" + key)) continue;
+    differing += fmt::format("{}{}: {} then, {} now", differing.empty() ? "" : "; ", key, then.dump(), now.dump());
   }
   if (!differing.empty()) {
     throw InvalidArgument(

@@ -3,21 +3,20 @@
 #include <sslmeme/core/error.hpp>
 #include <sslmeme/core/files.hpp>
 #include <sslmeme/core/random.hpp>
-#include <sslmeme/data/loader.hpp>
 #include <sslmeme/nn/weights.hpp>
-#include <sslmeme/version.hpp>
 
 #include "core/device.hpp"
 #include "nn/buffer_snapshot.hpp"
 #include "train/gradients.hpp"
+#include "train/ranks.hpp"
+#include "train/run_config.hpp"
 #include "train/run_directory.hpp"
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <torch/version.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <fstream>
@@ -31,78 +30,17 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// A gradient that is not finite although its loss is: in fp16 its scale may be to blame.
-struct NonFiniteGradient : NonFiniteError {
+/// What all ranks found to be not finite.
+struct NonFiniteLoss : NonFiniteError {
   using NonFiniteError::NonFiniteError;
+};
+/// A gradient that is not finite although its loss is: in fp16 its scale may be to blame.
+struct NonFiniteGradient : NonFiniteLoss {
+  using NonFiniteLoss::NonFiniteLoss;
 };
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-void check(const TrainerOptions& o, std::int64_t batches_per_epoch) {
-  if (o.epochs < 1) throw InvalidArgument(fmt::format("TrainerOptions::epochs is {}; it must be at least 1", o.epochs));
-  if (batches_per_epoch < 1)
-    throw InvalidArgument("the loader has no batch: give it more samples or a smaller batch_size");
-  if (o.accumulate < 1)
-    throw InvalidArgument(fmt::format("TrainerOptions::accumulate is {}; it must be at least 1", o.accumulate));
-  if (!(o.clip_norm >= 0))
-    throw InvalidArgument(fmt::format("TrainerOptions::clip_norm is {}; it must be zero or more", o.clip_norm));
-  if (o.monitor_every < 1)
-    throw InvalidArgument(fmt::format("TrainerOptions::monitor_every is {}; it must be at least 1", o.monitor_every));
-  if (o.skip_non_finite < 0) {
-    throw InvalidArgument(
-        fmt::format("TrainerOptions::skip_non_finite is {}; it must be zero or more", o.skip_non_finite));
-  }
-  o.schedule.check();
-}
-
-const char* name_of(Precision precision) {
-  switch (precision) {
-    case Precision::bf16:
-      return "bf16";
-    case Precision::fp16:
-      return "fp16";
-    case Precision::fp32:
-      break;
-  }
-  return "fp32";
-}
-
-/// What decides which samples a step has, and how long its texts are; not how they are prepared.
-nlohmann::json loader_json(const LoaderOptions& o) {
-  nlohmann::json json{{"batch_size", o.batch_size},
-                      {"seed", o.seed},
-                      {"shuffle", o.shuffle},
-                      {"drop_last", o.drop_last},
-                      {"pad_last", o.pad_last}};
-  if (o.tokenizer) json["max_tokens"] = o.max_tokens;
-  return json;
-}
-
-nlohmann::json config_json(const TrainerOptions& o, std::int64_t batches_per_epoch, const std::string& method_json,
-                           const LoaderOptions* loader) {
-  nlohmann::json average;
-  if (o.average) average = {{"decay", o.average->decay}, {"warmup", o.average->warmup}};
-  nlohmann::json config{{"trainer",
-                         {{"epochs", o.epochs},
-                          {"accumulate", o.accumulate},
-                          {"optimizer", nlohmann::json::parse(describe(o.optimizer))},
-                          {"parameters", nlohmann::json::parse(describe(o.parameters))},
-                          {"schedule", nlohmann::json::parse(o.schedule.describe())},
-                          {"precision", name_of(o.precision)},
-                          {"average", average},
-                          {"clip_norm", o.clip_norm},
-                          {"clip_scope", o.clip_scope == ClipScope::each ? "each" : "all"},
-                          {"skip_non_finite", o.skip_non_finite},
-                          {"seed", o.seed},
-                          {"device", o.device},
-                          {"batches_per_epoch", batches_per_epoch},
-                          {"threads", at::get_num_threads()}}},
-                        {"method", method_json.empty() ? nlohmann::json{} : nlohmann::json::parse(method_json)},
-                        {"versions", {{"sslmeme", SSLMEME_VERSION}, {"libtorch", TORCH_VERSION}}}};
-  if (loader != nullptr) config["loader"] = loader_json(*loader);
-  return config;
 }
 
 /// "ids 4, 17, 3 and 29 more"
@@ -142,7 +80,10 @@ void add_to(NamedValues& sums, const NamedValues& values) {
 
 struct TrainingSession::State {
   State(std::shared_ptr<torch::nn::Module> module_, TrainerOptions options_)
-      : module{std::move(module_)}, options{std::move(options_)}, device{detail::parse_device(options.device)} {
+      : module{std::move(module_)},
+        options{std::move(options_)},
+        device{detail::parse_device(options.device)},
+        ranks{options.ranks} {
     module->to(device);
     optimizer.emplace(*module, options.optimizer, options.parameters);
     if (options.average) average.emplace(*module, *options.average);
@@ -151,6 +92,7 @@ struct TrainingSession::State {
   std::shared_ptr<torch::nn::Module> module;
   TrainerOptions options;
   torch::Device device;
+  detail::Ranks ranks;
   std::optional<Optimizer> optimizer;
   std::optional<AveragedWeights> average;
   std::optional<detail::RunDirectory> directory;
@@ -178,14 +120,39 @@ struct TrainingSession::State {
     load_state(*module, checkpoint.file("model"));
     optimizer->load_state(checkpoint.file("optimizer"));
     if (average) average->load_state(checkpoint.file("average"));
-    info.step = at.step;
-    info.epoch = at.epoch;
-    info.batch = at.batch;
-    info.health = at.health;
     if (const auto changes = checkpoint.made.changes_to(detail::Circumstances::present()); !changes.empty()) {
       add_note(fmt::format("the checkpoint of step {} was made otherwise ({}): results need not be equal bit by bit",
                            at.step, changes));
     }
+  }
+
+  /// Whether this rank writes the run directory.
+  bool writes() const { return !options.output_dir.empty() && ranks.rank() == 0; }
+
+  /// Throws InvalidArgument on a rank that is configured otherwise than the first, and Error on the first.
+  void require_one_configuration(const nlohmann::json& config) const {
+    if (ranks.size() == 1) return;
+    const auto of_first = nlohmann::json::parse(ranks.first(config.dump()));
+    for (const auto& [key, there, here] : detail::differences(of_first, config)) {
+      if (key == "trainer/device" || key == "trainer/threads" || key.starts_with("versions")) continue;
+      throw InvalidArgument(fmt::format("{} is {} on rank 0 and {} on rank {}: start all ranks with the same options",
+                                        key, there.dump(), here.dump(), ranks.rank()));
+    }
+    ranks.all(0);  // waits until the others have found the same
+  }
+
+  /// All ranks begin where the first one is, in a run that may have been resumed.
+  void begin_together() {
+    if (ranks.size() > 1) {
+      at = detail::progress_of(ranks.first(detail::text_of(at)));
+      ranks.take_first(state_of(*module));
+      ranks.take_first(optimizer->state());
+      if (average) ranks.take_first(average->state());
+    }
+    info.step = at.step;
+    info.epoch = at.epoch;
+    info.batch = at.batch;
+    info.health = at.health;
   }
 
   void add_note(const std::string& note) { info.note += (info.note.empty() ? "" : "; ") + note; }
@@ -206,17 +173,22 @@ struct TrainingSession::State {
 
   TrainingTime time() const { return {info.step, info.total_steps, steps_in_epoch()}; }
 
-  /// Throws NotFinite unless the number is finite; nothing was updated yet.
+  /// Throws NotFinite unless the number is finite, on every rank; nothing was updated yet.
   template <class NotFinite>
   void require_finite(double value, const char* what, std::span<const Batch> parts) {
-    if (std::isfinite(value)) return;
+    const auto of_ranks = ranks.all(value);
+    const auto bad = std::ranges::find_if(of_ranks, [](double of_rank) { return !std::isfinite(of_rank); });
+    if (bad == of_ranks.end()) return;
     optimizer->zero_grad();
     const auto kept =
         directory ? fmt::format("; the checkpoints in {} are kept", (directory->path() / "checkpoints").string()) : "";
+    auto where = std::isfinite(value) ? fmt::format("on rank {}", bad - of_ranks.begin()) : ids_of(parts);
+    if (ranks.size() > 1 && std::ranges::none_of(of_ranks, [](double of_rank) { return std::isfinite(of_rank); }))
+      where += ", or those of another rank";  // which gradients and gathered losses have spread
     throw NotFinite(
         fmt::format("the {} is {} at step {} (epoch {}, batch {}; {}){}: lower the learning rate, clip gradients, or "
                     "look at these samples",
-                    what, value, info.step, info.epoch, info.batch, ids_of(parts), kept));
+                    what, *bad, info.step, info.epoch, info.batch, where, kept));
   }
 
   /// Forward, backward and update.
@@ -224,7 +196,8 @@ struct TrainingSession::State {
     const auto scale = options.precision == Precision::fp16 ? at.scaler.scale : 1.0;
     const detail::GradientScope scope{
         [&](std::int64_t part, const std::function<void()>& forward) {
-          const auto seed = derive_seed({options.seed, static_cast<std::uint64_t>(info.step)});
+          const auto step = static_cast<std::uint64_t>(info.step), rank = static_cast<std::uint64_t>(ranks.rank());
+          const auto seed = rank == 0 ? derive_seed({options.seed, step}) : derive_seed({options.seed, step, rank});
           const TorchSeedScope seeded{part == 0 ? seed : derive_seed({seed, static_cast<std::uint64_t>(part)}), device};
           const Autocast autocast{options.precision, device.type()};
           forward();
@@ -234,15 +207,15 @@ struct TrainingSession::State {
             throw InvalidArgument(fmt::format("the method returned a loss of shape {}; it must be 0-d: take its mean",
                                               shape_string(output.total)));
           }
-          require_finite<NonFiniteError>(output.total.item<double>(), "loss", parts);
+          require_finite<NonFiniteLoss>(output.total.item<double>(), "loss", parts);
         },
         scale};
     optimizer->zero_grad();
     auto output = detail::add_gradient(*module, parts, context, method, scope);
+    ranks.average_gradients(*module);
     if (scale != 1) optimizer->scale_gradients(1 / scale);
     const auto norm = optimizer->gradient_norm();
     require_finite<NonFiniteGradient>(norm, "gradient norm", parts);
-    info.loss = output.total.item<double>();
     info.gradient_norm = norm;
     if (options.clip_norm > 0 && options.clip_scope == ClipScope::each) {
       optimizer->clip_each_gradient(options.clip_norm);
@@ -269,6 +242,8 @@ struct TrainingSession::State {
       if (options.precision == Precision::fp16) at.scaler.fitted();
       return output;
     } catch (const NonFiniteError& error) {
+      const bool of_all_ranks = dynamic_cast<const NonFiniteLoss*>(&error) != nullptr;
+      if (ranks.size() > 1 && !of_all_ranks) throw;  // the others know nothing of it
       const bool overflowed = may_scale_down && dynamic_cast<const NonFiniteGradient*>(&error) != nullptr;
       if (!overflowed && !may_skip) throw;
       buffers->restore();
@@ -287,8 +262,12 @@ struct TrainingSession::State {
   std::int64_t steps_in_epoch() const { return steps_of(info.batches_per_epoch); }
 
   void account(const LossOutput& output) {
+    std::vector<double> values{output.total.item<double>()};
+    for (const auto& [name, value] : output.parts) values.push_back(value.item<double>());
+    values = ranks.means(std::move(values));
+    info.loss = values.front();
     info.parts.clear();
-    for (const auto& [name, value] : output.parts) info.parts.emplace_back(name, value.item<double>());
+    for (std::size_t i = 0; i < output.parts.size(); ++i) info.parts.emplace_back(output.parts[i].first, values[i + 1]);
     at.loss_sum += info.loss;
     ++at.summed;
     add_to(at.part_sums, info.parts);
@@ -308,7 +287,7 @@ struct TrainingSession::State {
     info.batch += static_cast<std::int64_t>(parts.size());
     at.step = info.step;
     at.batch = info.batch;
-    for (const auto& part : parts) samples += part.size();
+    for (const auto& part : parts) samples += part.size() * ranks.size();
     waited += wait;
     const auto epoch_seconds = seconds_since(epoch_began);
     info.samples_per_second = static_cast<double>(samples) / epoch_seconds;
@@ -364,19 +343,23 @@ struct TrainingSession::State {
 TrainingSession::TrainingSession(std::shared_ptr<torch::nn::Module> module, TrainerOptions options,
                                  std::int64_t batches_per_epoch, const std::string& method_json,
                                  const LoaderOptions* loader) {
-  check(options, batches_per_epoch);
+  detail::check_options(options, batches_per_epoch, loader);
   if (!module) throw InvalidArgument("the method has no module: nothing to train");
   state_ = std::make_unique<State>(std::move(module), std::move(options));
   auto& info = state_->info;
   info.session = this;
+  info.rank = state_->ranks.rank();
   info.epochs = state_->options.epochs;
   info.batches_per_epoch = batches_per_epoch;
   info.total_steps = info.epochs * state_->steps_in_epoch();
-  if (state_->options.output_dir.empty()) return;
-  auto& directory =
-      state_->directory.emplace(state_->options, config_json(state_->options, batches_per_epoch, method_json, loader));
-  if (const auto resumed = directory.take_resumed()) state_->restore(*resumed);
-  state_->add_notes_of_checkpoints();
+  const auto config = detail::config_json(state_->options, batches_per_epoch, method_json, loader);
+  state_->require_one_configuration(config);
+  if (state_->writes()) {
+    auto& directory = state_->directory.emplace(state_->options, config);
+    if (const auto resumed = directory.take_resumed()) state_->restore(*resumed);
+    state_->add_notes_of_checkpoints();
+  }
+  state_->begin_together();
 }
 
 TrainingSession::~TrainingSession() = default;
@@ -432,9 +415,11 @@ void TrainingSession::step(std::vector<Batch> parts, double wait, const MethodCa
 
 void TrainingSession::note_unreadable(const Quarantine& quarantine) {
   auto& [noted, known, text] = state_->unreadable;
-  if (!state_->directory || quarantine.samples.size() == noted) return;
-  const auto path = output_dir() / "quarantine.jsonl";
-  if (noted == 0 && std::filesystem::exists(path)) {  // what the run had met before it was resumed
+  if (output_dir().empty() || quarantine.samples.size() == noted) return;
+  const auto path = output_dir() / quarantine_file(state_->ranks.rank());
+  make_directory(output_dir());  // that of rank 0 may be on another machine
+  const bool resumed = state_->options.existing == ExistingRun::resume;
+  if (noted == 0 && resumed && std::filesystem::exists(path)) {  // what the run had met before it was resumed
     text = read_file(path);
     std::istringstream lines{text};
     for (std::string line; std::getline(lines, line);) {
@@ -459,9 +444,17 @@ void TrainingSession::note_unreadable(const Quarantine& quarantine) {
 
 void TrainingSession::end_epoch() {
   auto& info = state_->info;
+  NamedTensors buffers;
+  for (const auto& buffer : state_->module->named_buffers()) buffers.emplace_back(buffer.key(), buffer.value());
+  state_->ranks.take_first(buffers);
+  if (state_->average) state_->ranks.take_first(state_->average->state());
   state_->at.history.push_back({info.epoch, info.mean_loss, info.mean_parts, info.health});
   state_->epoch_is_complete = true;
   if (state_->directory) state_->directory->flush_log();
+}
+
+Flow TrainingSession::agree(Flow flow) const {
+  return static_cast<Flow>(std::ranges::max(state_->ranks.all(static_cast<double>(flow))));
 }
 
 void TrainingSession::refuse_short_epoch() const {
@@ -518,12 +511,13 @@ void TrainingSession::with_average(const std::function<void()>& body) {
 }
 
 std::filesystem::path TrainingSession::start_checkpoint() {
+  if (state_->ranks.rank() != 0) return {};
   return state_->directory_to_save_in().checkpoints().start(state_->state());
 }
 
 std::filesystem::path TrainingSession::save_checkpoint() {
   auto path = start_checkpoint();
-  state_->directory->checkpoints().wait();
+  if (!path.empty()) state_->directory->checkpoints().wait();
   return path;
 }
 
@@ -537,38 +531,6 @@ void TrainingSession::retain(Retention retention) {
 
 const std::filesystem::path& TrainingSession::output_dir() const {
   return state_->options.output_dir;
-}
-
-namespace {
-
-template <class Make>
-auto load_encoder(const std::filesystem::path& run, const std::string& node, Make make) {
-  const auto config = detail::read_config(run);
-  const auto nodes = config.value("/method/nodes"_json_pointer, nlohmann::json::object());
-  if (!nodes.contains(node) || !nodes.at(node).contains("encoder")) {
-    std::vector<std::string> names;
-    for (const auto& [name, value] : nodes.items()) {
-      if (value.contains("encoder")) names.push_back(name);
-    }
-    throw InvalidArgument(
-        fmt::format("{} has no node \"{}\" with an encoder; it has: {}", run.string(), node, fmt::join(names, ", ")));
-  }
-  auto encoder = make(nodes.at(node).at("encoder").dump());
-  load_weights(run / "model.safetensors", *encoder,
-               {.format = WeightFormat::own, .prefix = "nodes." + node + ".encoder."});
-  return encoder;
-}
-
-}  // namespace
-
-ImageEncoder load_image_encoder(const std::filesystem::path& run, const std::string& node,
-                                const BackboneRegistry& registry) {
-  return load_encoder(run, node, [&](const std::string& json) { return image_encoder_from_json(json, registry); });
-}
-
-TextEncoder load_text_encoder(const std::filesystem::path& run, const std::string& node,
-                              const BackboneRegistry& registry) {
-  return load_encoder(run, node, [&](const std::string& json) { return text_encoder_from_json(json, registry); });
 }
 
 }  // namespace sslmeme

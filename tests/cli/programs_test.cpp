@@ -3,6 +3,7 @@
 #include <sslmeme/nn/weights.hpp>
 #include <sslmeme/train/session.hpp>
 
+#include <fmt/format.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
@@ -10,12 +11,14 @@
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <string>
 #include <string_view>
 
 #include "cli/programs.hpp"
 #include "files.hpp"
 #include "json_files.hpp"
+#include "ranks.hpp"
 
 namespace fs = std::filesystem;
 using Catch::Matchers::ContainsSubstring;
@@ -120,6 +123,35 @@ TEST_CASE("Pre-training, fine-tuning, resuming and refusing a used directory") {
       run("my_loss", "--data " + tiny.memes + " --size 32 --batch 8 --epochs 1 --encoder resnet18:width=8,depth=1");
   INFO(mine.output);
   CHECK(mine.code == 0);
+}
+
+TEST_CASE("Two processes pre-train and fine-tune as one, and only the first writes") {
+  const TinyMemes tiny;
+  const auto both = [&](const std::string& program, const std::string& arguments) {
+    const auto port = sslmeme::test::free_port();
+    const auto rank = [&](int r) {
+      return fmt::format("RANK={} WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT={} OMP_NUM_THREADS=1 {}/{} {}", r,
+                         port, SSLMEME_PROGRAMS, program, arguments);
+    };
+    return sslmeme::test::run_command("{ " + rank(1) + " & first=$!; " + rank(0) + " && wait $first; }");
+  };
+  const auto clip = both("pretrain_clip", tiny.in_out("clip") + tiny.small);
+  INFO(clip.output);
+  REQUIRE(clip.code == 0);
+  CHECK(std::regex_search(clip.output, std::regex{"^waiting for 1 more at 127.0.0.1:\\d+\nclip epoch 1/1 [^\n]*\n$"}));
+  const auto log = sslmeme::test::json_lines_of(tiny.root / "clip/log.jsonl");
+  const auto alone = run("pretrain_clip", tiny.in_out("alone") + tiny.small);
+  REQUIRE(alone.code == 0);
+  CHECK(log.size() == sslmeme::test::json_lines_of(tiny.root / "alone/log.jsonl").size() / 2);
+  CHECK(sslmeme::test::json_of(tiny.root / "clip/config.json").at("trainer").at("ranks") == 2);
+
+  const auto tuned = both("finetune", tiny.in_out("ft") + tiny.small + " --from " + (tiny.root / "clip").string());
+  INFO(tuned.output);
+  CHECK(tuned.code == 0);
+  check_results(tiny.root / "ft", tiny.memes);
+  CHECK(run("score_memes", "--model " + (tiny.root / "ft").string() + " --data " + tiny.memes +
+                               " --split test_seen --out " + (tiny.root / "scores.jsonl").string())
+            .code == 0);
 }
 
 TEST_CASE("pretrain_dino measures its teacher after every epoch, and a resumed run goes on with the curve") {

@@ -30,7 +30,8 @@ struct Batch {
 
   /// N.
   std::int64_t size() const { return ids.defined() ? ids.size(0) : 0; }
-  /// The same batch on another device; tensors already there are shared.
+  /// The same batch on another device; tensors already there are shared. Out of pinned memory to a GPU it does not wait
+  /// for the copy: what the GPU does later has it, and the pinned tensors must not be written to before.
   Batch to(torch::Device device) const;
 };
 

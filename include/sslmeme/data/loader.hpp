@@ -28,6 +28,7 @@ struct LoaderOptions {
   std::int64_t max_tokens = 77;                     ///< longest row of tokens
   std::optional<AnySampler> sampler = {};           ///< which samples an epoch has, in place of `shuffle`
   Unreadable unreadable = {};                       ///< what to do with samples that cannot be read
+  bool pin_memory = false;  ///< views in page-locked memory, which a GPU reads faster and unwatched; needs a GPU
   /// The share of this loader among `ranks` processes that train together, counted from 0. Each batch is a part of one
   /// large batch of ranks × batch_size samples, which the batches of all ranks make in order; so a sample comes on one
   /// rank only, and all have equally many batches, of equal size. Where drop_last is off the last ones are filled up

@@ -49,4 +49,8 @@ struct Quarantine {
   std::vector<std::pair<std::string, std::int64_t>> counts() const;
 };
 
+/// The name of the file in a run directory that lists what a rank could not read: quarantine.jsonl, of ranks other than
+/// 0 quarantine.rank-N.jsonl.
+std::string quarantine_file(std::int64_t rank);
+
 }  // namespace sslmeme

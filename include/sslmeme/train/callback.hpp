@@ -36,6 +36,7 @@ struct StepInfo {
   bool health_is_new = false;          ///< measured in this step
   bool skipped = false;                ///< this step changed nothing: its loss or gradient was not finite
   std::string note;                    ///< what people should know of this step, the start or the end; mostly empty
+  std::int64_t rank = 0;               ///< of this process among those that train as one: 0 writes and prints for all
   TrainingSession* session = nullptr;  ///< for callbacks that write: save_checkpoint(), record(), history()
 };
 

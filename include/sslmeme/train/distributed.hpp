@@ -13,6 +13,7 @@ namespace sslmeme {
 
 struct RankOptions {
   std::int64_t rank = 0, size = 1;
+  std::int64_t local_rank = 0;         ///< among the processes on this machine: which of its GPUs is this one's
   std::string address = "127.0.0.1";   ///< of the machine of rank 0
   std::uint16_t port = 29500;          ///< on which rank 0 listens
   std::string interface_address = {};  ///< of this machine, for the others; empty: what its host name resolves to
@@ -21,9 +22,10 @@ struct RankOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes{5};  ///< of each operation
 };
 
-/// What torchrun tells its processes: RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT, TORCHELASTIC_USE_AGENT_STORE and
-/// TORCHELASTIC_RESTART_COUNT. Nothing when WORLD_SIZE is not set; throws InvalidArgument when one of the others is
-/// missing or is no number.
+/// What torchrun tells its processes: RANK, LOCAL_RANK (else RANK), WORLD_SIZE, MASTER_ADDR, MASTER_PORT,
+/// TORCHELASTIC_USE_AGENT_STORE and TORCHELASTIC_RESTART_COUNT. Where MASTER_ADDR is this machine's loopback, ranks
+/// talk over it. Nothing when WORLD_SIZE is not set; throws InvalidArgument when RANK or MASTER_PORT is
+/// missing, or what should be a number is none.
 std::optional<RankOptions> ranks_from_environment();
 
 /// Waits until all ranks are there. CPU tensors travel over Gloo (TCP), those of other devices through the CPU. Throws

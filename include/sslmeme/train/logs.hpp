@@ -1,4 +1,5 @@
-// Callbacks that write what others read: a CSV of epochs for spreadsheets, event files for TensorBoard.
+// Callbacks that write what others read: a CSV of epochs for spreadsheets, event files for TensorBoard. Of several
+// ranks the first one writes.
 #pragma once
 
 #include <sslmeme/train/session.hpp>

@@ -18,7 +18,7 @@ int terminal_columns();
 std::string fit_columns(std::string_view text, int columns);
 
 /// Callback. On a terminal, a bar that redraws itself ten times a second; elsewhere, one plain line an epoch. Warnings
-/// of the collapse monitor get a line of their own, once a node.
+/// of the collapse monitor get a line of their own, once a node. Of several ranks the first one's is shown.
 struct ProgressBar {
   std::string label = {};       ///< shown before the bar
   std::ostream* out = nullptr;  ///< null: standard error

@@ -3,6 +3,7 @@
 
 #include <sslmeme/core/batch.hpp>
 #include <sslmeme/core/precision.hpp>
+#include <sslmeme/core/process_group.hpp>
 #include <sslmeme/data/quarantine.hpp>
 #include <sslmeme/loss/concepts.hpp>
 #include <sslmeme/nn/backbone.hpp>
@@ -60,6 +61,11 @@ struct TrainerOptions {
   std::filesystem::path output_dir = {};       ///< the run directory; empty: nothing is written
   ExistingRun existing = ExistingRun::refuse;  ///< when output_dir was used before
   std::int64_t monitor_every = 50;             ///< steps between two looks of the collapse monitor
+  /// Several processes that train as one, each on its share of every batch (LoaderOptions::rank and ranks): gradients,
+  /// losses and their parts are means over ranks. All have the same options, begin with the weights and resume with the
+  /// state of rank 0, which alone writes the run directory. Losses that compare samples need a Gather of the same
+  /// group.
+  std::shared_ptr<const ProcessGroup> ranks = {};
 };
 
 /// Means over one epoch.
@@ -100,6 +106,10 @@ struct FitResult {
 /// model.safetensors and average.safetensors (at the end), quarantine.jsonl (a line for each sample that could not be
 /// read, if there is one) and checkpoints/step-N/ (weights, their average, optimizer, manifest.json with digests;
 /// written beside the training under another name and renamed when complete).
+///
+/// Of several ranks, all do the same in the same order. Buffers that differ between them, as running statistics of
+/// batch norm do, become those of rank 0 at the end of an epoch; so measurements after it agree. Ranks other than 0
+/// write nothing but quarantine.rank-N.jsonl, and what saves a checkpoint does nothing there.
 class TrainingSession {
  public:
   /// method_json: Method::describe() or empty. loader: the options that its batches come from, where there are any;
@@ -120,12 +130,15 @@ class TrainingSession {
   void begin_epoch(std::int64_t epoch);
   /// Forward, backward, clip, update, after_step, log. parts: TrainerOptions::accumulate batches, fewer at the end of
   /// an epoch. wait: seconds that they were waited for. Throws NonFiniteError, naming step and ids, before any
-  /// parameter changed, when loss or gradients are not finite, once skip_non_finite steps in a row were skipped.
+  /// parameter changed, when loss or gradients are not finite, once skip_non_finite steps in a row were skipped; of
+  /// several ranks on all of them, whosever loss it is.
   void step(std::vector<Batch> parts, double wait, const MethodCalls& method);
   /// Adds the samples that quarantine.jsonl has not yet, by their position; a resumed run keeps what is there. Throws
   /// IoError.
   void note_unreadable(const Quarantine& quarantine);
   void end_epoch();
+  /// The strongest wish of all ranks.
+  Flow agree(Flow flow) const;
   /// Throws InvalidArgument: the loader ended an epoch before its batches_per_epoch().
   [[noreturn]] void refuse_short_epoch() const;
   /// Final checkpoint and, unless interrupted, weights; makes the result.
@@ -143,8 +156,8 @@ class TrainingSession {
   void with_average(const std::function<void()>& body);
 
   /// Copies the present state and writes the copy to a new checkpoint beside what follows, one at a time. Returns its
-  /// path. Throws InvalidArgument without output_dir, and IoError when the system refused the write before this one;
-  /// older checkpoints then stay.
+  /// path, on ranks other than 0 an empty one. Throws InvalidArgument without output_dir, and IoError when the system
+  /// refused the write before this one; older checkpoints then stay.
   std::filesystem::path start_checkpoint();
   /// The same, and waits until it is written.
   std::filesystem::path save_checkpoint();

@@ -41,8 +41,9 @@ class Trainer {
     TrainingSession session{method_.module(), options_, loader.batches_per_epoch(), method_json, loaded};
     const auto method = calls();
     auto flow = Flow::proceed;
-    const auto call_all = [&]([[maybe_unused]] auto hook) {  // in order; the strongest wish holds
+    const auto call_all = [&]([[maybe_unused]] auto hook) {  // in order; the strongest wish holds, on all ranks
       ((flow = std::max(flow, hook(callbacks))), ...);
+      flow = session.agree(flow);
       return flow == Flow::proceed;
     };
     const auto& info = session.info();
