@@ -26,7 +26,7 @@ void prepare(const DemoOptions& options, bool resume, bool overwrite) {
     if (!std::filesystem::exists(options.out / "memes")) {
       throw sm::InvalidArgument(fmt::format("{} was not made by demo: choose another --out", options.out.string()));
     }
-    std::filesystem::remove_all(options.out);
+    sm::remove_tree(options.out);
   }
   sm::make_directory(options.out);
 }

@@ -90,7 +90,7 @@ std::string fingerprint(const Arguments& a) {
 }
 
 void prepare_folder(const Arguments& a) {
-  if (a.overwrite && fs::exists(fs::path{a.out} / "plan.json")) fs::remove_all(a.out);
+  if (a.overwrite && fs::exists(fs::path{a.out} / "plan.json")) sm::remove_tree(a.out);
   if (fs::exists(a.out) && !fs::is_empty(a.out) && !fs::exists(fs::path{a.out} / "plan.json"))
     throw sm::InvalidArgument(fmt::format("{} was not made by paper_tables: choose another --out", a.out));
   sm::make_directory(a.out);

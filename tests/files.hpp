@@ -1,6 +1,8 @@
 // Files of tests: a folder that is gone in the end, and what files hold.
 #pragma once
 
+#include <sslmeme/core/files.hpp>
+
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
@@ -36,7 +38,7 @@ class TemporaryFolder {
   TemporaryFolder() = default;
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
+  ~TemporaryFolder() { sslmeme::remove_tree(path); }
 
   std::filesystem::path operator/(const std::filesystem::path& name) const { return path / name; }
 

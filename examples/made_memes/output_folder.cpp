@@ -1,6 +1,7 @@
 #include "output_folder.hpp"
 
 #include <sslmeme/core/error.hpp>
+#include <sslmeme/core/files.hpp>
 
 #include <fmt/format.h>
 
@@ -49,7 +50,7 @@ OutputFolder::OutputFolder(const fs::path& out, bool overwrite, std::string_view
 
 OutputFolder::~OutputFolder() {
   std::error_code ignored;
-  if (!partial_.empty()) fs::remove_all(partial_, ignored);
+  if (!partial_.empty()) sslmeme::remove_tree(partial_, ignored);
 }
 
 fs::path OutputFolder::sibling(std::string_view what) const {
@@ -85,7 +86,7 @@ void OutputFolder::commit() try {
   }
   partial_.clear();
   std::error_code ignored;
-  if (!former.empty()) fs::remove_all(former, ignored);
+  if (!former.empty()) sslmeme::remove_tree(former, ignored);
 } catch (const fs::filesystem_error& error) {
   throw IoError(fmt::format("cannot write '{}': {}", out_.string(), error.code().message()));
 }

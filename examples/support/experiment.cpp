@@ -204,7 +204,7 @@ void ForgetResults::on_fit_begin(const sm::StepInfo& info) const {
   if (info.rank != 0) return;
   for (const auto* name :
        {"scorer.json", "bank.safetensors", "bank.jsonl", "votes.json", "results.json", "predictions"})
-    fs::remove_all(info.session->output_dir() / name);
+    sm::remove_tree(info.session->output_dir() / name);
 }
 
 RunResults read_results(const fs::path& run) {

@@ -4,10 +4,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <ftw.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <utility>
@@ -134,6 +136,22 @@ void make_directory(const std::filesystem::path& directory) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error) throw IoError(fmt::format("cannot make the directory {}: {}", directory.string(), error.message()));
+}
+
+void remove_tree(const std::filesystem::path& path, std::error_code& error) {
+  error.clear();
+  const auto remove = [](const char* entry, const struct stat* /*status*/, int /*kind*/, FTW* /*where*/) {
+    return ::remove(entry) == 0 || errno == ENOENT ? 0 : -1;
+  };
+  constexpr int open_at_most = 16;
+  if (::nftw(path.c_str(), remove, open_at_most, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
+    error = {errno, std::generic_category()};
+}
+
+void remove_tree(const std::filesystem::path& path) {
+  std::error_code error;
+  remove_tree(path, error);
+  if (error) throw IoError(fmt::format("cannot remove {}: {}", path.string(), error.message()));
 }
 
 void sync_directory(const std::filesystem::path& directory) {

@@ -220,7 +220,7 @@ CheckpointStore::CheckpointStore(const fs::path& folder) : folder_{folder} {
     const auto& path = entry.path();
     if (path.filename().string().starts_with("step-")) remove_unfinished(path / manifest_file);
     if (!path.filename().string().starts_with("partial-")) continue;
-    fs::remove_all(path, error);
+    remove_tree(path, error);
     if (error) notes_.push_back(fmt::format("{} cannot be deleted: {}", path.string(), error.message()));
   }
 }
@@ -288,7 +288,7 @@ void CheckpointStore::write(const TrainingState& state, const fs::path& target) 
   manifest.update(to_json(state.made));
   const auto partial = folder_ / fmt::format("partial-{:09d}", state.progress.step);
   try {
-    fs::remove_all(partial);
+    remove_tree(partial);
     make_directory(partial);
     for (const auto& [name, tensors] : state.tensors) {
       const auto file = name + ".safetensors";
@@ -303,7 +303,7 @@ void CheckpointStore::write(const TrainingState& state, const fs::path& target) 
         fmt::format("cannot save the checkpoint {}: {}; older checkpoints are intact", target.string(), error.what()));
   } catch (...) {
     std::error_code ignored;
-    fs::remove_all(partial, ignored);
+    remove_tree(partial, ignored);
     throw;
   }
 }
@@ -338,7 +338,7 @@ void CheckpointStore::remove_old() {
     const auto leaving = folder_ / ("partial-old-" + path.filename().string());  // never half a checkpoint by its name
     std::error_code error;
     fs::rename(path, leaving, error);
-    if (!error) fs::remove_all(leaving, error);
+    if (!error) remove_tree(leaving, error);
     if (error && stuck_.insert(path).second)
       notes_.push_back(fmt::format("the old checkpoint {} cannot be deleted: {}", path.string(), error.message()));
   }
@@ -353,7 +353,7 @@ std::optional<TrainingState> CheckpointStore::load_newest() {
       // The run will come by their steps again.
       for (const auto& other : damaged) {
         const auto aside = folder_ / ("damaged-" + other.filename().string());
-        fs::remove_all(aside);
+        remove_tree(aside);
         fs::rename(other, aside);
       }
       if (!damaged.empty()) {

@@ -85,6 +85,13 @@ std::unordered_set<const void*> kept_from_decay(const torch::nn::Module& module)
   return kept;
 }
 
+/// The numbers of a tensor on the processor, for operations that take one for each of many tensors.
+std::vector<at::Scalar> scalars_of(const Tensor& numbers) {
+  const auto here = numbers.to(torch::kCPU, torch::kDouble).contiguous();
+  const auto* const begin = here.const_data_ptr<double>();
+  return std::vector<at::Scalar>(begin, begin + here.numel());  // not braces: a pointer is a bool, and that a Scalar
+}
+
 }  // namespace
 
 double learning_rate_of(const OptimizerOptions& options) {
@@ -196,9 +203,9 @@ void Optimizer::clip_each_gradient(double max_norm) {
   const torch::NoGradGuard no_grad;
   const auto all = gradients();
   if (all.empty()) return;
-  std::vector<Tensor> factors;
-  for (const auto& norm : at::_foreach_norm(all, 2)) factors.push_back((max_norm / (norm + 1e-6)).clamp_max(1));
-  at::_foreach_mul_(all, factors);
+  // Numbers, not tensors: with those a GPU would be asked for every gradient by itself.
+  const auto factors = (max_norm / (torch::stack(at::_foreach_norm(all, 2)) + 1e-6)).clamp_max(1);
+  at::_foreach_mul_(all, scalars_of(factors));
 }
 
 /// One update of the parameters of a group that have gradients.
@@ -256,9 +263,9 @@ struct Optimizer::Update {
     const auto counts = torch::stack(steps).to(torch::kDouble).cpu();
     const auto correction1 = 1 - torch::pow(o.beta1, counts), correction2 = 1 - torch::pow(o.beta2, counts);
     auto denominators = at::_foreach_sqrt(second);
-    at::_foreach_div_(denominators, list(correction2.sqrt()));
+    at::_foreach_div_(denominators, scalars_of(correction2.sqrt()));
     at::_foreach_add_(denominators, o.eps);
-    auto direction = at::_foreach_div(first, list(correction1));
+    auto direction = at::_foreach_div(first, scalars_of(correction1));
     at::_foreach_div_(direction, denominators);
     if (!scaled_) return at::_foreach_add_(parameters, direction, -lr);
     at::_foreach_add_(direction, parameters, decay);
@@ -271,12 +278,6 @@ struct Optimizer::Update {
   bool scaled_;  ///< LARS and LAMB scale what decays
 
   static Tensor norms(const std::vector<Tensor>& tensors) { return torch::stack(at::_foreach_norm(tensors, 2)); }
-  /// One number for each tensor.
-  static std::vector<at::Scalar> list(const Tensor& numbers) {
-    std::vector<at::Scalar> result;
-    for (std::int64_t i = 0; i < numbers.size(0); ++i) result.emplace_back(numbers[i].item<double>());
-    return result;
-  }
 };
 
 void Optimizer::step(double factor, const TrainingTime& time) {

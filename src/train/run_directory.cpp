@@ -83,8 +83,8 @@ RunDirectory::RunDirectory(const TrainerOptions& options, const nlohmann::json& 
   lock_.emplace(path_);
   for (const auto* file : own_files) remove_unfinished(path_ / file);
   if (used && options.existing == ExistingRun::overwrite) {
-    for (const auto* folder : {"checkpoints", "tensorboard"}) std::filesystem::remove_all(path_ / folder);
-    for (const auto* file : own_files) std::filesystem::remove_all(path_ / file);
+    for (const auto* folder : {"checkpoints", "tensorboard"}) remove_tree(path_ / folder);
+    for (const auto* file : own_files) remove_tree(path_ / file);
     for (const auto& entry : std::filesystem::directory_iterator{path_}) {  // of other ranks
       if (entry.path().filename().string().starts_with("quarantine.rank-")) std::filesystem::remove(entry.path());
     }

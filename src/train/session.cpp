@@ -217,6 +217,7 @@ struct TrainingSession::State {
     const auto norm = optimizer->gradient_norm();
     require_finite<NonFiniteGradient>(norm, "gradient norm", parts);
     info.gradient_norm = norm;
+    read_losses(output);  // now, before a GPU is given the update to do, which the next forward pass need not wait for
     if (options.clip_norm > 0 && options.clip_scope == ClipScope::each) {
       optimizer->clip_each_gradient(options.clip_norm);
     } else if (options.clip_norm > 0 && info.gradient_norm > options.clip_norm) {
@@ -261,13 +262,17 @@ struct TrainingSession::State {
   std::int64_t steps_of(std::int64_t batches) const { return (batches + options.accumulate - 1) / options.accumulate; }
   std::int64_t steps_in_epoch() const { return steps_of(info.batches_per_epoch); }
 
-  void account(const LossOutput& output) {
+  /// The step's losses, over all ranks.
+  void read_losses(const LossOutput& output) {
     std::vector<double> values{output.total.item<double>()};
     for (const auto& [name, value] : output.parts) values.push_back(value.item<double>());
     values = ranks.means(std::move(values));
     info.loss = values.front();
     info.parts.clear();
     for (std::size_t i = 0; i < output.parts.size(); ++i) info.parts.emplace_back(output.parts[i].first, values[i + 1]);
+  }
+
+  void account() {
     at.loss_sum += info.loss;
     ++at.summed;
     add_to(at.part_sums, info.parts);
@@ -399,7 +404,7 @@ void TrainingSession::step(std::vector<Batch> parts, double wait, const MethodCa
   const StepContext before{info.step, info.total_steps, info.epoch};
   const auto output = state_->try_to_learn(parts, before, method);
   info.skipped = !output;
-  if (output) state_->account(*output);
+  if (output) state_->account();
   state_->advance(wait, parts);
   if (output) {
     const StepContext after{info.step, info.total_steps, info.epoch};

@@ -74,7 +74,7 @@ TEST_CASE("paper_tables measures rows, goes on where it was, and takes no other 
   CHECK(both.at("label_efficiency") == results.at("label_efficiency"));  // not asked for again, still there
   CHECK(both.at("losses").contains("pretrain-clip"));
 
-  fs::remove_all(fit);  // as if it had been interrupted there
+  sslmeme::remove_tree(fit);  // as if it had been interrupted there
   REQUIRE(tables(" --only table3-cass_mm-vit").code == 0);
   CHECK(bytes_of(fit / "predictions/test_seen.jsonl") == predictions);
 

@@ -45,7 +45,7 @@ TEST_CASE("Fifty kills within a write: the newest checkpoint is whole, and one i
   int within_write = 0;
   for (int attempt = 0; within_write < 50; ++attempt) {
     REQUIRE(attempt < 200);
-    fs::remove_all(run);  // a run is soon over, so each begins anew
+    sslmeme::remove_tree(run);  // a run is soon over, so each begins anew
     Trainee trainee{trained};
     int last = 0;
     const auto wait_until = std::uniform_int_distribution{1, 4}(dice);

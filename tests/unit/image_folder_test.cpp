@@ -64,7 +64,7 @@ TEST_CASE("an id is a picture's own and stays when others come or go") {
   const Classes root;
   CHECK(ImageFolder{root.path}.id(0) == 674300576668899259);  // of "rose/wild/c.png", by Python
   const auto of_b = ImageFolder{root.path}.id(2);
-  fs::remove_all(root / "rose/wild");
+  sslmeme::remove_tree(root / "rose/wild");
   fs::create_directory(root / "anemone");
   write_png(root / "anemone/1.png", Image{1, 1});
   write_png(root / "rose/1.png", Image{1, 1});

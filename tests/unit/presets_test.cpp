@@ -176,7 +176,7 @@ TEST_CASE("MMHS150K: what is wrong is named with its file") {
     CHECK_THROWS_MATCHES(mmhs150k(root.path, "val"), DataError,
                          MessageMatches(ContainsSubstring("1063020048816660480.json has ") &&
                                         EndsWith("more than the limit of 1048576: shorten it")));
-    fs::remove_all(root / "img_txt");
+    sslmeme::remove_tree(root / "img_txt");
     fs::remove(root / "img_resized/1063020048816660480.jpg");
     CHECK_THROWS_AS(mmhs150k(root.path, "val"), PictureError);
     CHECK(mmhs150k(root.path, "val", {.check_pictures = false}).size() == 1);

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace sslmeme {
 
@@ -37,6 +38,13 @@ std::string read_file(const std::filesystem::path& path, std::uintmax_t max_byte
 
 /// Makes a directory, and those above it, where there is none. Throws IoError naming it.
 void make_directory(const std::filesystem::path& directory);
+
+/// Removes a file, or a directory with all that is in it; of links themselves, not what they lead to. Where there is
+/// nothing, nothing happens. The first throws IoError naming the path. In place of std::filesystem::remove_all, of
+/// which libtorch.so of the wheel of LibTorch 2.11 for CUDA exports a copy that calls a null pointer, ahead of
+/// libstdc++'s.
+void remove_tree(const std::filesystem::path& path);
+void remove_tree(const std::filesystem::path& path, std::error_code& error);
 
 /// fsync of a directory, so that names made in it last. Throws IoError.
 void sync_directory(const std::filesystem::path& directory);
