@@ -145,7 +145,8 @@ TEST_CASE("Two processes pre-train and fine-tune as one, and only the first writ
   CHECK(log.size() == sslmeme::test::json_lines_of(tiny.root / "alone/log.jsonl").size() / 2);
   CHECK(sslmeme::test::json_of(tiny.root / "clip/config.json").at("trainer").at("ranks") == 2);
 
-  const auto tuned = both("finetune", tiny.in_out("ft") + tiny.small + " --from " + (tiny.root / "clip").string());
+  const auto tuned = both(
+      "finetune", tiny.in_out("ft") + tiny.small + " --from " + (tiny.root / "clip").string() + " --also test_unseen");
   INFO(tuned.output);
   CHECK(tuned.code == 0);
   check_results(tiny.root / "ft", tiny.memes);
