@@ -42,7 +42,7 @@ THREADS, PICTURES, WORDS = 2, 256, 12
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def draw_memes(folder, times):
+def draw_memes(folder, times=1):
     """Gradients, shapes and grain: files of the size that photographs have. The split has each so many times."""
     import numpy as np
     from PIL import Image, ImageDraw
