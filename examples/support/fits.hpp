@@ -64,8 +64,7 @@ struct Experiment {
   sm::Precision precision = sm::Precision::fp32;
   int threads = 1, workers = 1;  ///< of one seed's process
   std::int64_t bank = 200;       ///< training memes that a classifier keeps for score_memes to compare with
-  bool checkpoints =
-      false;  ///< each epoch, or at 30 of them where there are more; an unfinished fit then goes on where it was
+  bool checkpoints = false;      ///< each epoch, at most 30; an unfinished fit then goes on where it was
   std::vector<PretrainFit> pretrainings = {};
   std::vector<FinetuneFit> classifiers = {};
 

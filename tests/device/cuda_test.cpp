@@ -119,28 +119,25 @@ std::vector<double> losses_of(const M& method, const sm::Views& views, const std
   return losses;
 }
 
-/// `make` builds the method anew. In fp32 both devices go the same way. In half precision the way is another, for batch
-/// norm makes much of the rounding of features that hardly differ, but it leads down too. fp16 begins later: until the
-/// scale has come down to one at which no gradient overflows, steps are skipped.
+/// `make` builds the method anew. In fp32 both devices go the same way; in bfloat16 the device goes nearly so. In fp16
+/// it begins later: until the scale has come down to one at which no gradient overflows, steps are skipped.
 template <class Make>
 void check_training(Make make, const sm::Views& views, std::int64_t accumulate = 1) {
   using enum sm::Precision;
   const auto here = losses_of(make(), views, "cpu", fp32, accumulate);
-  CHECK(here.back() < here.front());
-  const auto there = losses_of(make(), views, "cuda", fp32, accumulate);
-  REQUIRE(there.size() == here.size());
-  for (std::size_t i = 0; i < here.size(); ++i) {
-    INFO("epoch " << i << ": " << there[i] << ", here " << here[i]);
-    CHECK(std::abs(there[i] - here[i]) <= 2e-3 * std::abs(here[i]) + 1e-3);
+  for (const auto& [precision, tolerance] : {std::pair{fp32, 2e-3}, std::pair{bf16, 0.1}}) {
+    const auto there = losses_of(make(), views, "cuda", precision, accumulate);
+    REQUIRE(there.size() == here.size());
+    CHECK(there.back() < there.front());
+    for (std::size_t i = 0; i < here.size(); ++i) {
+      INFO("precision " << static_cast<int>(precision) << ", epoch " << i << ": " << there[i] << ", here " << here[i]);
+      CHECK(std::abs(there[i] - here[i]) <= tolerance * std::abs(here[i]) + 1e-3);
+    }
   }
-  for (const auto precision : {bf16, fp16}) {
-    const auto half = losses_of(make(), views, "cuda", precision, accumulate, precision == fp16 ? 8 : 3);
-    REQUIRE(half.size() >= 3);
-    INFO("precision " << static_cast<int>(precision) << ": " << half.front() << " to " << half.back() << ", here "
-                      << here.front() << " to " << here.back());
-    CHECK(half.back() < half.front());
-    CHECK(half.back() < here.front());
-  }
+  const auto there = losses_of(make(), views, "cuda", fp16, accumulate, 8);
+  REQUIRE(there.size() >= 3);
+  CHECK(std::abs(there.front() - here.front()) <= 0.2 * std::abs(here.front()));
+  CHECK(there.back() < there.front());
 }
 
 /// Without dropout, whose dice differ between devices.
